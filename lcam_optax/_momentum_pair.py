@@ -1,0 +1,42 @@
+"""Pairs of momenta that are as strong, on average, as one fixed momentum."""
+
+from lcam_optax._checks import check_momentum
+
+
+def balanced_momentum(momentum: float, mean: float = 0.9) -> float:
+  """Returns the partner that keeps the average strength of a pair of momenta.
+
+  A constant gradient makes SGD with momentum ``c`` move ``1 / (1 - c)`` times as far as without.
+  The partner ``b`` of ``a`` is the one for which the geometric mean of the two factors is that of
+  ``c``: ``(1 - a) * (1 - b) == (1 - c)**2``. The relation is its own inverse.
+
+  Args:
+    momentum: One momentum of the pair, in [0, 1).
+    mean: The fixed momentum that the pair stands for, in [0, 1).
+
+  Returns:
+    The other momentum, in [0, 1).
+
+  Raises:
+    ValueError: If an argument is outside [0, 1), or no partner in [0, 1) exists because
+      ``momentum`` is above ``1 - (1 - mean)**2``.
+
+  Example:
+    >>> round(balanced_momentum(0.93), 3)
+    0.857
+    >>> round(balanced_momentum(0.857), 2)
+    0.93
+
+  References:
+    Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent" (submission to ICLR 2024,
+    version 2), section 4.2.
+  """
+  check_momentum('momentum', momentum)
+  check_momentum('mean', mean)
+  partner = 1 - (1 - mean) ** 2 / (1 - momentum)
+  if partner < 0:
+    raise ValueError(
+      f'No momentum balances {momentum} around {mean}: choose one of at most '
+      f'{1 - (1 - mean) ** 2:g}.'
+    )
+  return partner

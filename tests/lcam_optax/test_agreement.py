@@ -1,0 +1,231 @@
+"""LCAM against an independent NumPy loop, and against optax.sgd where they must be equal."""
+
+from fractions import Fraction
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lcam_optax import lcam, scale_by_lcam
+from tests.lcam_optax.reference import RULES
+
+CURVATURE = np.array([1.0, 0.3, 2.0], np.float32)
+START = np.array([1.0, -2.0, 0.5], np.float32)
+
+
+def gradient(params):
+  return CURVATURE * params + 0.1
+
+
+def run(solver, losses, gradient=gradient, start=START):
+  """Yields (params, state) after each update of a jitted solver."""
+  update = jax.jit(lambda params, state, loss: step(solver, params, state, gradient, loss))
+  params, state = jnp.asarray(start), solver.init(jnp.asarray(start))
+  for loss in losses:
+    params, state = update(params, state, loss)
+    yield params, state
+
+
+def step(solver, params, state, gradient, loss):
+  updates, state = solver.update(gradient(params), state, params, value=loss)
+  return optax.apply_updates(params, updates), state
+
+
+def assert_follows_reference(rule, losses, **options):
+  solver = lcam(0.1, 0.8, 0.4, rule=rule, **options)
+  expected = RULES[rule](START, gradient, losses, lr=0.1, a=0.8, b=0.4, **options)
+  for (params, state), (reference, momentum, high) in zip(
+    run(solver, losses), expected, strict=True
+  ):
+    np.testing.assert_allclose(params, reference, rtol=2e-5, atol=1e-6)
+    assert optax.tree.get(state, 'momentum') == np.float32(momentum)
+    assert bool(optax.tree.get(state, 'high_loss_phase')) == high
+
+
+@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize('nesterov', [False, True])
+@pytest.mark.parametrize('steps_per_epoch', [None, 1, 7])
+def test_follows_the_numpy_loop(rule, nesterov, steps_per_epoch):
+  losses = np.random.default_rng(0).gamma(2.0, size=100).astype(np.float32)
+  assert_follows_reference(rule, losses, nesterov=nesterov, steps_per_epoch=steps_per_epoch)
+
+
+@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize(
+  'losses',
+  [
+    [0.1] * 20,  # 0.1 is not exact: a rounded sum drifts away from count * loss
+    [1, 2, 4, 1, 2, 2, 2],  # passes through a mean of 7/3 before it ties at 2
+    [3, 1, 2, 2, 5, 1, 2],
+    [-1, -3, -2, -2, 0, -2, 0],
+  ],
+)
+def test_ties(rule, losses):
+  assert_follows_reference(rule, np.array(losses, np.float32), steps_per_epoch=10)
+
+
+@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize('first', [2.0, np.nan])
+def test_a_loss_that_is_not_finite_is_left_out(rule, first):
+  nan, inf = np.nan, np.inf
+  losses = [first, 1, nan, 3, inf, 2, -inf, nan, 2, 4, nan, 1, 1, 3]
+  assert_follows_reference(rule, np.array(losses, np.float32), steps_per_epoch=4)
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_a_loss_too_large_to_sum_is_left_out(rule):
+  *_, (_, state) = run(lcam(0.1, rule=rule), [2.0, 1.0, 3e38, 3e38, 1.0])
+  assert optax.tree.get(state, 'loss_sum') < 1e38
+  *_, (_, later) = run(lcam(0.1, rule=rule), [2.0, 1.0, 3e38, 3e38, 1.0, 3.0])
+  assert int(optax.tree.get(later, 'high_loss_phase')) == 1
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+  rule=st.sampled_from(sorted(RULES)),
+  losses=st.lists(st.floats(2**-10, 100, width=32), min_size=30, max_size=30),
+  steps_per_epoch=st.integers(1, 30),
+)
+def test_float32_decides_as_float64_does(rule, losses, steps_per_epoch):
+  losses = np.array(losses, np.float32)
+  solver = scale_by_lcam(0.5, 0.25, rule=rule, steps_per_epoch=steps_per_epoch)
+  _, phases = jax.lax.scan(
+    lambda state, loss: (
+      (state := solver.update(jnp.zeros(()), state, value=loss)[1]),
+      state.high_loss_phase,
+    ),
+    solver.init(jnp.zeros(())),
+    losses,
+  )
+  expected = []
+  for position, loss in enumerate(losses):
+    epoch = losses[position // steps_per_epoch * steps_per_epoch : position + 1]
+    mean = sum(map(Fraction, epoch.tolist())) / len(epoch)
+    expected.append(loss >= mean if rule == 'algorithm1' else loss > mean)
+  np.testing.assert_array_equal(phases.astype(bool), expected)
+
+
+@pytest.mark.parametrize('rule', RULES)
+def test_the_mean_is_right_after_twenty_million_updates(rule):
+  # The state that 20 million losses leave behind is made in NumPy; a few thousand are run, so that
+  # a sum that had stopped growing there would be seen.
+  updates, extra = 20_000_000, 5_000
+  solver = scale_by_lcam(0.5, 0.25, rule=rule)
+  base = np.float64(0.3) * updates
+  state = solver.init(jnp.zeros(()))._replace(
+    loss_sum=jnp.float32(base),
+    loss_sum_error=jnp.float32(base - np.float64(np.float32(base))),
+    count=jnp.int32(updates),
+    epoch_step=jnp.int32(updates),
+  )
+  losses = np.random.default_rng(0).normal(0.3, 1e-4, extra).astype(np.float32)
+
+  def body(state, loss):
+    _, state = solver.update(jnp.zeros(()), state, value=loss)
+    return state, state.high_loss_phase
+
+  state, phases = jax.lax.scan(body, state, losses)
+  sums = base + np.cumsum(losses, dtype=np.float64)
+  means = sums / np.arange(updates + 1, updates + extra + 1)
+  np.testing.assert_array_equal(phases.astype(bool), losses > means)
+  total = np.float64(state.loss_sum) + np.float64(state.loss_sum_error)
+  np.testing.assert_allclose(total, sums[-1], rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_twenty_million_updates():
+  solver = scale_by_lcam(0.5, 0.25)
+  updates, block = 20_000_000, 1_000_000
+  run_block = jax.jit(
+    lambda state, losses: jax.lax.scan(
+      lambda state, loss: (solver.update(jnp.zeros(()), state, value=loss)[1], None), state, losses
+    )[0]
+  )
+  state, total, rng = solver.init(jnp.zeros(())), 0.0, np.random.default_rng(0)
+  for index in range(updates // block):
+    losses = (rng.gamma(2.0, size=block) / (1 + index)).astype(np.float32)
+    total += losses.sum(dtype=np.float64)
+    state = run_block(state, losses)
+  assert int(state.count) == updates
+  mean = (np.float64(state.loss_sum) + np.float64(state.loss_sum_error)) / updates
+  np.testing.assert_allclose(mean, total / updates, rtol=1e-12)
+
+
+momenta = st.floats(0, 0.99)
+parameter_shapes = st.lists(
+  st.lists(st.integers(1, 3), max_size=3).map(tuple), min_size=1, max_size=3
+)
+
+
+@settings(deadline=None, max_examples=40)
+@given(
+  momentum=momenta,
+  nesterov=st.booleans(),
+  shapes=parameter_shapes,
+  dtype=st.sampled_from(['bfloat16', 'float16', 'float32']),
+  accumulator_dtype=st.sampled_from([None, 'float32', 'bfloat16']),
+  rule=st.sampled_from(sorted(RULES)),
+  seed=st.integers(0, 2**16),
+)
+def test_equal_momenta_are_exactly_sgd(
+  momentum, nesterov, shapes, dtype, accumulator_dtype, rule, seed
+):
+  rng = np.random.default_rng(seed)
+
+  def draw():
+    return [jnp.asarray(rng.normal(size=shape), dtype) for shape in shapes]
+
+  options = {'nesterov': nesterov, 'accumulator_dtype': accumulator_dtype}
+  ours = lcam(0.1, momentum, momentum, rule=rule, steps_per_epoch=2, **options)
+  sgd = optax.sgd(0.1, momentum, **options)
+  params = draw()
+  our_state, sgd_state = ours.init(params), sgd.init(params)
+  for loss in rng.normal(size=4):
+    grads = draw()
+    our_updates, our_state = ours.update(grads, our_state, params, value=loss)
+    sgd_updates, sgd_state = sgd.update(grads, sgd_state, params)
+    chex.assert_trees_all_equal(our_updates, sgd_updates, strict=True)
+
+
+@settings(deadline=None, max_examples=30)
+@given(
+  losses=st.lists(st.integers(-50, 50), min_size=1, max_size=20),
+  scale=st.sampled_from([0.125, 1.0, 3.0, 1024.0]),
+  shift=st.integers(0, 1000),
+  rule=st.sampled_from(sorted(RULES)),
+)
+def test_scaling_and_shifting_the_losses_changes_nothing(losses, scale, shift, rule):
+  solver = lcam(0.1, 0.8, 0.4, rule=rule, steps_per_epoch=5)
+  losses = np.array(losses, np.float32)
+  for (params, _), (changed, _) in zip(
+    run(solver, losses), run(solver, losses * scale + shift), strict=True
+  ):
+    chex.assert_trees_all_equal(params, changed)
+
+
+@settings(deadline=None, max_examples=20)
+@given(order=st.permutations(range(4)), rule=st.sampled_from(sorted(RULES)))
+def test_permuting_the_leaves_changes_nothing(order, rule):
+  rng = np.random.default_rng(0)
+  leaves = [rng.normal(size=n).astype(np.float32) for n in (1, 2, 3, 4)]
+  losses = rng.normal(size=6).astype(np.float32)
+  solver = lcam(0.1, 0.8, 0.4, rule=rule, steps_per_epoch=3)
+
+  def double(tree):
+    return jax.tree.map(lambda x: 2 * x, tree)
+
+  trajectory = run_tree(solver, leaves, losses, double)
+  permuted = run_tree(solver, [leaves[i] for i in order], losses, double)
+  chex.assert_trees_all_equal([trajectory[i] for i in order], permuted)
+
+
+def run_tree(solver, params, losses, gradient):
+  state = solver.init(params)
+  for loss in losses:
+    params, state = step(solver, params, state, gradient, loss)
+  return params

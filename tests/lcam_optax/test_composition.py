@@ -1,0 +1,263 @@
+"""LCAM inside Optax's wrappers and JAX's transformations."""
+
+import functools
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import PartitionSpec as P
+
+from lcam_optax import LcamState, lcam, scale_by_lcam
+
+PARAMS = {
+  'weight': np.array([[1.0, -2.0], [0.5, 3.0]], np.float32),
+  'bias': np.zeros(2, np.float32),
+}
+LOSSES = np.array([2.0, 3.0, 1.0, 2.5, 0.5, 4.0], np.float32)
+SOLVER = lcam(0.1, 0.8, 0.4, steps_per_epoch=4)
+
+
+def params_tree():
+  return jax.tree.map(jnp.asarray, PARAMS)
+
+
+def train(solver, losses=LOSSES, params=None, jit=True):
+  """Runs updates whose gradient is the parameters; returns (params, state)."""
+  update = jax.jit(solver.update) if jit else solver.update
+  params = params_tree() if params is None else params
+  state = solver.init(params)
+  for loss in losses:
+    updates, state = update(params, state, params, value=loss)
+    params = optax.apply_updates(params, updates)
+  return params, state
+
+
+@pytest.fixture(autouse=True)
+def count_traces_per_test():
+  chex.clear_trace_counter()
+
+
+@pytest.fixture(scope='module')
+def expected():
+  return train(SOLVER)[0]
+
+
+def assert_same(actual, expected):
+  chex.assert_trees_all_close(actual, expected, rtol=1e-6)
+
+
+def test_without_jit(expected):
+  assert_same(train(SOLVER, jit=False)[0], expected)
+
+
+def test_chain(expected):
+  assert_same(train(optax.chain(optax.identity(), SOLVER, optax.scale(1.0)))[0], expected)
+
+
+def test_injected_hyperparams_are_every_number(expected):
+  solver = optax.inject_hyperparams(lcam)(0.1, 0.8, 0.4, steps_per_epoch=4)
+  params, state = train(solver)
+  assert_same(params, expected)
+  assert set(state.hyperparams) == {
+    'learning_rate',
+    'high_loss_momentum',
+    'low_loss_momentum',
+    'steps_per_epoch',
+  }
+
+
+def test_injected_momenta_can_be_changed_without_recompiling():
+  solver = optax.inject_hyperparams(lcam)(0.1, 0.8, 0.4, steps_per_epoch=4)
+  update = jax.jit(chex.assert_max_traces(solver.update, n=1))
+  params = params_tree()
+  state = solver.init(params)
+  _, state = update(params, state, params, value=jnp.float32(1.0))
+  state = optax.tree.set(state, low_loss_momentum=jnp.float32(0.25), steps_per_epoch=jnp.asarray(1))
+  _, state = update(params, state, params, value=jnp.float32(1.0))
+  assert optax.tree.get(state, 'momentum') == 0.25
+  _, state = update(params, state, params, value=jnp.float32(9.0))
+  assert optax.tree.get(state, 'momentum') == 0.25, 'an epoch of one step is always a tie'
+
+
+def test_injected_schedule_of_a_momentum():
+  solver = optax.inject_hyperparams(scale_by_lcam)(0.8, lambda count: 0.1 * count)
+  _, state = train(solver, losses=[1.0, 1.0, 1.0, 1.0])
+  np.testing.assert_allclose(optax.tree.get(state, 'momentum'), 0.3, rtol=1e-6)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_injected_hyperparams_keep_low_precision(dtype):
+  params = jax.tree.map(lambda x: x.astype(dtype), params_tree())
+  injected = optax.inject_hyperparams(lcam, hyperparam_dtype=jnp.float32)(0.1, 0.8, 0.4)
+  _, state = train(injected, params=params)
+  chex.assert_trees_all_equal_dtypes(optax.tree.get(state, 'trace'), params)
+
+
+def test_masked(expected):
+  solver = optax.masked(SOLVER, {'weight': True, 'bias': False})
+  assert_same(train(solver)[0]['weight'], expected['weight'])
+
+
+def test_partition(expected):
+  solver = optax.partition(
+    {'ours': SOLVER, 'sgd': optax.sgd(0.1)}, {'weight': 'ours', 'bias': 'sgd'}
+  )
+  assert_same(train(solver)[0]['weight'], expected['weight'])
+
+
+def test_none_leaves():
+  params = {'weight': jnp.ones(2), 'absent': None}
+  params, _ = train(lcam(0.1, nesterov=True), params=params)
+  assert params['absent'] is None
+
+
+def test_multi_steps_updates_once_per_accumulated_batch(expected):
+  solver = optax.MultiSteps(SOLVER, every_k_schedule=2)
+  params, state = params_tree(), solver.init(params_tree())
+  update = jax.jit(solver.update)
+  for loss in LOSSES:
+    for _ in range(2):
+      updates, state = update(params, state, params, value=loss)
+      params = optax.apply_updates(params, updates)
+  assert_same(params, expected)
+  assert int(optax.tree.get(state, 'epoch_step')) == 2
+
+
+def test_apply_if_finite_undoes_a_rejected_update():
+  solver = optax.apply_if_finite(SOLVER, max_consecutive_errors=3)
+  params, state = train(solver)
+  bad = jax.tree.map(lambda x: jnp.full_like(x, jnp.nan), params)
+  updates, rejected = solver.update(bad, state, params, value=jnp.nan)
+  chex.assert_trees_all_equal(updates, jax.tree.map(jnp.zeros_like, params))
+  chex.assert_trees_all_equal(rejected.inner_state, state.inner_state)
+
+
+@pytest.mark.parametrize('reset_state', [False, True])
+def test_lookahead_with_the_loss_bound_at_each_step(reset_state):
+  # optax.lookahead passes no keyword on, so the loss is bound to the fast optimizer.
+  def lookahead(loss):
+    fast = optax.GradientTransformation(SOLVER.init, functools.partial(SOLVER.update, value=loss))
+    return optax.lookahead(fast, sync_period=3, slow_step_size=0.5, reset_state=reset_state)
+
+  @chex.assert_max_traces(n=1)
+  def step(params, state, loss):
+    updates, state = lookahead(loss).update(params.fast, state, params)
+    return optax.apply_updates(params, updates), state
+
+  params = optax.LookaheadParams.init_synced(params_tree())
+  state = lookahead(None).init(params)
+  step = jax.jit(step)
+  for loss in LOSSES[:2]:
+    params, state = step(params, state, loss)
+  assert_same(params.fast, train(SOLVER, LOSSES[:2])[0])
+  params, state = step(params, state, LOSSES[2])
+  chex.assert_trees_all_equal(params.fast, params.slow)
+  assert int(optax.tree.get(state, 'count')) == (0 if reset_state else 3)
+
+
+def test_tree_map_params_reaches_the_trace_alone():
+  state = train(SOLVER)[1]
+  mapped = optax.tree.map_params(SOLVER, lambda x: x + 1, state)
+  ours, before = mapped[0], state[0]
+  chex.assert_trees_all_equal(ours._replace(trace=0), before._replace(trace=0))
+  chex.assert_trees_all_equal(ours.trace, jax.tree.map(lambda x: x + 1, before.trace))
+
+
+def test_scan(expected):
+  def body(carry, loss):
+    params, state = carry
+    updates, state = SOLVER.update(params, state, params, value=loss)
+    return (optax.apply_updates(params, updates), state), optax.tree.get(state, 'momentum')
+
+  (params, _), momenta = jax.lax.scan(body, (params_tree(), SOLVER.init(params_tree())), LOSSES)
+  assert_same(params, expected)
+  np.testing.assert_allclose(momenta, [0.4, 0.8, 0.4, 0.8, 0.4, 0.8], rtol=1e-6)
+
+
+def test_vmap_over_momenta():
+  highs, lows = jnp.array([0.9, 0.5, 0.8]), jnp.array([0.9, 0.7, 0.4])
+
+  def run(high, low):
+    return train(lcam(0.1, high, low, steps_per_epoch=4), jit=False)[0]
+
+  together = jax.vmap(run)(highs, lows)
+  for index in range(len(highs)):
+    alone = run(highs[index], lows[index])
+    assert_same(jax.tree.map(lambda x, i=index: x[i], together), alone)
+
+
+def test_shard_map_with_the_loss_averaged(expected):
+  mesh = jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
+
+  @jax.jit
+  @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P(), P('data')), out_specs=(P(), P()))
+  def step(params, state, losses):
+    loss = jax.lax.pmean(jnp.mean(losses), 'data')
+    updates, state = SOLVER.update(params, state, params, value=loss)
+    return optax.apply_updates(params, updates), state
+
+  params, state = params_tree(), SOLVER.init(params_tree())
+  for loss in LOSSES:
+    params, state = step(params, state, jnp.array([loss - 1, loss + 1]))
+  assert_same(params, expected)
+
+
+def test_donation(expected):
+  step = jax.jit(
+    lambda params, state, loss: SOLVER.update(params, state, params, value=loss),
+    donate_argnums=1,
+  )
+  params, state = params_tree(), SOLVER.init(params_tree())
+  for loss in LOSSES:
+    donated = state
+    updates, state = step(params, state, loss)
+    params = optax.apply_updates(params, updates)
+  assert all(leaf.is_deleted() for leaf in jax.tree.leaves(donated[0].trace))
+  assert_same(params, expected)
+
+
+def test_does_not_recompile_from_the_second_call_on():
+  update = jax.jit(chex.assert_max_traces(SOLVER.update, n=1))
+  params, state = params_tree(), SOLVER.init(params_tree())
+  for loss in (1.0, 2.0, float('nan'), 0.5):
+    _, state = update(params, state, params, value=loss)
+  _, state = update(params, SOLVER.init(params), params, value=3.0)
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16', 'float32', 'float64'])
+@pytest.mark.parametrize('loss_dtype', ['bfloat16', 'float32', 'float64'])
+def test_keeps_the_dtype_of_the_parameters(dtype, loss_dtype):
+  with jax.enable_x64('float64' in (dtype, loss_dtype)):
+    params = jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
+    trained, state = train(SOLVER, losses=jnp.asarray(LOSSES, loss_dtype), params=params)
+    chex.assert_trees_all_equal_dtypes(trained, params)
+    chex.assert_trees_all_equal_dtypes(state[0].trace, params)
+    chex.assert_trees_all_equal_shapes_and_dtypes(state, SOLVER.init(params))
+
+
+def test_accumulator_dtype():
+  params = jax.tree.map(lambda x: jnp.asarray(x, 'bfloat16'), PARAMS)
+  trained, state = train(lcam(0.1, accumulator_dtype=jnp.float32), params=params)
+  chex.assert_trees_all_equal_dtypes(trained, params)
+  assert state[0].trace['weight'].dtype == jnp.float32
+
+
+def test_state_is_a_pytree_of_arrays():
+  _, state = train(SOLVER)
+  assert isinstance(state[0], LcamState)
+  assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
+
+
+def test_unknown_keywords_are_accepted():
+  params = params_tree()
+  SOLVER.update(params, SOLVER.init(params), params, value=1.0, grad=params, value_fn=None)
+
+
+def test_after_an_epoch_the_state_holds_its_mean_loss():
+  _, state = train(SOLVER, losses=[1.0, 2.0, 3.0, 4.0])
+  assert float(state[0].loss_sum / state[0].count) == 2.5
+  _, state = train(SOLVER, losses=[1.0, 2.0, 3.0, 4.0, 7.0])
+  assert float(state[0].loss_sum / state[0].count) == 7.0
