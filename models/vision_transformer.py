@@ -1,0 +1,326 @@
+"""Vision transformers (Dosovitskiy et al., 2021, "An image is worth 16x16 words")."""
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.nn import initializers
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+
+class VisionTransformer(nnx.Module):
+  """A vision transformer that classifies by its class token.
+
+  The image is cut into square patches, each embedded linearly; a class token is put before them and
+  learned position embeddings are added; pre-norm transformer blocks, a last layer norm and a linear
+  layer on the class token follow. It equals google-research/vision_transformer at fine-tuning: GELU
+  by its tanh approximation, layer norm epsilon 1e-6, no dropout (as ViT-B/16 there), no pre-logits
+  layer, and a head that starts at zero, so that all logits do.
+
+  `vit_ti16`, `vit_s16`, `vit_b16` and `vit_l16` make the published sizes.
+
+  Args:
+    num_classes: the number of logits.
+    image_size: height and width of the images, in pixels; a multiple of `patch_size`.
+    patch_size: height and width of a patch, in pixels.
+    hidden_size: the width of a token; a multiple of `num_heads`.
+    depth: the number of transformer blocks.
+    num_heads: the number of attention heads.
+    mlp_size: the width of the hidden layer in a block's perceptron.
+    dtype: the type to compute in; with `jnp.bfloat16`, parameters, the statistics of layer norms,
+      softmax, the last layer norm, the last linear layer and the logits stay float32.
+    param_dtype: the type of the parameters.
+    rngs: random keys; the stream `params`.
+
+  Raises:
+    ValueError: if `image_size` is no multiple of `patch_size`, or `hidden_size` of `num_heads`.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> model = VisionTransformer(
+    ...   10, image_size=32, patch_size=8, hidden_size=16, depth=1, num_heads=2, mlp_size=32,
+    ...   rngs=nnx.Rngs(0),
+    ... )
+    >>> model(jnp.zeros((2, 32, 32, 3))).shape
+    (2, 10)
+  """
+
+  def __init__(
+    self,
+    num_classes: int,
+    *,
+    image_size: int,
+    patch_size: int,
+    hidden_size: int,
+    depth: int,
+    num_heads: int,
+    mlp_size: int,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike = jnp.float32,
+    rngs: nnx.Rngs,
+  ):
+    if image_size < patch_size or image_size % patch_size:
+      raise ValueError(f'image_size must be a multiple of {patch_size}, not {image_size}.')
+    if hidden_size % num_heads:
+      raise ValueError(f'hidden_size must be a multiple of {num_heads}, not {hidden_size}.')
+    types = {'dtype': dtype, 'param_dtype': param_dtype}
+    wide_types = {'dtype': jnp.promote_types(dtype, jnp.float32), 'param_dtype': param_dtype}
+    tokens = 1 + (image_size // patch_size) ** 2
+
+    self.image_size = image_size
+    self.embedding = nnx.Conv(
+      3,
+      hidden_size,
+      (patch_size, patch_size),
+      strides=patch_size,
+      padding='VALID',
+      rngs=rngs,
+      **types,
+    )
+    self.class_token = nnx.Param(jnp.zeros((1, 1, hidden_size), param_dtype))
+    self.position_embedding = nnx.Param(
+      initializers.normal(0.02)(rngs.params(), (1, tokens, hidden_size), param_dtype)
+    )
+    self.blocks = nnx.List(
+      [_Block(hidden_size, num_heads, mlp_size, rngs=rngs, **types) for _ in range(depth)]
+    )
+    self.norm = _layer_norm(hidden_size, rngs=rngs, **wide_types)
+    self.head = nnx.Linear(
+      hidden_size, num_classes, kernel_init=initializers.zeros, rngs=rngs, **wide_types
+    )
+
+  def __call__(
+    self, images: Float[Array, 'batch image_size image_size 3']
+  ) -> Float[Array, 'batch num_classes']:
+    """Computes the logits, in training and in evaluation mode alike.
+
+    Args:
+      images: normalised images, channels last. Google's weights expect pixels in [-1, 1].
+
+    Returns:
+      Logits, in float32 (float64 if `dtype` is).
+
+    Raises:
+      ValueError: if `images` is not of shape (batch, image_size, image_size, 3).
+    """
+    size = self.image_size
+    if images.ndim != 4 or images.shape[1:] != (size, size, 3):
+      raise ValueError(
+        f'This VisionTransformer takes images of shape (batch, {size}, {size}, 3), not '
+        f'{images.shape}: resize them or build the model with another image_size.'
+      )
+    patches = self.embedding(images)
+    batch, hidden_size = patches.shape[0], patches.shape[-1]
+    class_token = self.class_token[...].astype(patches.dtype)
+    class_tokens = jnp.broadcast_to(class_token, (batch, 1, hidden_size))
+    x = jnp.concatenate([class_tokens, patches.reshape(batch, -1, hidden_size)], axis=1)
+    x = x + self.position_embedding[...].astype(x.dtype)
+    for block in self.blocks:
+      x = block(x)
+    return self.head(self.norm(x[:, 0]))
+
+
+def vit_ti16(
+  num_classes: int,
+  *,
+  image_size: int = 224,
+  dtype: DTypeLike = jnp.float32,
+  param_dtype: DTypeLike = jnp.float32,
+  rngs: nnx.Rngs,
+) -> VisionTransformer:
+  """Makes ViT-Ti/16: 12 blocks of width 192; 5,526,346 parameters at 224 with 10 classes.
+
+  Args:
+    num_classes: the number of logits.
+    image_size: height and width of the images, in pixels; a multiple of 16.
+    dtype: the type to compute in, see `VisionTransformer`.
+    param_dtype: the type of the parameters.
+    rngs: random keys; the stream `params`.
+
+  Returns:
+    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+
+  Example:
+    >>> import jax.numpy as jnp
+    >>> from flax import nnx
+    >>> vit_ti16(10, image_size=32, rngs=nnx.Rngs(0))(jnp.zeros((1, 32, 32, 3))).shape
+    (1, 10)
+  """
+  return VisionTransformer(
+    num_classes,
+    image_size=image_size,
+    patch_size=16,
+    hidden_size=192,
+    depth=12,
+    num_heads=3,
+    mlp_size=768,
+    dtype=dtype,
+    param_dtype=param_dtype,
+    rngs=rngs,
+  )
+
+
+def vit_s16(
+  num_classes: int,
+  *,
+  image_size: int = 224,
+  dtype: DTypeLike = jnp.float32,
+  param_dtype: DTypeLike = jnp.float32,
+  rngs: nnx.Rngs,
+) -> VisionTransformer:
+  """Makes ViT-S/16: 12 blocks of width 384; 21,669,514 parameters at 224 with 10 classes.
+
+  Args:
+    num_classes: the number of logits.
+    image_size: height and width of the images, in pixels; a multiple of 16.
+    dtype: the type to compute in, see `VisionTransformer`.
+    param_dtype: the type of the parameters.
+    rngs: random keys; the stream `params`.
+
+  Returns:
+    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+
+  Example:
+    >>> from flax import nnx
+    >>> vit_s16(10, image_size=32, rngs=nnx.Rngs(0)).position_embedding.shape
+    (1, 5, 384)
+  """
+  return VisionTransformer(
+    num_classes,
+    image_size=image_size,
+    patch_size=16,
+    hidden_size=384,
+    depth=12,
+    num_heads=6,
+    mlp_size=1536,
+    dtype=dtype,
+    param_dtype=param_dtype,
+    rngs=rngs,
+  )
+
+
+def vit_b16(
+  num_classes: int,
+  *,
+  image_size: int = 224,
+  dtype: DTypeLike = jnp.float32,
+  param_dtype: DTypeLike = jnp.float32,
+  rngs: nnx.Rngs,
+) -> VisionTransformer:
+  """Makes ViT-B/16: 12 blocks of width 768; 85,806,346 parameters at 224 with 10 classes.
+
+  Args:
+    num_classes: the number of logits.
+    image_size: height and width of the images, in pixels; a multiple of 16.
+    dtype: the type to compute in, see `VisionTransformer`.
+    param_dtype: the type of the parameters.
+    rngs: random keys; the stream `params`.
+
+  Returns:
+    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+
+  Example:
+    >>> from flax import nnx
+    >>> model = nnx.eval_shape(lambda: vit_b16(10, rngs=nnx.Rngs(0)))  # allocates nothing
+    >>> model.position_embedding.shape
+    (1, 197, 768)
+  """
+  return VisionTransformer(
+    num_classes,
+    image_size=image_size,
+    patch_size=16,
+    hidden_size=768,
+    depth=12,
+    num_heads=12,
+    mlp_size=3072,
+    dtype=dtype,
+    param_dtype=param_dtype,
+    rngs=rngs,
+  )
+
+
+def vit_l16(
+  num_classes: int,
+  *,
+  image_size: int = 224,
+  dtype: DTypeLike = jnp.float32,
+  param_dtype: DTypeLike = jnp.float32,
+  rngs: nnx.Rngs,
+) -> VisionTransformer:
+  """Makes ViT-L/16: 24 blocks of width 1024; 303,311,882 parameters at 224 with 10 classes.
+
+  Args:
+    num_classes: the number of logits.
+    image_size: height and width of the images, in pixels; a multiple of 16.
+    dtype: the type to compute in, see `VisionTransformer`.
+    param_dtype: the type of the parameters.
+    rngs: random keys; the stream `params`.
+
+  Returns:
+    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+
+  Example:
+    >>> from flax import nnx
+    >>> model = nnx.eval_shape(lambda: vit_l16(10, rngs=nnx.Rngs(0)))  # allocates nothing
+    >>> len(model.blocks)
+    24
+  """
+  return VisionTransformer(
+    num_classes,
+    image_size=image_size,
+    patch_size=16,
+    hidden_size=1024,
+    depth=24,
+    num_heads=16,
+    mlp_size=4096,
+    dtype=dtype,
+    param_dtype=param_dtype,
+    rngs=rngs,
+  )
+
+
+class _Block(nnx.Module):
+  """Attention, then a perceptron, each on a layer norm of its input and added to it."""
+
+  def __init__(self, hidden_size, num_heads, mlp_size, *, rngs, **types):
+    self.norm1 = _layer_norm(hidden_size, rngs=rngs, **types)
+    self.attention = nnx.MultiHeadAttention(
+      num_heads,
+      hidden_size,
+      kernel_init=initializers.xavier_uniform(),
+      attention_fn=_attention,
+      decode=False,
+      rngs=rngs,
+      **types,
+    )
+    self.norm2 = _layer_norm(hidden_size, rngs=rngs, **types)
+    self.mlp1 = _mlp_linear(hidden_size, mlp_size, rngs=rngs, **types)
+    self.mlp2 = _mlp_linear(mlp_size, hidden_size, rngs=rngs, **types)
+
+  def __call__(self, x):
+    x = x + self.attention(self.norm1(x))
+    return x + self.mlp2(jax.nn.gelu(self.mlp1(self.norm2(x)), approximate=True))
+
+
+def _attention(query, key, value, **unused):
+  if query.dtype != jnp.float64:
+    return jax.nn.dot_product_attention(query, key, value)
+  # The library function takes its softmax in float32 whatever the inputs.
+  logits = jnp.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
+  return jnp.einsum('bhqk,bkhd->bqhd', jax.nn.softmax(logits), value)
+
+
+def _layer_norm(features, **options):
+  # The quick variance E[x^2] - E[x]^2 loses digits where the mean is large.
+  return nnx.LayerNorm(features, epsilon=1e-6, use_fast_variance=False, **options)
+
+
+def _mlp_linear(in_features, out_features, **options):
+  return nnx.Linear(
+    in_features,
+    out_features,
+    kernel_init=initializers.xavier_uniform(),
+    bias_init=initializers.normal(1e-6),
+    **options,
+  )

@@ -1,0 +1,28 @@
+"""The examples in the docstrings run and print what they say."""
+
+import doctest
+import importlib
+import pkgutil
+
+import pytest
+
+PACKAGES = ('lcam_optax', 'models', 'train')
+
+
+def modules():
+  for package in PACKAGES:
+    yield package
+    for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f'{package}.'):
+      yield module.name
+
+
+@pytest.mark.parametrize('name', list(modules()))
+def test_examples(name):
+  try:
+    module = importlib.import_module(name)
+  except ModuleNotFoundError as error:
+    if error.name != 'tensorflow_datasets':  # needed to prepare data only
+      raise
+    pytest.skip('TFDS is not installed')
+  result = doctest.testmod(module, optionflags=doctest.ELLIPSIS)
+  assert result.failed == 0

@@ -1,0 +1,3 @@
+"""Has the constant that bounds the attempts to download."""
+
+MAX_RETRIES = 10

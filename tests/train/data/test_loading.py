@@ -1,0 +1,161 @@
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from train.data import DATASETS, DataError, cache, load, prepare, preprocessing
+
+_HERE = pathlib.Path(__file__).parent
+
+
+@pytest.fixture
+def fake_tfds(monkeypatch):
+  """Lets the process that runs TFDS find a stand-in that fails as it is told."""
+  monkeypatch.setenv('PYTHONPATH', str(_HERE / 'fake_tfds'))
+  return lambda failure: monkeypatch.setenv('FAKE_TFDS', failure)
+
+
+def test_embedded_digits_are_the_same_everywhere():
+  digits = load('digits')
+  assert digits.train.inputs.shape == (1000, 8, 8, 3)
+  assert digits.test.inputs.shape == (797, 8, 8, 3)
+  assert digits.train.inputs.dtype == np.uint8
+  assert digits.train.labels.dtype == np.int32
+  assert digits.class_names == tuple('0123456789')
+  assert np.bincount(digits.train.labels).min() == 97
+  assert (digits.train.inputs.min(), digits.train.inputs.max()) == (0, 255)
+  # The split must not move with scikit-learn's version.
+  assert digits.train.labels[:10].tolist() == load('digits').train.labels[:10].tolist()
+  normalised = np.asarray(preprocessing('digits').evaluate(digits.train.inputs))
+  assert abs(normalised.mean()) < 1e-4
+  assert abs(normalised.std() - 1) < 1e-4
+
+
+def test_every_data_set_has_its_preprocessing():
+  for name in DATASETS:
+    hash(preprocessing(name))
+
+
+def test_the_first_training_examples_can_be_taken():
+  whole, part = load('digits'), load('digits', train_examples=10)
+  np.testing.assert_array_equal(part.train.inputs, whole.train.inputs[:10])
+  assert len(part.train) == 10
+  assert len(part.test) == 797
+
+
+@pytest.mark.parametrize('number', [0, 1001])
+def test_examples_that_are_not_there_cannot_be_taken(number):
+  with pytest.raises(DataError, match=r'1000 training examples'):
+    load('digits', train_examples=number)
+
+
+def test_an_unknown_data_set_is_named():
+  with pytest.raises(DataError, match="'mnist'; there are digits, cifar10"):
+    load('mnist')
+
+
+def test_digits_need_no_preparation():
+  with pytest.raises(DataError, match='need no preparation'):
+    prepare('digits')
+
+
+def test_a_missing_cache_is_prepared_by_another_process(fake_tfds, tmp_path, capfd):
+  dataset = load('cifar10', str(tmp_path))
+  np.testing.assert_array_equal(dataset.train.inputs[:, 0, 0, 0], range(6))
+  assert dataset.class_names == ('cat', 'dog')
+  printed, shown = capfd.readouterr()
+  assert printed == ''
+  assert 'TFDS prints' in shown
+  assert 'cifar10 train to arrays' in shown
+  # Now it is there, and TFDS is not asked again.
+  fake_tfds('bug')
+  load('cifar10', str(tmp_path), train_examples=2)
+  assert prepare('cifar10', str(tmp_path)) == tmp_path / 'lcam' / 'cifar10'
+
+
+def test_the_folder_comes_from_the_environment(fake_tfds, tmp_path, monkeypatch):
+  monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'new'))
+  assert prepare('cifar10') == tmp_path / 'new' / 'lcam' / 'cifar10'
+
+
+@pytest.mark.parametrize(
+  ('failure', 'sentence'),
+  [
+    ('missing', r"needs TensorFlow Datasets .*No module named 'tensorflow'.*\.\[data\]"),
+    ('offline', 'cannot be downloaded: connect to the network .*TFDS_DATA_DIR'),
+    ('checksum', 'is not cifar10: .*again'),
+    ('space', 'is full: make room .*--data-dir or TFDS_DATA_DIR'),
+    ('full', 'is full: make room .*--data-dir or TFDS_DATA_DIR'),
+    ('bug', 'could not prepare cifar10; what it said stands above'),
+    ('killed', 'could not prepare cifar10'),
+  ],
+)
+def test_a_failure_is_one_sentence_and_leaves_nothing_to_trust(
+  fake_tfds, tmp_path, capfd, failure, sentence
+):
+  fake_tfds(failure)
+  with pytest.raises(DataError, match=sentence) as raised:
+    load('cifar10', str(tmp_path))
+  assert '\n' not in str(raised.value)
+  assert ('Traceback' in capfd.readouterr().err) == (failure == 'bug')
+  assert not (tmp_path / 'lcam' / 'cifar10').exists()
+
+
+def test_preparing_again_after_a_kill_succeeds(fake_tfds, tmp_path):
+  fake_tfds('killed')
+  with pytest.raises(DataError):
+    prepare('cifar10', str(tmp_path))
+  assert (tmp_path / 'lcam' / '.cifar10.incomplete').exists()
+  fake_tfds('')
+  folder = prepare('cifar10', str(tmp_path))
+  cache.verify(folder)
+  assert not (tmp_path / 'lcam' / '.cifar10.incomplete').exists()
+
+
+def test_damage_is_reported_with_the_command_that_mends_it(fake_tfds, tmp_path, capfd):
+  folder = prepare('cifar10', str(tmp_path))
+  (folder / 'train_labels.npy').unlink()
+  command = f'python -m train prepare cifar10 --data-dir {tmp_path}'
+  with pytest.raises(DataError, match=command) as raised:
+    load('cifar10', str(tmp_path))
+  assert 'train_labels.npy is missing' in str(raised.value)
+  prepare('cifar10', str(tmp_path))
+  assert 'Rebuilding' in capfd.readouterr().err
+  assert len(load('cifar10', str(tmp_path)).train) == 6
+
+
+def test_a_wrong_folder_is_one_sentence(tmp_path):
+  (tmp_path / 'file').touch()
+  for wrong, sentence in (
+    (tmp_path / 'no' / 'such', 'is no folder: make it, or choose'),
+    (tmp_path / 'file', 'is no folder'),
+    ('gs://bucket/data', 'no folder of this machine'),
+  ):
+    with pytest.raises(DataError, match=sentence):
+      load('cifar10', str(wrong))
+
+
+@pytest.mark.skipif(os.name != 'posix' or os.geteuid() == 0, reason='root may write everywhere')
+def test_a_folder_that_is_not_writable_is_one_sentence(tmp_path):
+  tmp_path.chmod(0o500)
+  with pytest.raises(DataError, match='not writable: choose another'):
+    load('cifar10', str(tmp_path))
+
+
+def test_a_training_process_never_imports_tensorflow(fake_tfds, tmp_path):
+  program = """
+import sys
+import jax
+from train.data import draw, load, make_input, preprocessing, step_key
+dataset = load('cifar10', sys.argv[1])
+batch = next(make_input(dataset.train).epoch(0, 0, 4))
+jax.jit(preprocessing('cifar10').train)(step_key(0, 0, 0), draw(batch)[0])
+print([name for name in sys.modules if name.startswith('tensorflow')])
+"""
+  process = subprocess.run(
+    [sys.executable, '-c', program, str(tmp_path)], capture_output=True, text=True, check=True
+  )
+  assert process.stdout.strip() == '[]'

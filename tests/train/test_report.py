@@ -1,0 +1,93 @@
+"""The statistics of a report, against SciPy's, and its words."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.train.command_line import run_command
+from train.records import EpochRecord
+from train.statistics import estimate
+
+ERRORS = {
+  'fixed-0.9': [5.0, 5.4, 4.9, 5.2],
+  'better': [4.0, 4.5, 3.9, 4.1],
+  'same': [5.1, 5.2, 5.0, 5.3],
+}
+
+
+def write_run(workdir, arm, seed, error, epochs=1):
+  directory = workdir / arm / f'seed-{seed}'
+  directory.mkdir(parents=True)
+  rows = [','.join(EpochRecord._fields)]
+  rows += [f'{epoch},1.5,1.5,{error},0.1,0.4,0.9,1' for epoch in range(1, epochs + 1)]
+  (directory / 'metrics.csv').write_text('\n'.join(rows) + '\n')
+  timing = ['epoch,seconds,steps_per_second', *(f'{epoch},2.5,8' for epoch in range(1, epochs + 1))]
+  (directory / 'timing.csv').write_text('\n'.join(timing) + '\n')
+
+
+@pytest.fixture
+def output(tmp_path):
+  for arm, errors in ERRORS.items():
+    for seed, error in enumerate(errors):
+      write_run(tmp_path, arm, seed, error)
+  return run_command('report', tmp_path)
+
+
+def cells(output, arm):
+  (line,) = [line for line in output.splitlines() if line.startswith(f'│ {arm} ')]
+  return [cell.strip() for cell in line.strip('│').split('│')]
+
+
+def test_mean_and_interval(output):
+  interval = stats.t.interval(0.95, 3, np.mean(ERRORS['better']), stats.sem(ERRORS['better']))
+  half_width = (interval[1] - interval[0]) / 2
+  assert cells(output, 'better')[1:3] == [
+    '4',
+    f'{np.mean(ERRORS["better"]):.2f} ± {half_width:.2f}',
+  ]
+
+
+def test_paired_difference(output):
+  interval = stats.ttest_rel(ERRORS['better'], ERRORS['fixed-0.9']).confidence_interval()
+  mean, half_width = sum(interval) / 2, (interval.high - interval.low) / 2
+  assert cells(output, 'better')[3] == f'{mean:+.2f} ± {half_width:.2f}'
+  assert cells(output, 'fixed-0.9')[3] == '-'
+
+
+def test_words(output):
+  text = ' '.join(output.split())
+  assert 'better: a lower error than fixed-0.9 was shown' in text
+  assert 'same: no difference to fixed-0.9 was shown; the interval holds zero.' in text
+
+
+def test_one_seed_shows_nothing(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  write_run(tmp_path, 'better', 0, 1.0)
+  output = run_command('report', tmp_path)
+  assert cells(output, 'better')[2:4] == ['1.00', '-4.00']
+  assert 'one seed cannot tell a difference from noise' in ' '.join(output.split())
+
+
+def test_an_arm_without_a_baseline(tmp_path):
+  write_run(tmp_path, 'better', 0, 1.0)
+  assert 'no run of fixed-0.9 on the same seeds' in ' '.join(
+    run_command('report', tmp_path).split()
+  )
+
+
+def test_only_the_same_seeds_are_compared(tmp_path):
+  for seed, error in enumerate([5.0, 5.4, 9.9]):
+    write_run(tmp_path, 'fixed-0.9', seed, error)
+  for seed, error in enumerate([4.0, 4.0]):
+    write_run(tmp_path, 'better', seed, error)
+  assert cells(run_command('report', tmp_path), 'better')[3].startswith('-1.20 ±')
+
+
+def test_unfinished_runs_are_left_out_of_the_table(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3)
+  write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1)
+  assert cells(run_command('report', tmp_path), 'fixed-0.9')[1:3] == ['1', '5.00']
+
+
+def test_an_estimate_of_equal_values_is_certain():
+  assert estimate(np.array([2.0, 2.0, 2.0])) == (2.0, 0.0)

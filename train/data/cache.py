@@ -1,0 +1,207 @@
+"""The cache of a data set: plain arrays that training maps, and a JSON file that describes them.
+
+A cache is a folder that appears whole or not at all:
+
+    train_inputs.npy  train_labels.npy  test_inputs.npy  test_labels.npy  dataset.json
+
+It is written under another name, brought to the disk, and renamed.
+"""
+
+import hashlib
+import json
+import os
+import pathlib
+import shutil
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+from train.data.dataset import Dataset, Split
+
+SPLITS = ('train', 'test')
+_DESCRIPTION = 'dataset.json'
+# Raised when the layout of a cache changes, so that one of before is rebuilt, not misread.
+_FORMAT = 1
+
+
+class DamagedCacheError(Exception):
+  """A cache is not what was written; the message names the file and what is wrong with it."""
+
+
+def write(
+  folder: pathlib.Path,
+  description: dict[str, Any],
+  examples: Iterable[tuple[str, np.ndarray, int]],
+) -> None:
+  """Writes a cache, in place of one that is there.
+
+  Only one process may write the same cache at a time. Whatever interrupts it, `folder` is as it was
+  before or complete.
+
+  Args:
+    folder: where the cache goes.
+    description: what the JSON file says besides: at least `name` and `class_names`.
+    examples: split (`train` or `test`), input and label of each example, in order; all inputs have
+      the same shape and type.
+
+  Raises:
+    OSError: if the disk is full or not writable.
+  """
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  scratch = folder.with_name(f'.{folder.name}.incomplete')
+  shutil.rmtree(scratch, ignore_errors=True)  # left by a process that was killed
+  scratch.mkdir()
+  try:
+    _write_arrays(scratch, examples)
+    arrays = {path.name: _describe(path) for path in sorted(scratch.glob('*.npy'))}
+    text = json.dumps({'format': _FORMAT, **description, 'arrays': arrays}, indent=2)
+    with open(scratch / _DESCRIPTION, 'w') as file:
+      file.write(text + '\n')
+      _to_disk(file)
+    read(scratch)  # so that what is put in place can be loaded
+    _replace(folder, scratch)
+  finally:
+    shutil.rmtree(scratch, ignore_errors=True)
+
+
+def read(folder: pathlib.Path) -> Dataset:
+  """Maps a cache's arrays, after a check of their sizes, shapes and types.
+
+  Args:
+    folder: the cache.
+
+  Returns:
+    The data set; its arrays are read-only memory maps.
+
+  Raises:
+    DamagedCacheError: if it is not as `write` left it; what only checksums show is for `verify`.
+  """
+  description = _read_description(folder)
+  try:
+    arrays = {name: _map(folder / name, about) for name, about in description['arrays'].items()}
+    train, test = (
+      Split(arrays[f'{split}_inputs.npy'], arrays[f'{split}_labels.npy']) for split in SPLITS
+    )
+    return Dataset(description['name'], train, test, tuple(description['class_names']))
+  except KeyError as error:
+    raise DamagedCacheError(f'{_DESCRIPTION} says nothing of {error}') from error
+
+
+def verify(folder: pathlib.Path) -> None:
+  """Compares a cache's checksums with those of its JSON file; reads every byte.
+
+  Args:
+    folder: the cache.
+
+  Raises:
+    DamagedCacheError: if a file is not as `write` left it.
+  """
+  read(folder)
+  for name, expected in _read_description(folder)['arrays'].items():
+    if _sha256(folder / name) != expected['sha256']:
+      raise DamagedCacheError(f'the checksum of {name} is wrong')
+
+
+def _write_arrays(folder, examples):
+  files = {}
+  try:
+    for split, row, label in examples:
+      for part, value in (('inputs', row), ('labels', np.int32(label))):
+        name = f'{split}_{part}.npy'
+        if name not in files:
+          files[name] = _GrowingArray(folder / name, value.shape, value.dtype)
+        files[name].append(value)
+  finally:
+    for file in files.values():
+      file.close()
+
+
+class _GrowingArray:
+  """An `.npy` file whose rows are written as they come, their number at the end."""
+
+  def __init__(self, path, row_shape, dtype):
+    self._file = open(path, 'wb')  # noqa: SIM115  closed by close()
+    self._row_shape, self._dtype, self._rows = row_shape, dtype, 0
+    self._write_header()
+    self._start = self._file.tell()
+
+  def append(self, row):
+    assert row.shape == self._row_shape, (row.shape, self._row_shape)
+    assert row.dtype == self._dtype, (row.dtype, self._dtype)
+    self._file.write(row.tobytes())
+    self._rows += 1
+
+  def close(self):
+    with self._file:
+      self._file.seek(0)
+      self._write_header()
+      # NumPy leaves room in the header for the number of rows to grow.
+      assert self._file.tell() == self._start
+      _to_disk(self._file)
+
+  def _write_header(self):
+    header = {
+      'descr': np.lib.format.dtype_to_descr(self._dtype),
+      'fortran_order': False,
+      'shape': (self._rows, *self._row_shape),
+    }
+    np.lib.format.write_array_header_1_0(self._file, header)
+
+
+def _describe(path):
+  array = np.load(path, mmap_mode='r')
+  return {
+    'shape': list(array.shape),
+    'dtype': array.dtype.name,
+    'bytes': path.stat().st_size,
+    'sha256': _sha256(path),
+  }
+
+
+def _sha256(path):
+  with open(path, 'rb') as file:
+    return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _to_disk(file):
+  file.flush()
+  os.fsync(file.fileno())
+
+
+def _replace(folder, scratch):
+  if folder.exists():
+    # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
+    old = folder.with_name(f'.{folder.name}.old')
+    shutil.rmtree(old, ignore_errors=True)
+    folder.rename(old)
+    scratch.rename(folder)
+    shutil.rmtree(old)
+  else:
+    scratch.rename(folder)
+
+
+def _read_description(folder):
+  try:
+    description = json.loads((folder / _DESCRIPTION).read_text())
+  except (OSError, ValueError) as error:
+    raise DamagedCacheError(f'{_DESCRIPTION} cannot be read') from error
+  if description.get('format') != _FORMAT:
+    raise DamagedCacheError('another version of this program wrote it')
+  return description
+
+
+def _map(path, expected):
+  try:
+    size = path.stat().st_size
+    if size != expected['bytes']:
+      raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected["bytes"]}')
+    array = np.load(path, mmap_mode='r')
+  except FileNotFoundError as error:
+    raise DamagedCacheError(f'{path.name} is missing') from error
+  except ValueError as error:
+    raise DamagedCacheError(f'{path.name} is no array file') from error
+  found = list(array.shape), array.dtype.name
+  if found != (expected['shape'], expected['dtype']):
+    raise DamagedCacheError(f'{path.name} holds {found}')
+  return array

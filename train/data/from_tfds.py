@@ -1,0 +1,195 @@
+"""Prepares a data set with TFDS and writes its cache: `python -m train.data.from_tfds NAME DIR`.
+
+This is the process in which TensorFlow may be imported; `loading.prepare` runs it. Progress goes to
+stderr; what prevents it goes to stdout, in one sentence, with exit status 1.
+"""
+
+import errno
+import logging
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.progress import track
+
+from train.data import cache
+from train.data.loading import cache_folder
+
+_Examples = Iterator[tuple[str, np.ndarray, int]]
+# Of each digit and speaker of spoken_digit; the data set's own rule.
+_SPOKEN_DIGIT_TEST_RECORDINGS = 5
+
+
+def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
+  """Prepares a data set in `data_dir`, unless TFDS has done so before, and writes its cache.
+
+  Args:
+    name: one of `DATASETS`, but not the embedded digits.
+    data_dir: TFDS's folder.
+
+  Returns:
+    The cache.
+  """
+  # Imported here, so that what is missing can be said in one sentence.
+  import filelock
+  import tensorflow_datasets as tfds
+  from tensorflow_datasets.core.download import downloader
+
+  if name == 'speech_commands_35':
+    import train.data.speech_commands_35  # noqa: F401  registers the builder
+  # Without a network, TFDS would try for minutes.
+  downloader.MAX_RETRIES = 4
+  for chatty in ('absl', 'urllib3'):
+    logging.getLogger(chatty).setLevel(logging.ERROR)
+
+  folder = cache_folder(name, data_dir)
+  folder.parent.mkdir(parents=True, exist_ok=True)
+  with filelock.FileLock(folder.with_name(f'.{name}.lock')):
+    if not _is_sound(folder):  # another process may have been faster
+      builder = tfds.builder(name, data_dir=data_dir)
+      builder.download_and_prepare()
+      cache.write(folder, _describe(name, builder), _EXAMPLES[name](builder))
+  return folder
+
+
+def _is_sound(folder):
+  try:
+    cache.verify(folder)
+  except cache.DamagedCacheError:
+    return False
+  return True
+
+
+def _describe(name, builder) -> dict[str, Any]:
+  description = {
+    'name': name,
+    'tfds_name': builder.name,
+    'tfds_version': str(builder.version),
+    'splits': {split: split for split in cache.SPLITS},
+    'class_names': builder.info.features['label'].names,
+  }
+  if name == 'spoken_digit':
+    last = _SPOKEN_DIGIT_TEST_RECORDINGS - 1
+    description['splits'] = {
+      'train': f'train, recordings from {last + 1} on of each digit and speaker',
+      'test': f'train, recordings 0 to {last} of each digit and speaker',
+    }
+  if 'audio' in builder.info.features:
+    description['sample_rate'] = builder.info.features['audio'].sample_rate
+  return description
+
+
+def _image_examples(builder) -> _Examples:
+  for split in cache.SPLITS:
+    for example in _read(builder, split):
+      yield split, example['image'], example['label']
+
+
+def _audio_examples(builder) -> _Examples:
+  for split in cache.SPLITS:
+    for example in _read(builder, split):
+      yield split, _one_second(example['audio'], builder), example['label']
+
+
+def _spoken_digit_examples(builder) -> _Examples:
+  for example in _read(builder, 'train'):
+    digit_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
+    recording = int(digit_speaker_recording.rpartition('_')[2])
+    split = 'test' if recording < _SPOKEN_DIGIT_TEST_RECORDINGS else 'train'
+    yield split, _one_second(example['audio'], builder), example['label']
+
+
+_EXAMPLES: dict[str, Callable[[Any], _Examples]] = {
+  'cifar10': _image_examples,
+  'cifar100': _image_examples,
+  'speech_commands': _audio_examples,
+  'speech_commands_35': _audio_examples,
+  'spoken_digit': _spoken_digit_examples,
+}
+
+
+def _one_second(samples, builder) -> np.ndarray:
+  """The first second, as int16; silence fills up what is shorter."""
+  rate = builder.info.features['audio'].sample_rate
+  samples = np.asarray(samples)[:rate]
+  assert np.array_equal(samples, samples.astype(np.int16)), 'the audio has more than 16 bits'
+  return np.pad(samples.astype(np.int16), (0, rate - len(samples)))
+
+
+def _read(builder, split) -> Iterator[Mapping[str, Any]]:
+  """A split's examples as NumPy arrays, in TFDS's stored order, with a progress bar."""
+  import tensorflow_datasets as tfds
+
+  if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
+    examples = builder.as_data_source(split=split)
+  else:
+    # One shard after the other, as the random-access source has them.
+    in_order = tfds.ReadConfig(interleave_cycle_length=1)
+    examples = tfds.as_numpy(builder.as_dataset(split=split, read_config=in_order))
+  return track(
+    examples,
+    description=f'{builder.name} {split} to arrays',
+    total=len(examples),
+    console=Console(stderr=True),
+  )
+
+
+def _explain(error: BaseException, name: str, data_dir: str) -> str | None:
+  """One sentence for what a user can mend; None for anything else."""
+  causes = []
+  cause: BaseException | None = error
+  while cause is not None:
+    causes.append(cause)
+    cause = cause.__cause__ or cause.__context__
+  again = f"'python -m train prepare {name} --data-dir {data_dir}'"
+  kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
+  text = ' '.join(str(cause) for cause in causes)
+  codes = {cause.errno for cause in causes if isinstance(cause, OSError)}
+  if 'ImportError' in kinds:
+    missing = next(cause for cause in reversed(causes) if isinstance(cause, ImportError))
+    return (
+      f'Preparing {name} needs TensorFlow Datasets and TensorFlow ({missing}): '
+      'install them with "pip install -e \'.[data]\'" in this checkout.'
+    )
+  if codes & {errno.ENOSPC, errno.EDQUOT} or 'o space left' in text or 'enough disk space' in text:
+    return (
+      f'The disk of {data_dir} is full: make room and run {again}, or choose another disk with '
+      '--data-dir or TFDS_DATA_DIR.'
+    )
+  if 'NonMatchingChecksumError' in kinds:
+    return f'What was downloaded is not {name}: a proxy or a broken connection; run {again} again.'
+  if kinds & {'RequestException', 'URLError', 'DownloadError', 'gaierror'}:
+    return (
+      f'{name} cannot be downloaded: connect to the network and run {again}, or let --data-dir or '
+      'TFDS_DATA_DIR name a folder in which TFDS has prepared it.'
+    )
+  if codes & {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+    return (
+      f'{data_dir} cannot be written ({error}): choose another with --data-dir or TFDS_DATA_DIR.'
+    )
+  return None
+
+
+def main(name: str, data_dir: str) -> int:
+  """Runs `convert`; says on stdout, in a sentence, what a user can do when it fails."""
+  answers = os.fdopen(os.dup(1), 'w')
+  os.dup2(2, 1)  # TFDS prints to stdout too
+  try:
+    convert(name, data_dir)
+  except KeyboardInterrupt:
+    return 130
+  except Exception as error:
+    sentence = _explain(error, name, data_dir)
+    if sentence is None:
+      raise
+    print(sentence, file=answers, flush=True)
+    return 1
+  return 0
+
+
+if __name__ == '__main__':
+  sys.exit(main(*sys.argv[1:]))

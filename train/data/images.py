@@ -1,0 +1,113 @@
+"""Augmentation and normalisation of images, on the device."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float32, Int, Key, UInt8
+
+
+@dataclasses.dataclass(frozen=True)
+class ImagePreprocessing:
+  """Random crop and flip (training only), resizing, normalisation.
+
+  Both methods are pure and may be called under `jax.jit`.
+
+  Attributes:
+    mean: what is subtracted from each channel, on the scale where white is 1.
+    std: what each channel is divided by afterwards.
+    padding: pixels of black put around the image before a random crop to its own size; 0: no crop.
+    flip: whether half of the images, drawn at random, are mirrored left to right.
+    size: the height and width that images are resized to (bilinear, antialiased); None: as they are.
+
+  Example:
+    >>> import jax
+    >>> images = jax.numpy.full((2, 8, 8, 3), 255, 'uint8')
+    >>> preprocessing = ImagePreprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, padding=1)
+    >>> preprocessing.train(jax.random.key(0), images).shape
+    (2, 8, 8, 3)
+    >>> preprocessing.evaluate(images)[0, 0, 0].tolist()
+    [1.0, 1.0, 1.0]
+  """
+
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  padding: int = 0
+  flip: bool = False
+  size: int | None = None
+
+  def train(
+    self, key: Key[Array, ''], inputs: UInt8[Array, 'batch height width channels']
+  ) -> Float32[Array, 'batch new_height new_width channels']:
+    """Augments and normalises a batch.
+
+    Args:
+      key: the step's random key.
+      inputs: the images as stored.
+
+    Returns:
+      What the network gets.
+    """
+    crop_key, flip_key = jax.random.split(key)
+    batch = len(inputs)
+    if self.padding:
+      offsets = jax.random.randint(crop_key, (batch, 2), 0, 2 * self.padding + 1)
+      inputs = crop(inputs, offsets, self.padding)
+    if self.flip:
+      inputs = mirror(inputs, jax.random.bernoulli(flip_key, shape=(batch,)))
+    return self.evaluate(inputs)
+
+  def evaluate(
+    self, inputs: UInt8[Array, 'batch height width channels']
+  ) -> Float32[Array, 'batch new_height new_width channels']:
+    """Normalises a batch without augmenting it.
+
+    Args:
+      inputs: the images as stored.
+
+    Returns:
+      What the network gets.
+    """
+    images = inputs.astype(jnp.float32) / 255
+    if self.size is not None:
+      batch, _, _, channels = images.shape
+      images = jax.image.resize(images, (batch, self.size, self.size, channels), 'linear')
+    return (images - jnp.array(self.mean)) / jnp.array(self.std)
+
+
+def crop(
+  images: UInt8[Array, 'batch height width channels'],
+  offsets: Int[Array, 'batch 2'],
+  padding: int,
+) -> UInt8[Array, 'batch height width channels']:
+  """Surrounds images with zeros and cuts their own size out again.
+
+  Args:
+    images: the images.
+    offsets: row and column, 0 to `2 * padding`, of each cut's corner in the padded image.
+    padding: how many zero pixels are put on each side.
+
+  Returns:
+    The cuts.
+  """
+  padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
+
+  def cut(image, offset):
+    return jax.lax.dynamic_slice(image, (offset[0], offset[1], 0), images.shape[1:])
+
+  return jax.vmap(cut)(padded, offsets)
+
+
+def mirror(
+  images: UInt8[Array, 'batch height width channels'], which: Bool[Array, ' batch']
+) -> UInt8[Array, 'batch height width channels']:
+  """Mirrors some images left to right.
+
+  Args:
+    images: the images.
+    which: the images to mirror.
+
+  Returns:
+    All images, those mirrored.
+  """
+  return jnp.where(which[:, None, None, None], images[:, :, ::-1], images)

@@ -1,0 +1,204 @@
+"""How examples reach the training step: kept on the device, or streamed to it."""
+
+import collections
+import math
+from collections.abc import Callable, Iterator
+from concurrent import futures
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int32
+
+from train.data.dataset import Split
+from train.data.randomness import epoch_order
+
+# Batches made ahead of the step that needs them.
+_PREFETCH = 3
+# The part of the device's memory that a split may take; the rest is the network's.
+_RESIDENT_SHARE = 1 / 4
+
+
+class Batch(NamedTuple):
+  """What a jitted step gets; `draw` turns it into the examples.
+
+  Attributes:
+    inputs: the inputs of the whole split (resident) or of this batch (streamed), as stored.
+    labels: their labels, int32.
+    rows: the rows of `inputs` and `labels` that make the batch.
+  """
+
+  inputs: Array
+  labels: Int32[Array, ' rows']
+  rows: Int32[Array, ' batch']
+
+
+def draw(batch: Batch) -> tuple[Array, Int32[Array, ' batch']]:
+  """Takes a batch's examples out of its arrays; to be called inside the jitted step.
+
+  Args:
+    batch: the batch.
+
+  Returns:
+    Inputs as stored (batch, ...) and labels.
+
+  Example:
+    >>> batch = Batch(jnp.array([5, 6, 7]), jnp.array([0, 1, 0]), rows=jnp.array([2, 1]))
+    >>> [array.tolist() for array in draw(batch)]
+    [[7, 6], [0, 1]]
+  """
+  return batch.inputs[batch.rows], batch.labels[batch.rows]
+
+
+class ResidentInput:
+  """Batches of a split that lies on the device; a batch costs the device one gather.
+
+  Args:
+    split: the examples; they are copied to the default device once.
+
+  Example:
+    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
+    >>> [len(batch.rows) for batch in ResidentInput(split).epoch(seed=0, epoch=0, batch_size=4)]
+    [4, 4, 2]
+  """
+
+  def __init__(self, split: Split):
+    self._inputs = jax.device_put(split.inputs)
+    self._labels = jax.device_put(split.labels)
+
+  def steps_per_epoch(self, batch_size: int) -> int:
+    """The number of batches of an epoch, a short last one included."""
+    return _steps(len(self._labels), batch_size)
+
+  def epoch(self, seed: int, epoch: int, batch_size: int, start_step: int = 0) -> Iterator[Batch]:
+    """An epoch's batches, in an order drawn anew for each epoch.
+
+    Args:
+      seed: the run's seed.
+      epoch: the epoch, from 0.
+      batch_size: examples per batch; the last batch has what is left.
+      start_step: the first batch to yield.
+
+    Returns:
+      An iterator that never waits for the device.
+    """
+    return self._batches(epoch_order(seed, epoch, len(self._labels)), batch_size, start_step)
+
+  def in_order(self, batch_size: int) -> Iterator[Batch]:
+    """Every example once, in the order stored.
+
+    Args:
+      batch_size: examples per batch; the last batch has what is left.
+
+    Returns:
+      An iterator over the batches.
+    """
+    return self._batches(jnp.arange(len(self._labels), dtype=jnp.int32), batch_size, 0)
+
+  def _batches(self, order, batch_size, start_step):
+    for start in range(start_step * batch_size, len(order), batch_size):
+      size = min(batch_size, len(order) - start)
+      yield Batch(self._inputs, self._labels, _slice(order, start, size))
+
+
+class StreamedInput:
+  """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
+
+  The batches equal those of `ResidentInput`, bit for bit.
+
+  Args:
+    split: the examples.
+
+  Example:
+    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
+    >>> [batch.inputs.shape for batch in StreamedInput(split).in_order(batch_size=4)]
+    [(4, 1), (4, 1), (2, 1)]
+  """
+
+  def __init__(self, split: Split):
+    self._split = split
+
+  def steps_per_epoch(self, batch_size: int) -> int:
+    """The number of batches of an epoch, a short last one included."""
+    return _steps(len(self._split), batch_size)
+
+  def epoch(self, seed: int, epoch: int, batch_size: int, start_step: int = 0) -> Iterator[Batch]:
+    """An epoch's batches, in an order drawn anew for each epoch.
+
+    Args:
+      seed: the run's seed.
+      epoch: the epoch, from 0.
+      batch_size: examples per batch; the last batch has what is left.
+      start_step: the first batch to yield.
+
+    Returns:
+      An iterator; batches are made ahead of it.
+    """
+    order = np.asarray(epoch_order(seed, epoch, len(self._split)))
+    return self._batches(order, batch_size, start_step)
+
+  def in_order(self, batch_size: int) -> Iterator[Batch]:
+    """Every example once, in the order stored.
+
+    Args:
+      batch_size: examples per batch; the last batch has what is left.
+
+    Returns:
+      An iterator over the batches.
+    """
+    return self._batches(np.arange(len(self._split)), batch_size, 0)
+
+  def _batches(self, order, batch_size, start_step):
+    def make(start):
+      rows = order[start : start + batch_size]
+      arrays = self._split.inputs[rows], self._split.labels[rows]
+      return Batch(*jax.device_put((*arrays, np.arange(len(rows), dtype=np.int32))))
+
+    return _ahead(make, range(start_step * batch_size, len(order), batch_size))
+
+
+def make_input(split: Split, stream: bool | None = None) -> ResidentInput | StreamedInput:
+  """Puts a split on the device, or streams it if it is large.
+
+  Args:
+    split: the examples.
+    stream: whether to stream; None: only what takes more than a quarter of the device's memory.
+
+  Returns:
+    The input; its batches are the same either way.
+  """
+  if stream is None:
+    stream = split.inputs.nbytes > _RESIDENT_SHARE * _device_memory()
+  return StreamedInput(split) if stream else ResidentInput(split)
+
+
+# The size is static and the start is not, so that an epoch needs two programs, not one per step.
+@jax.jit(static_argnums=2)
+def _slice(order, start, size):
+  return jax.lax.dynamic_slice(order, (start,), (size,))
+
+
+def _steps(examples: int, batch_size: int) -> int:
+  return -(-examples // batch_size)
+
+
+def _ahead(make: Callable[[int], Batch], starts: range) -> Iterator[Batch]:
+  with futures.ThreadPoolExecutor(_PREFETCH) as pool:
+    pending: collections.deque[futures.Future] = collections.deque()
+    try:
+      for start in starts:
+        pending.append(pool.submit(make, start))
+        if len(pending) > _PREFETCH:
+          yield pending.popleft().result()
+      while pending:
+        yield pending.popleft().result()
+    finally:
+      for future in pending:
+        future.cancel()
+
+
+def _device_memory() -> float:
+  """Bytes of the default device's memory; infinite on a CPU, which uses the mapped arrays in place."""
+  statistics = jax.local_devices()[0].memory_stats() or {}
+  return statistics.get('bytes_limit', math.inf)

@@ -1,0 +1,50 @@
+"""The randomness of training, as pure functions of the seed and the position in the run."""
+
+import jax
+from jaxtyping import Array, Int32, Key
+
+# Keeps the two streams of one seed apart.
+_ORDER, _STEP = 0, 1
+
+
+def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples']:
+  """The order in which an epoch visits the training examples.
+
+  Args:
+    seed: the run's seed.
+    epoch: the epoch, from 0.
+    examples: how many training examples there are; static under `jax.jit`.
+
+  Returns:
+    A permutation of 0 to `examples - 1`, on the default device.
+
+  Example:
+    >>> sorted(epoch_order(0, 2, examples=4).tolist())
+    [0, 1, 2, 3]
+  """
+  key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch)
+  return _permutation(key, examples)
+
+
+def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
+  """The random key of one training step.
+
+  Args:
+    seed: the run's seed.
+    epoch: the epoch, from 0; may be traced.
+    step: the step within the epoch, from 0; may be traced.
+
+  Returns:
+    A key that no other (epoch, step) of this seed has, and no `epoch_order`.
+
+  Example:
+    >>> bool(step_key(0, 1, 2) == step_key(0, 1, 2)), bool(step_key(0, 1, 2) == step_key(0, 2, 1))
+    (True, False)
+  """
+  key = jax.random.fold_in(jax.random.key(seed), _STEP)
+  return jax.random.fold_in(jax.random.fold_in(key, epoch), step)
+
+
+@jax.jit(static_argnums=1)
+def _permutation(key, examples):
+  return jax.random.permutation(key, examples)

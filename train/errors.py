@@ -1,0 +1,5 @@
+"""Errors that a user can mend."""
+
+
+class UserError(Exception):
+  """Something the user asked for cannot be done; its text is one sentence that says what to do."""
