@@ -1,16 +1,16 @@
 """Re-run the experiments of the LCAM paper, and see whether LCAM helps."""
 
 import dataclasses
+import json
 import pathlib
 import sys
 from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from train.errors import UserError
-from train.experiments import EXPERIMENTS, QUICKSTART, Experiment, find_arms, find_experiment
+from train.experiments import EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +23,10 @@ class Quickstart:
 
 @dataclasses.dataclass(frozen=True)
 class List:
-  """List the experiments and their arms."""
+  """List the experiments, their arms and what they cost."""
+
+  probe: tuple[str, ...] = ()
+  """Time ten steps of these experiments, to tell the hours they would take on this device."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,24 +35,36 @@ class Run:
 
   name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar='NAME')]
   """The experiment; `list` shows the names."""
+  parts: tuple[str, ...] = ()
+  """Which parts of an experiment that has several; all if not given."""
   arms: tuple[str, ...] = ()
-  """Which arms; all of the experiment if not given."""
+  """Which arms; those that `list` shows, without the extra ones, if not given."""
   seeds: tuple[int, ...] = ()
   """Which seeds; each arm is trained once per seed."""
   workdir: pathlib.Path | None = None
   """Where the runs are recorded; runs/NAME if not given."""
-  epochs: int | None = None
-  """Passes over the training examples; schedules scale with them."""
-  batch_size: int | None = None
-  """Examples per step."""
+  dataset: str | None = None
+  """Another data set."""
   depth: int | None = None
   """Depth of the wide residual network, 6n + 4."""
   width: int | None = None
   """Widening factor of the wide residual network."""
+  epochs: int | None = None
+  """Passes over the training examples; schedules scale with them."""
   train_examples: int | None = None
   """Train on the first so many examples only."""
+  batch_size: int | None = None
+  """Examples per step."""
+  learning_rate: float | None = None
+  """First learning rate of the schedule."""
   dtype: Literal['float32', 'bfloat16'] | None = None
   """What the network computes in."""
+  pretrained: pathlib.Path | None = None
+  """The .npz file of ViT-B/16 weights from ImageNet-21k that `vit` fine-tunes."""
+  checkpoint_epochs: int = 1
+  """Save a run after every so many epochs."""
+  checkpoint_minutes: float = 10.0
+  """Save a run within an epoch after so many minutes."""
   data_dir: str | None = None
   """Where TFDS keeps its data sets; TFDS's own default if not given."""
   stream: bool = False
@@ -103,11 +118,17 @@ def execute(command: Quickstart | List | Run | Report | Prepare, console: Consol
   """Executes a command. JAX and Matplotlib are imported only by those that need them."""
   match command:
     case Quickstart(workdir):
-      train_and_report(Run(QUICKSTART.name, workdir=workdir), console)
+      # Its epochs are shorter than a checkpoint takes.
+      epochs = QUICKSTART.epochs
+      train_and_report(
+        Run(QUICKSTART.experiment, workdir=workdir, checkpoint_epochs=epochs), console
+      )
     case Run():
       train_and_report(command, console)
-    case List():
-      show_experiments(console)
+    case List(probe):
+      from train.costs import list_experiments
+
+      list_experiments(console, probe)
     case Report(workdir):
       from train.report import report
 
@@ -120,66 +141,68 @@ def execute(command: Quickstart | List | Run | Report | Prepare, console: Consol
 
 def train_and_report(command: Run, console: Console) -> None:
   """Runs an experiment with the overrides of the command line, then reports."""
-  experiment = configure(command)
-  workdir = command.workdir or pathlib.Path('runs') / experiment.name
-  console.print(f'{experiment.name}: {experiment.summary}', highlight=False)
+  parts = configure(command)
+  workdir = command.workdir or pathlib.Path('runs') / command.name
 
+  from train.loop import SavePolicy
   from train.report import report
-  from train.run import run_experiment
+  from train.run import run_part
 
-  run_experiment(
-    experiment,
-    workdir,
-    console,
-    data_dir=command.data_dir,
-    stream=command.stream or None,
-  )
+  for part in parts:
+    console.print(f'{part.experiment}, {part.name}: {part.summary}', highlight=False)
+    if part.unknown:
+      console.print(f'Not known from the paper: {part.unknown}.', highlight=False)
+    console.print_json(json.dumps(dataclasses.asdict(part), default=str), indent=None)
+    run_part(
+      part,
+      workdir / part.name if len(EXPERIMENTS[command.name]) > 1 else workdir,
+      console,
+      SavePolicy(command.checkpoint_epochs, command.checkpoint_minutes),
+      data_dir=command.data_dir,
+      stream=command.stream or None,
+      pretrained=command.pretrained,
+    )
   report(workdir, console)
 
 
-def configure(command: Run) -> Experiment:
-  """Returns the experiment with the overrides of the command line.
+def configure(command: Run) -> tuple[Part, ...]:
+  """Returns the parts of the experiment with the overrides of the command line.
 
   Raises:
     UserError: If a name or a number is not possible.
   """
-  experiment = find_experiment(command.name)
-  overrides = {
-    name: getattr(command, name)
-    for name in ('epochs', 'batch_size', 'train_examples', 'dtype')
-    if getattr(command, name) is not None
-  }
-  for name in ('epochs', 'batch_size', 'train_examples'):
-    if overrides.get(name, 1) < 1:
-      raise UserError(f'--{name.replace("_", "-")} must be at least 1, not {overrides[name]}.')
-  network = {
-    name: getattr(command, name)
-    for name in ('depth', 'width')
-    if getattr(command, name) is not None
-  }
-  return dataclasses.replace(
-    experiment,
-    arms=find_arms(experiment, command.arms) if command.arms else experiment.arms,
-    seeds=command.seeds or experiment.seeds,
-    network=dataclasses.replace(experiment.network, **network),
-    **overrides,
-  )
+  for name in ('epochs', 'batch_size', 'train_examples', 'learning_rate', 'checkpoint_epochs'):
+    value = getattr(command, name)
+    least = 0 if name == 'learning_rate' else 1
+    if value is not None and not value >= least:
+      raise UserError(f'--{name.replace("_", "-")} must be at least {least}, not {value}.')
+  return tuple(_override(part, command) for part in find_parts(command.name, command.parts))
 
 
-def show_experiments(console: Console) -> None:
-  """Prints a table of the experiments."""
-  table = Table(show_lines=True)
-  for column in ('experiment', 'what', 'arms', 'epochs', 'seeds'):
-    table.add_column(column)
-  for experiment in EXPERIMENTS.values():
-    table.add_row(
-      experiment.name,
-      experiment.summary,
-      '\n'.join(arm.name for arm in experiment.arms),
-      str(experiment.epochs),
-      str(len(experiment.seeds)),
+def _override(part: Part, command: Run) -> Part:
+  def given(*names):
+    values = {name: getattr(command, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
+  network = given('depth', 'width')
+  if network and part.network.kind != 'wide_resnet':
+    raise UserError(f'{part.experiment} trains {part.network.kind}, without --depth and --width.')
+  if part.network.kind == 'vit_b16' and command.pretrained is None:
+    raise UserError(
+      f'{part.experiment} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/'
+      'ViT-B_16.npz of google-research/vision_transformer) with --pretrained.'
     )
-  console.print(table)
+  schedule = part.schedule
+  if command.learning_rate is not None:
+    schedule = dataclasses.replace(schedule, init_value=command.learning_rate)
+  return dataclasses.replace(
+    part,
+    arms=find_arms(part, command.arms) if command.arms else part.arms,
+    seeds=command.seeds or part.seeds,
+    network=dataclasses.replace(part.network, **network),
+    schedule=schedule,
+    **given('dataset', 'epochs', 'batch_size', 'train_examples', 'dtype'),
+  )
 
 
 if __name__ == '__main__':

@@ -1,41 +1,92 @@
-"""The optimizer of an experiment, and the momenta of an arm in its state."""
+"""The optimizer of an arm."""
 
 from typing import Any
 
 import jax.numpy as jnp
 import optax
 
-from lcam_optax import lcam, step_drops
-from train.experiments import Arm, Drops, Experiment
+from lcam_optax import hold_then_decay, lcam, step_drops
+from train.coin import scale_by_coin
+from train.experiments import Arm, Constant, Cosine, Drops, HoldThenDecay, Part
 
 
-def make_schedule(schedule: Drops, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-  """Returns the learning-rate schedule for a number of epochs."""
-  drop_epochs = sorted({max(1, round(fraction * epochs)) for fraction in schedule.fractions})
-  return step_drops(schedule.init_value, steps_per_epoch, drop_epochs, schedule.factor)
+def make_schedule(
+  schedule: Drops | HoldThenDecay | Cosine | Constant, epochs: int, steps_per_epoch: int
+) -> optax.Schedule:
+  """Returns a learning-rate schedule, stretched over a number of epochs."""
+  match schedule:
+    case Drops(init_value, after, factor):
+      drop_epochs = sorted({max(1, round(share * epochs)) for share in after})
+      return step_drops(init_value, steps_per_epoch, drop_epochs, factor)
+    case HoldThenDecay(init_value, hold, last_value):
+      hold_epochs = round(hold * epochs)
+      decays = (epochs - hold_epochs) * steps_per_epoch
+      decay_rate = (last_value / init_value) ** (1 / decays)
+      return hold_then_decay(init_value, steps_per_epoch, hold_epochs, decay_rate)
+    case Cosine(init_value):
+      return optax.cosine_decay_schedule(init_value, epochs * steps_per_epoch)
+    case Constant(init_value):
+      return optax.constant_schedule(init_value)
 
 
 def make_optimizer(
-  experiment: Experiment, steps_per_epoch: int
+  part: Part, arm: Arm, steps_per_epoch: int
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns the optimizer that all arms share: coupled weight decay, then LCAM.
+  """Returns the optimizer of an arm.
 
-  Its momenta are arrays in its state; :func:`set_momenta` makes them those of an arm.
+  The momenta of LCAM and of the coin are arrays in its state, set by :func:`set_arm`: apart from
+  them, arms of one method have the same optimizer and share compiled programs.
   """
-  return optax.chain(
-    optax.add_decayed_weights(experiment.weight_decay),
-    optax.inject_hyperparams(lcam)(
-      make_schedule(experiment.schedule, experiment.epochs, steps_per_epoch),
-      steps_per_epoch=steps_per_epoch,
-      rule=experiment.rule,
-    ),
-  )
+  schedule = make_schedule(part.schedule, part.epochs, steps_per_epoch)
+  if arm.learning_rate is not None:
+    schedule = _scaled(schedule, arm.learning_rate / part.schedule.init_value)
+  coupled = optax.add_decayed_weights(part.weight_decay)
+  injected = optax.inject_hyperparams
+  match arm.method:
+    case 'lcam':
+      return optax.chain(
+        coupled, injected(lcam)(schedule, steps_per_epoch=steps_per_epoch, rule=part.rule)
+      )
+    case 'coin':
+      return optax.chain(
+        coupled,
+        injected(_coin)(
+          schedule, 0.9, 0.9, steps_per_epoch=steps_per_epoch, rule=part.rule, coin_seed=0
+        ),
+      )
+    case 'adamw' | 'lion':
+      return injected(getattr(optax, arm.method))(schedule, weight_decay=arm.weight_decay)
+    case 'adam' | 'amsgrad' | 'rmsprop' | 'adagrad':
+      return optax.chain(coupled, injected(getattr(optax, arm.method))(schedule))
 
 
-def set_momenta(opt_state: Any, arm: Arm) -> Any:
-  """Returns the state of the optimizer with the momenta of an arm."""
+def set_arm(opt_state: Any, arm: Arm, seed: int) -> Any:
+  """Returns the state of the optimizer with the momenta of an arm and the coin of a seed."""
+  if arm.method not in ('lcam', 'coin'):
+    return opt_state
+  coin = {'coin_seed': jnp.asarray(seed)} if arm.method == 'coin' else {}
   return optax.tree.set(
     opt_state,
     high_loss_momentum=jnp.asarray(arm.high_loss_momentum),
     low_loss_momentum=jnp.asarray(arm.low_loss_momentum),
+    **coin,
   )
+
+
+def _coin(
+  learning_rate, high_loss_momentum, low_loss_momentum, *, steps_per_epoch, rule, coin_seed
+):
+  return optax.chain(
+    scale_by_coin(
+      high_loss_momentum,
+      low_loss_momentum,
+      steps_per_epoch=steps_per_epoch,
+      rule=rule,
+      coin_seed=coin_seed,
+    ),
+    optax.scale_by_learning_rate(learning_rate),
+  )
+
+
+def _scaled(schedule, ratio):
+  return lambda count: ratio * schedule(count)

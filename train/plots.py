@@ -1,4 +1,4 @@
-"""Curves of runs as pictures."""
+"""Curves of runs as a picture."""
 
 import pathlib
 
@@ -13,30 +13,57 @@ from train.statistics import estimate
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
 COLOURS = ('#000000', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+PANELS = (
+  ('test_error_percent', 'test error (%)', 'log'),
+  ('train_loss', 'training loss', 'log'),
+  ('high_loss_share', 'share of high-loss steps', 'linear'),
+  ('mean_momentum', 'mean momentum', 'linear'),
+)
+PAPER_EPOCHS = 150
 
 
-def plot_curves(runs: dict[str, dict[int, dict[str, np.ndarray]]], path: pathlib.Path) -> None:
-  """Draws test error and training loss by epoch, a line per arm with a band over seeds.
+def plot_curves(
+  runs: dict[str, dict[int, dict[str, np.ndarray]]],
+  published: dict[str, dict[str, np.ndarray]],
+  path: pathlib.Path,
+) -> None:
+  """Draws metrics by epoch: a line per arm with a band over seeds, the paper's curves dashed.
 
   Args:
     runs: From arm and seed to the columns of metrics.csv.
+    published: From metric and arm to (epoch, value) pairs. Their 150 epochs are drawn over the
+      epochs of these runs, as the schedules are.
     path: The PNG to write.
   """
-  panels = (
-    ('test_error_percent', 'test error (%)'),
-    ('train_loss', 'training loss'),
-  )
-  figure, axes = plt.subplots(1, len(panels), figsize=(11, 4.2), layout='constrained')
-  for axis, (column, label) in zip(axes, panels, strict=True):
-    for (arm, seeds), colour in zip(runs.items(), COLOURS * len(runs), strict=False):
-      draw_arm(axis, [run[column] for run in seeds.values()], colour, arm)
-    axis.set(xlabel='epoch', ylabel=label, yscale='log')
-    axis.yaxis.set_major_formatter('{x:g}')
-    axis.yaxis.set_minor_formatter('{x:g}')
-    axis.tick_params(axis='y', which='minor', labelsize='x-small')
+  epochs = max(len(run['epoch']) for seeds in runs.values() for run in seeds.values())
+  colours = {
+    arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate([*runs, *_arms(published)])
+  }
+  figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout='constrained')
+  for axis, (column, label, scale) in zip(axes.flat, PANELS, strict=True):
+    for arm, seeds in runs.items():
+      draw_arm(axis, [run[column] for run in seeds.values()], colours[arm], arm)
+    for arm, curve in published.get(column, {}).items():
+      if arm in runs:
+        x, y = curve[:, 0] * epochs / PAPER_EPOCHS, curve[:, 1]
+        axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper')
+    axis.set(xlabel='epoch', ylabel=label, yscale=scale)
     axis.grid(alpha=0.3)
-  axes[0].legend(frameon=False, title='mean over seeds, 95 % band')
-  figure.savefig(path, dpi=150)
+    if scale == 'log':
+      axis.yaxis.set_major_formatter('{x:g}')
+      axis.yaxis.set_minor_formatter('{x:g}')
+      axis.tick_params(axis='y', which='minor', labelsize='x-small')
+  handles, labels = axes.flat[0].get_legend_handles_labels()
+  figure.legend(
+    handles,
+    labels,
+    loc='outside upper center',
+    ncols=4,
+    frameon=False,
+    fontsize='small',
+    title='mean over n seeds with its 95 % confidence band',
+  )
+  figure.savefig(path, dpi=130)
   plt.close(figure)
 
 
@@ -49,14 +76,12 @@ def draw_arm(axis, curves: list[np.ndarray], colour: str, label: str) -> None:
   ]
   means = np.array([value.mean for value in estimates])
   half_widths = np.array([value.half_width for value in estimates])
-  half_widths[np.isinf(half_widths)] = 0
+  half_widths[np.isinf(half_widths)] = 0  # a single seed has no band
   axis.plot(epochs, means, color=colour, label=f'{label} (n={len(curves)})', linewidth=1.5)
   # A band that reaches below zero would not fit on a logarithmic axis.
-  axis.fill_between(
-    epochs,
-    np.maximum(means - half_widths, 0.2 * means),
-    means + half_widths,
-    color=colour,
-    alpha=0.15,
-    linewidth=0,
-  )
+  low = np.maximum(means - half_widths, 0.2 * means)
+  axis.fill_between(epochs, low, means + half_widths, color=colour, alpha=0.15, linewidth=0)
+
+
+def _arms(published):
+  return [arm for arms in published.values() for arm in arms]

@@ -48,33 +48,42 @@ class RunProgress:
     """Leaves the bars as they are."""
     self._bars.stop()
 
-  def start_run(self, name: str) -> None:
-    """Shows a new run."""
+  def start_run(self, name: str, epochs_done: int) -> None:
+    """Shows a new run, or one that goes on."""
     self._name = name
-    self._run = self._bars.add_task(name, total=self._epochs, numbers='compiling ...')
+    self._run = self._bars.add_task(
+      name, total=self._epochs, completed=epochs_done, numbers='compiling ...'
+    )
+    self._bars.advance(self._total, epochs_done)
     self._spoken = time.monotonic()
+    if epochs_done:
+      self.say(f'{name}: goes on after epoch {epochs_done}')
 
   def skip_run(self, name: str) -> None:
-    """Counts a run that is complete already."""
+    """Counts a run that is finished already."""
     self._bars.advance(self._total, self._epochs)
-    self._console.print(f'{name}: complete already')
+    self.say(f'{name}: finished already')
 
-  def epoch(self, record: EpochRecord, seconds: float, steps: int) -> None:
+  def epoch(self, record: EpochRecord, steps_per_second: float) -> None:
     """Shows a finished epoch of the current run."""
     numbers = (
       f'loss {record.train_loss:.4f}  test error {record.test_error_percent:5.2f} %  '
-      f'{steps / seconds:.1f} steps/s'
+      f'{steps_per_second:.1f} steps/s'
     )
-    last = record.epoch == self._epochs
     self._bars.update(self._run, advance=1, numbers=numbers)
     self._bars.advance(self._total)
-    if last:
-      self._bars.remove_task(self._run)
+    last = record.epoch == self._epochs
     due = time.monotonic() - self._spoken > _SECONDS_BETWEEN_LINES
     if last or (due and not self._console.is_terminal):
       self._spoken = time.monotonic()
-      self._console.print(
-        f'{self._name}  epoch {record.epoch}/{self._epochs}  {numbers}',
-        highlight=False,
-        soft_wrap=True,
-      )
+      self.say(f'{self._name}  epoch {record.epoch}/{self._epochs}  {numbers}')
+    if last:
+      self.end_run()
+
+  def end_run(self) -> None:
+    """Takes the bar of the current run away."""
+    self._bars.remove_task(self._run)
+
+  def say(self, sentence: str) -> None:
+    """Prints a line above the bars."""
+    self._console.print(sentence, highlight=False, soft_wrap=True)

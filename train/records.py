@@ -1,21 +1,25 @@
-"""The files of a run: its configuration, its metrics and how long it took.
+"""The files of a run.
 
 DIR/<arm>/seed-<n>/config.json    what was run
 metrics.csv    one row per epoch; holds nothing that depends on the clock
 timing.csv     one row per epoch; holds what does
+checkpoints/   the newest states
+events.*       the metrics for TensorBoard
 """
 
 import csv
 import dataclasses
 import json
+import os
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+from tensorboardX import SummaryWriter
 
 from train.errors import UserError
-from train.experiments import Arm, Experiment
+from train.experiments import Arm, Part
 
 
 class EpochRecord(NamedTuple):
@@ -50,40 +54,13 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
   return workdir / arm / f'seed-{seed}'
 
 
-def run_config(experiment: Experiment, arm: Arm, seed: int) -> dict[str, Any]:
+def run_config(part: Part, arm: Arm, seed: int) -> dict[str, Any]:
   """Returns what determines the numbers of a run, as JSON-able values."""
-  config = dataclasses.asdict(experiment)
-  for shared in ('summary', 'arms', 'seeds'):
-    del config[shared]
+  config = dataclasses.asdict(part)
+  for described in ('summary', 'arms', 'extra_arms', 'seeds', 'curves', 'reported', 'unknown'):
+    del config[described]
+  config['part'] = config.pop('name')
   return json.loads(json.dumps(config | {'arm': dataclasses.asdict(arm), 'seed': seed}))
-
-
-class RunRecorder:
-  """Writes the files of one run."""
-
-  def __init__(self, directory: pathlib.Path, config: Mapping[str, Any]):
-    """Makes the directory, writes the configuration and starts the tables.
-
-    Args:
-      directory: The directory of the run.
-      config: See :func:`run_config`.
-
-    Raises:
-      UserError: If the directory holds a run of another configuration.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    check_config(directory, config)
-    (directory / 'config.json').write_text(json.dumps(config, indent=2) + '\n')
-    self._metrics = directory / 'metrics.csv'
-    self._timing = directory / 'timing.csv'
-    self._metrics.write_text(','.join(EpochRecord._fields) + '\n')
-    self._timing.write_text(','.join(TIMING_COLUMNS) + '\n')
-
-  def write(self, record: EpochRecord, seconds: float, steps: int) -> None:
-    """Appends an epoch to both tables."""
-    # 9 digits give a float32 back exactly.
-    _append(self._metrics, [f'{value:.9g}' for value in record])
-    _append(self._timing, [record.epoch, f'{seconds:.3f}', f'{steps / seconds:.2f}'])
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -91,7 +68,10 @@ def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   path = directory / 'config.json'
   if not path.exists():
     return
-  found = json.loads(path.read_text())
+  try:
+    found = json.loads(path.read_text())
+  except ValueError:
+    found = {'config.json': 'damaged'}
   differing = [key for key in {**found, **config} if found.get(key) != config.get(key)]
   if differing:
     fields = '; '.join(f'{key} was {found.get(key)}, is {config.get(key)}' for key in differing)
@@ -100,19 +80,80 @@ def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
     )
 
 
+class Recorder:
+  """Writes the tables of one run, for people and for TensorBoard.
+
+  Attributes:
+    metrics: The rows of metrics.csv so far, as text.
+    timing: The rows of timing.csv so far, as text.
+  """
+
+  def __init__(
+    self,
+    directory: pathlib.Path,
+    config: Mapping[str, Any],
+    metrics: Sequence[str] = (),
+    timing: Sequence[str] = (),
+  ):
+    """Writes the configuration, and tables that hold the rows of the epochs already done.
+
+    Args:
+      directory: The directory of the run.
+      config: See :func:`run_config`.
+      metrics: Rows of metrics.csv that a checkpoint has kept.
+      timing: Rows of timing.csv that a checkpoint has kept.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    self._directory = directory
+    self.metrics = list(metrics)
+    self.timing = list(timing)
+    _replace(directory / 'config.json', json.dumps(config, indent=2) + '\n')
+    _replace(directory / 'metrics.csv', _table(EpochRecord._fields, self.metrics))
+    _replace(directory / 'timing.csv', _table(TIMING_COLUMNS, self.timing))
+    self._events = SummaryWriter(str(directory), purge_step=len(self.metrics) + 1)
+
+  def write(self, record: EpochRecord, seconds: float, steps: int) -> None:
+    """Appends an epoch.
+
+    Args:
+      record: Its metrics.
+      seconds: How long it took.
+      steps: How many steps were taken in that time.
+    """
+    # 9 digits give a float32 back exactly.
+    self.metrics.append(','.join(f'{value:.9g}' for value in record))
+    self.timing.append(f'{record.epoch},{seconds:.3f},{steps / seconds:.2f}')
+    for name, rows in (('metrics.csv', self.metrics), ('timing.csv', self.timing)):
+      with (self._directory / name).open('a') as file:
+        file.write(rows[-1] + '\n')
+    for name, value in record._asdict().items():
+      if name != 'epoch':
+        self._events.add_scalar(name, value, record.epoch)
+
+  def close(self) -> None:
+    """Writes out what TensorBoard's file still lacks."""
+    self._events.close()
+
+
 def read_table(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Returns the columns of a table of numbers."""
+  """Returns the columns of a table of numbers, or nothing if it has no rows."""
   with path.open(newline='') as file:
     rows = list(csv.DictReader(file))
   return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
 
 
-def is_complete(directory: pathlib.Path, epochs: int) -> bool:
-  """Returns whether a run has recorded its last epoch."""
+def is_finished(directory: pathlib.Path, epochs: int) -> bool:
+  """Returns whether a run has recorded its last epoch, or one in which it diverged."""
   path = directory / 'metrics.csv'
-  return path.exists() and len(read_table(path).get('epoch', ())) >= epochs
+  losses = read_table(path).get('train_loss', ()) if path.exists() else ()
+  return len(losses) >= epochs or (len(losses) > 0 and not np.isfinite(losses[-1]))
 
 
-def _append(path: pathlib.Path, values: list) -> None:
-  with path.open('a') as file:
-    file.write(','.join(map(str, values)) + '\n')
+def _table(columns: Sequence[str], rows: Sequence[str]) -> str:
+  return '\n'.join([','.join(columns), *rows]) + '\n'
+
+
+def _replace(path: pathlib.Path, text: str) -> None:
+  temporary = path.with_name(f'.{path.name}')
+  temporary.write_text(text)
+  os.replace(temporary, path)

@@ -29,6 +29,7 @@ class EpochSums(NamedTuple):
     high_loss_phase: How many steps ended in the high-loss phase.
     momentum: Sum of the momenta used.
     gradient_norm: Sum of the norms of the gradients, before weight decay.
+    finite: How many steps were taken before the first whose loss is NaN or infinite.
   """
 
   steps: Int[Array, '']
@@ -36,17 +37,14 @@ class EpochSums(NamedTuple):
   high_loss_phase: Int[Array, '']
   momentum: Scalar
   gradient_norm: Scalar
+  finite: Int[Array, '']
 
   @classmethod
   def zeros(cls) -> 'EpochSums':
     """Returns the sums of no steps, each a buffer of its own, so that they can be donated."""
-    return cls(
-      jnp.zeros([], jnp.int32),
-      jnp.zeros([]),
-      jnp.zeros([], jnp.int32),
-      jnp.zeros([]),
-      jnp.zeros([]),
-    )
+    integers = ('steps', 'high_loss_phase', 'finite')
+    dtypes = {name: jnp.int32 if name in integers else jnp.float32 for name in cls._fields}
+    return cls(**{name: jnp.zeros([], dtype) for name, dtype in dtypes.items()})
 
 
 class TrainState(NamedTuple):
@@ -110,9 +108,11 @@ def make_train_step(
     added = EpochSums(
       steps=1,
       loss=loss,
-      high_loss_phase=optax.tree.get(opt_state, 'high_loss_phase'),
-      momentum=optax.tree.get(opt_state, 'momentum'),
+      # Adaptive optimizers have neither.
+      high_loss_phase=optax.tree.get(opt_state, 'high_loss_phase', 0),
+      momentum=optax.tree.get(opt_state, 'momentum', 0.0),
       gradient_norm=optax.tree.norm(grads),
+      finite=jnp.isfinite(loss) & (state.sums.finite == state.sums.steps),
     )
     return TrainState(params, rest, opt_state, jax.tree.map(jnp.add, state.sums, added))
 

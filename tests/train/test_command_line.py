@@ -9,9 +9,27 @@ from tests.train.command_line import run_command
 from train.experiments import EXPERIMENTS
 
 
-def test_list_names_every_experiment():
-  output = run_command('list')
-  assert all(name in output for name in EXPERIMENTS)
+def test_list_tells_what_experiments_cost():
+  lines = run_command('list', columns=200).splitlines()
+  for name, parts in EXPERIMENTS.items():
+    rows = [line for line in lines if line.startswith(f' {name} ')]
+    assert len(rows) == len(parts)
+    for row, part in zip(rows, parts, strict=True):
+      assert all(
+        text in row for text in (part.name, part.dataset, *(arm.name for arm in part.arms))
+      )
+  (figure3,) = [line for line in lines if line.startswith(' figure3 ')]
+  assert '36,479,194' in figure3
+  assert '58,650' in figure3  # 150 epochs of 391 steps
+
+
+def test_list_times_what_it_is_asked_to():
+  (line,) = [
+    line
+    for line in run_command('list', '--probe', 'quickstart', columns=200).splitlines()
+    if line.startswith(' quickstart ')
+  ]
+  assert float(line.split()[-1]) > 0
 
 
 @pytest.mark.parametrize(

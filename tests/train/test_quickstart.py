@@ -39,7 +39,7 @@ def test_the_output_has_progress_a_table_and_words(finished):
   _, output = finished
   for arm in ARMS:
     assert f'{arm} seed 1  epoch 2/2' in output
-  assert 'test error %' in output
+  assert 'error %' in output
   assert (
     'no difference to fixed-0.9 was shown' in output or 'error than fixed-0.9 was shown' in output
   )
@@ -94,12 +94,12 @@ def test_the_same_command_gives_the_same_bytes(finished, tmp_path):
   assert written.read_bytes() == (workdir / arm / 'seed-1' / 'metrics.csv').read_bytes()
 
 
-def test_complete_runs_are_kept(finished):
+def test_finished_runs_are_kept(finished):
   workdir, _ = finished
   metrics = workdir / ARMS[0] / 'seed-0' / 'metrics.csv'
   before = metrics.stat().st_mtime_ns
   output = run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
-  assert f'{ARMS[0]} seed 0: complete already' in output
+  assert f'{ARMS[0]} seed 0: finished already' in output
   assert metrics.stat().st_mtime_ns == before
 
 
@@ -114,7 +114,5 @@ def test_runs_of_another_configuration_are_refused(finished, refused):
 
 def test_report_alone_prints_the_same_table(finished):
   workdir, output = finished
-  table = [line for line in output.splitlines() if line.startswith('│')]
-  assert [
-    line for line in run_command('report', workdir).splitlines() if line.startswith('│')
-  ] == table
+  table = output.splitlines()[-20:]
+  assert run_command('report', workdir).splitlines()[-20:] == table

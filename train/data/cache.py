@@ -36,8 +36,8 @@ def write(
 ) -> None:
   """Writes a cache, in place of one that is there.
 
-  Only one process may write the same cache at a time. Whatever interrupts it, `folder` is as it was
-  before or complete.
+  Only one process may write the same cache at a time. Whatever interrupts it, `folder` is never
+  there in part.
 
   Args:
     folder: where the cache goes.

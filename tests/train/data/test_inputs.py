@@ -85,7 +85,7 @@ def test_after_one_epoch_nothing_is_compiled_any_more(kind):
       compiled.append(event)
 
   source = kind(_split(103))
-  step = jax.jit(draw)
+  step = jax.jit(lambda batch: draw(batch))
   jax.monitoring.register_event_duration_secs_listener(note)
   try:
     for epoch in range(3):

@@ -7,11 +7,11 @@ import types
 
 import numpy as np
 
+from tensorflow_datasets import core
+
 _FAILURE = os.environ.get('FAKE_TFDS')
 if _FAILURE == 'missing':
   raise ModuleNotFoundError("No module named 'tensorflow'", name='tensorflow')
-
-core = types.SimpleNamespace(FileFormat=types.SimpleNamespace(ARRAY_RECORD='array_record'))
 
 
 class RequestException(Exception):  # noqa: N818
@@ -25,7 +25,7 @@ class NonMatchingChecksumError(Exception):
 class _Builder:
   name, version = 'cifar10', '3.0.2'
   info = types.SimpleNamespace(
-    file_format='array_record',
+    file_format=core.FileFormat.ARRAY_RECORD,
     features={'label': types.SimpleNamespace(names=['cat', 'dog'])},
   )
 
@@ -35,6 +35,7 @@ class _Builder:
       'offline': RequestException('unreachable'),
       'checksum': NonMatchingChecksumError(),
       'space': OSError('Not enough disk space. Needed: 160 MiB'),
+      'denied': PermissionError(errno.EACCES, os.strerror(errno.EACCES)),
       'bug': ValueError('nobody foresaw this'),
     }
     if _FAILURE in failures:

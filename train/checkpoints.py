@@ -1,0 +1,98 @@
+"""Checkpoints of a run, kept by Orbax."""
+
+import pathlib
+import zlib
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+KEPT = 2
+
+
+class Checkpoints:
+  """The newest checkpoints of a run, each with a checksum of what it holds.
+
+  Orbax writes in the background into a temporary directory and renames it when all is written, so
+  that a checkpoint that was cut short is never seen. The checksum finds one damaged afterwards.
+  """
+
+  def __init__(self, directory: pathlib.Path, warn: Callable[[str], None]):
+    """Opens the directory.
+
+    Args:
+      directory: Where the checkpoints are.
+      warn: Called with a sentence about each damaged checkpoint.
+    """
+    self._directory = directory
+    self._warn = warn
+    self._manager = ocp.CheckpointManager(
+      directory.absolute(),
+      options=ocp.CheckpointManagerOptions(
+        max_to_keep=KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
+      ),
+    )
+
+  def save(self, step: int, state: Any, notes: dict[str, Any]) -> None:
+    """Saves a state; returns when it is copied, and writes in the background.
+
+    Args:
+      step: Steps since the start of the run; names the checkpoint.
+      state: A pytree of arrays.
+      notes: JSON-able values to be kept with it.
+    """
+    # Copies, because the next step is given the buffers of the state to write to.
+    leaves = [np.array(leaf) for leaf in jax.device_get(jax.tree.leaves(state))]
+    self._manager.save(
+      step,
+      args=ocp.args.Composite(
+        leaves=ocp.args.StandardSave(leaves),
+        notes=ocp.args.JsonSave({**notes, 'checksum': _checksum(leaves)}),
+      ),
+    )
+
+  def restore(self, template: Any) -> tuple[Any, dict[str, Any]] | None:
+    """Returns the newest state that is whole, with its notes, or None if there is none.
+
+    Damaged checkpoints are reported and deleted.
+
+    Args:
+      template: A state of the same structure, shapes and dtypes.
+    """
+    leaves, structure = jax.tree.flatten(template)
+    expected = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
+    for step in sorted(self._manager.all_steps(), reverse=True):
+      try:
+        found = self._manager.restore(
+          step,
+          args=ocp.args.Composite(
+            leaves=ocp.args.StandardRestore(expected), notes=ocp.args.JsonRestore()
+          ),
+        )
+        notes = dict(found.notes)
+        if notes.pop('checksum') != _checksum(found.leaves):
+          raise ValueError('its checksum is wrong')
+      except Exception as error:  # whatever a damaged file makes the readers raise
+        reason = str(error).strip().partition('\n')[0][:200] or type(error).__name__
+        self._warn(f'{self._directory / str(step)} is damaged and not used: {reason}')
+        self._manager.delete(step)
+        continue
+      return jax.tree.unflatten(structure, [jax.device_put(leaf) for leaf in found.leaves]), notes
+    return None
+
+  def wait(self) -> None:
+    """Waits until what was saved is written; raises what went wrong with it."""
+    self._manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits, and frees what the manager holds."""
+    self._manager.close()
+
+
+def _checksum(leaves: list[np.ndarray]) -> int:
+  checksum = 0
+  for leaf in leaves:
+    checksum = zlib.crc32(np.ascontiguousarray(leaf).view(np.uint8).reshape(-1), checksum)
+  return checksum

@@ -1,0 +1,152 @@
+"""What experiments cost: steps, parameters, arithmetic, and the hours to expect on this device."""
+
+import functools
+import math
+import time
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from train.data import Batch, preprocessing
+from train.experiments import EXPERIMENTS, Part, find_parts
+from train.networks import make_network
+from train.optimizer import make_optimizer
+from train.step import EpochSums, TrainState, make_train_step
+
+PROBE_STEPS = 10
+
+
+class DataSize(NamedTuple):
+  """The size of a data set: training examples, shape and dtype of one, number of classes."""
+
+  examples: int
+  shape: tuple[int, ...]
+  dtype: str
+  classes: int
+
+
+DATA_SIZES = {
+  'digits': DataSize(1_000, (8, 8, 3), 'uint8', 10),
+  'cifar10': DataSize(50_000, (32, 32, 3), 'uint8', 10),
+  'cifar100': DataSize(50_000, (32, 32, 3), 'uint8', 100),
+  'speech_commands': DataSize(85_511, (16_000,), 'int16', 12),
+  'speech_commands_35': DataSize(84_843, (16_000,), 'int16', 35),
+  'spoken_digit': DataSize(2_250, (8_000,), 'int16', 10),
+}
+
+
+def list_experiments(console: Console, probed: tuple[str, ...]) -> None:
+  """Prints the experiments, their arms and what they cost.
+
+  Args:
+    console: Where to print.
+    probed: Experiments of which ten steps are timed on this device.
+
+  Raises:
+    UserError: If one of them does not exist.
+  """
+  probed_parts = {id(part) for name in probed for part in find_parts(name)}
+  table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+  for column in ('experiment', 'part', 'data, network', 'arms', 'runs'):
+    table.add_column(column, overflow='fold')
+  for column in ('parameters', 'steps a run', 'PFLOP a run', 'hours in all'):
+    table.add_column(column, justify='right')
+  with console.status('Counting what the experiments cost ...') as status:
+    for experiment, parts in EXPERIMENTS.items():
+      for part in parts:
+        parameters, flops = step_cost(part)
+        steps = steps_per_epoch(part) * part.epochs
+        runs = len(part.arms) * len(part.seeds)
+        hours = '?'
+        if id(part) in probed_parts:
+          status.update(f'Timing {PROBE_STEPS} steps of {experiment}, {part.name} ...')
+          hours = f'{runs * steps * step_seconds(part) / 3600:.2f}'
+        table.add_row(
+          experiment,
+          part.name,
+          f'{part.dataset}, {describe(part)}',
+          ', '.join([arm.name for arm in part.arms] + [f'({arm.name})' for arm in part.extra_arms]),
+          str(runs),
+          f'{parameters:,}',
+          f'{steps:,}',
+          f'{flops * steps / 1e15:,.3g}',
+          hours,
+        )
+  console.print(table)
+  device = jax.devices()[0].device_kind
+  console.print(
+    f'Arms in brackets are run when --arms names them. Hours on this device ({device}), training '
+    'only, for the experiments that `list --probe NAME ...` names.',
+    highlight=False,
+  )
+
+
+def describe(part: Part) -> str:
+  """Returns the name of a part's network, as the field writes it."""
+  network = part.network
+  names = {'vit_b16': f'ViT-B/16 at {network.image_size}', 'm11': 'M11'}
+  return names.get(network.kind, f'WRN-{network.depth}-{network.width}')
+
+
+def steps_per_epoch(part: Part) -> int:
+  """Returns the number of steps of an epoch, a short last one included."""
+  return math.ceil(DATA_SIZES[part.dataset].examples / part.batch_size)
+
+
+def step_cost(part: Part) -> tuple[int, float]:
+  """Returns the number of parameters, and the floating-point operations of a whole batch's step."""
+  cost = _example_cost(part.network, part.dataset)
+  return cost[0], cost[1] * part.batch_size
+
+
+def step_seconds(part: Part) -> float:
+  """Returns the seconds of a step, timed over ten of them on random data after the first."""
+  step, state, batch = _program(part)
+  state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
+  inputs = jax.random.bits(jax.random.key(0), batch.inputs.shape, 'uint8').astype(
+    batch.inputs.dtype
+  )
+  rows = jnp.arange(part.batch_size, dtype=jnp.int32)
+  batch = Batch(inputs, jnp.zeros(part.batch_size, jnp.int32), rows)
+  state = jax.block_until_ready(step(state, batch, 0, 0, 0))
+  start = time.perf_counter()
+  for index in range(PROBE_STEPS):
+    state = step(state, batch, 0, 0, index)
+  jax.block_until_ready(state)
+  return (time.perf_counter() - start) / PROBE_STEPS
+
+
+@functools.cache
+def _example_cost(network, dataset):
+  # XLA counts the operations of the program before it optimizes it, without compiling it.
+  part = Part('', '', '', dataset, network, batch_size=16)
+  step, state, batch = _program(part)
+  flops = step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
+  parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
+  return parameters, flops / part.batch_size
+
+
+def _program(part):
+  """Returns the training step of a part, with the shapes of its state and of a batch."""
+  size = DATA_SIZES[part.dataset]
+  structure = nnx.eval_shape(lambda: make_network(part.network, size.classes, part.dtype, seed=0))
+  optimizer = make_optimizer(part, part.arms[0], steps_per_epoch(part))
+  step = make_train_step(structure, optimizer, preprocessing(part.dataset, part.network.image_size))
+  _, params, rest = nnx.split(structure, nnx.Param, ...)
+  state = TrainState(
+    params,
+    rest,
+    jax.eval_shape(optimizer.init, params),
+    jax.eval_shape(EpochSums.zeros),
+  )
+  batch = Batch(
+    jax.ShapeDtypeStruct((part.batch_size, *size.shape), size.dtype),
+    jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
+    jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
+  )
+  return step, state, batch
