@@ -47,9 +47,11 @@ def plot_curves(
       if arm in runs:
         x, y = curve[:, 0] * epochs / PAPER_EPOCHS, curve[:, 1]
         axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper')
-    axis.set(xlabel='epoch', ylabel=label, yscale=scale)
+    axis.set(xlabel='epoch', ylabel=label)
     axis.grid(alpha=0.3)
-    if scale == 'log':
+    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+    if scale == 'log' and (drawn > 0).any():  # not so if every run diverged at once
+      axis.set_yscale('log')
       axis.yaxis.set_major_formatter('{x:g}')
       axis.yaxis.set_minor_formatter('{x:g}')
       axis.tick_params(axis='y', which='minor', labelsize='x-small')

@@ -10,6 +10,7 @@ events.*       the metrics for TensorBoard
 import csv
 import dataclasses
 import json
+import math
 import os
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -127,7 +128,7 @@ class Recorder:
       with (self._directory / name).open('a') as file:
         file.write(rows[-1] + '\n')
     for name, value in record._asdict().items():
-      if name != 'epoch':
+      if name != 'epoch' and math.isfinite(value):
         self._events.add_scalar(name, value, record.epoch)
 
   def close(self) -> None:
