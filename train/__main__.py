@@ -145,6 +145,7 @@ def train_and_report(command: Run, console: Console) -> None:
   workdir = command.workdir or pathlib.Path('runs') / command.name
 
   from train.loop import SavePolicy
+  from train.records import describe
   from train.report import report
   from train.run import run_part
 
@@ -152,7 +153,7 @@ def train_and_report(command: Run, console: Console) -> None:
     console.print(f'{part.experiment}, {part.name}: {part.summary}', highlight=False)
     if part.unknown:
       console.print(f'Not known from the paper: {part.unknown}.', highlight=False)
-    console.print_json(json.dumps(dataclasses.asdict(part), default=str), indent=None)
+    console.print(json.dumps(describe(part)), highlight=False)
     run_part(
       part,
       workdir / part.name if len(EXPERIMENTS[command.name]) > 1 else workdir,
@@ -190,7 +191,8 @@ def _override(part: Part, command: Run) -> Part:
   if part.network.kind == 'vit_b16' and command.pretrained is None:
     raise UserError(
       f'{part.experiment} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/'
-      'ViT-B_16.npz of google-research/vision_transformer) with --pretrained.'
+      'ViT-B_16.npz of google-research/vision_transformer) with --pretrained, or choose --parts '
+      'without it.'
     )
   schedule = part.schedule
   if command.learning_rate is not None:

@@ -57,11 +57,19 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
 
 def run_config(part: Part, arm: Arm, seed: int) -> dict[str, Any]:
   """Returns what determines the numbers of a run, as JSON-able values."""
+  config = describe(part) | {'arm': dataclasses.asdict(arm), 'seed': seed}
+  del config['arms'], config['seeds']
+  return config
+
+
+def describe(part: Part) -> dict[str, Any]:
+  """Returns the configuration that the runs of a part share, as JSON-able values."""
   config = dataclasses.asdict(part)
-  for described in ('summary', 'arms', 'extra_arms', 'seeds', 'curves', 'reported', 'unknown'):
-    del config[described]
+  for told in ('summary', 'extra_arms', 'curves', 'reported', 'unknown'):
+    del config[told]
   config['part'] = config.pop('name')
-  return json.loads(json.dumps(config | {'arm': dataclasses.asdict(arm), 'seed': seed}))
+  config['arms'] = [arm.name for arm in part.arms]
+  return json.loads(json.dumps(config))
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
