@@ -43,7 +43,7 @@ class M11(nnx.Module):
     >>> from flax import nnx
     >>> model = M11(35, rngs=nnx.Rngs(0))
     >>> model.eval()
-    >>> model(jnp.zeros((2, 8000))).shape
+    >>> model(jnp.zeros((2, 2000))).shape
     (2, 35)
   """
 

@@ -38,11 +38,12 @@ class VisionTransformer(nnx.Module):
   Example:
     >>> import jax.numpy as jnp
     >>> from flax import nnx
-    >>> model = VisionTransformer(
+    >>> make = lambda: VisionTransformer(
     ...   10, image_size=32, patch_size=8, hidden_size=16, depth=1, num_heads=2, mlp_size=32,
     ...   rngs=nnx.Rngs(0),
     ... )
-    >>> model(jnp.zeros((2, 32, 32, 3))).shape
+    >>> model = nnx.eval_shape(make)  # shapes alone; model = make() to use it
+    >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((2, 32, 32, 3))).shape
     (2, 10)
   """
 
@@ -142,10 +143,10 @@ def vit_ti16(
     The network, from images of shape (batch, image_size, image_size, 3) to logits.
 
   Example:
-    >>> import jax.numpy as jnp
     >>> from flax import nnx
-    >>> vit_ti16(10, image_size=32, rngs=nnx.Rngs(0))(jnp.zeros((1, 32, 32, 3))).shape
-    (1, 10)
+    >>> model = nnx.eval_shape(lambda: vit_ti16(10, rngs=nnx.Rngs(0)))  # allocates nothing
+    >>> model.position_embedding.shape
+    (1, 197, 192)
   """
   return VisionTransformer(
     num_classes,
@@ -183,7 +184,8 @@ def vit_s16(
 
   Example:
     >>> from flax import nnx
-    >>> vit_s16(10, image_size=32, rngs=nnx.Rngs(0)).position_embedding.shape
+    >>> model = nnx.eval_shape(lambda: vit_s16(10, image_size=32, rngs=nnx.Rngs(0)))
+    >>> model.position_embedding.shape
     (1, 5, 384)
   """
   return VisionTransformer(
