@@ -26,10 +26,10 @@ class M11(nnx.Module):
   ReLU after each convolution; the mean over time; a linear layer. It has 1,786,442 parameters for
   10 classes, biases of the convolutions included, which is the paper's 1.8 million.
 
-  The paper leaves the padding open, and public PyTorch versions differ. Here it is what most of
-  them do: none in the first convolution and in the poolings (a rest shorter than a window is
-  dropped), one zero on each side in the others. All parameters start as PyTorch's defaults do:
-  weights and biases uniform within +-1 / sqrt(fan_in).
+  Public PyTorch versions differ in the padding; here each layer has what most of them give it: none
+  in the first convolution and in the poolings (a rest shorter than a window is dropped), one zero
+  on each side in the other convolutions. All parameters start as PyTorch's defaults do: weights and
+  biases uniform within +-1 / sqrt(fan_in), batch norms at scale one and bias zero.
 
   Args:
     num_classes: the number of logits.

@@ -25,8 +25,9 @@ class WideResNet(nnx.Module):
   """WRN-`depth`-`width`: a pre-activation residual network for small colour images.
 
   A 3x3 convolution to 16 channels, three groups of `(depth - 4) / 6` residual blocks with 16, 32
-  and 64 times `width` channels (the second and third group halve the image), batch norm, ReLU,
-  the mean over the image, and a linear layer. WRN-28-10 has 36,479,194 parameters for 10 classes.
+  and 64 times `width` channels (the second and third group halve the image), batch norm, ReLU, the
+  mean over the image, and a linear layer. A block that changes the width has a 1x1 convolution of
+  its activated input as its shortcut. WRN-28-10 has 36,479,194 parameters for 10 classes.
 
   Convolution kernels start normal with variance 2 / fan_out, the linear layer's uniform within
   +-1 / sqrt(fan_in), biases at zero; convolutions have no bias.
@@ -121,7 +122,7 @@ class WideResNet(nnx.Module):
 
 
 class _Block(nnx.Module):
-  """BN-ReLU-conv-BN-ReLU-(dropout)-conv beside a shortcut (figure 1 b and d of the paper)."""
+  """BN-ReLU-conv-BN-ReLU-(dropout)-conv beside a shortcut (figure 1 c and d of the paper)."""
 
   def __init__(self, in_channels, out_channels, stride, *, dropout_rate, rngs, **types):
     conv3x3 = partial(_conv3x3, rngs=rngs, **types)

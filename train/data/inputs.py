@@ -1,9 +1,11 @@
 """How examples reach the training step: kept on the device, or streamed to it."""
 
+import abc
 import collections
 import math
 from collections.abc import Callable, Iterator
 from concurrent import futures
+from functools import partial
 from typing import NamedTuple
 
 import jax
@@ -51,25 +53,15 @@ def draw(batch: Batch) -> tuple[Array, Int32[Array, ' batch']]:
   return batch.inputs[batch.rows], batch.labels[batch.rows]
 
 
-class ResidentInput:
-  """Batches of a split that lies on the device; a batch costs the device one gather.
+class _Input(abc.ABC):
+  """Batches of a split; see the two ways that they are made."""
 
-  Args:
-    split: the examples; they are copied to the default device once.
-
-  Example:
-    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
-    >>> [len(batch.rows) for batch in ResidentInput(split).epoch(seed=0, epoch=0, batch_size=4)]
-    [4, 4, 2]
-  """
-
-  def __init__(self, split: Split):
-    self._inputs = jax.device_put(split.inputs)
-    self._labels = jax.device_put(split.labels)
+  def __init__(self, examples: int):
+    self._examples = examples
 
   def steps_per_epoch(self, batch_size: int) -> int:
     """The number of batches of an epoch, a short last one included."""
-    return _steps(len(self._labels), batch_size)
+    return -(-self._examples // batch_size)
 
   def epoch(self, seed: int, epoch: int, batch_size: int, start_step: int = 0) -> Iterator[Batch]:
     """An epoch's batches, in an order drawn anew for each epoch.
@@ -81,9 +73,9 @@ class ResidentInput:
       start_step: the first batch to yield.
 
     Returns:
-      An iterator that never waits for the device.
+      An iterator over the batches.
     """
-    return self._batches(epoch_order(seed, epoch, len(self._labels)), batch_size, start_step)
+    return self._batches(epoch_order(seed, epoch, self._examples), batch_size, start_step)
 
   def in_order(self, batch_size: int) -> Iterator[Batch]:
     """Every example once, in the order stored.
@@ -94,7 +86,30 @@ class ResidentInput:
     Returns:
       An iterator over the batches.
     """
-    return self._batches(jnp.arange(len(self._labels), dtype=jnp.int32), batch_size, 0)
+    return self._batches(jnp.arange(self._examples, dtype=jnp.int32), batch_size, 0)
+
+  @abc.abstractmethod
+  def _batches(self, order: Array, batch_size: int, start_step: int) -> Iterator[Batch]: ...
+
+
+class ResidentInput(_Input):
+  """Batches of a split that lies on the device; a batch costs the device one gather.
+
+  Its iterators never wait for the device.
+
+  Args:
+    split: the examples; they are copied to the default device once.
+
+  Example:
+    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
+    >>> [len(batch.rows) for batch in ResidentInput(split).epoch(seed=0, epoch=0, batch_size=4)]
+    [4, 4, 2]
+  """
+
+  def __init__(self, split: Split):
+    super().__init__(len(split))
+    self._inputs = jax.device_put(split.inputs)
+    self._labels = jax.device_put(split.labels)
 
   def _batches(self, order, batch_size, start_step):
     for start in range(start_step * batch_size, len(order), batch_size):
@@ -102,7 +117,7 @@ class ResidentInput:
       yield Batch(self._inputs, self._labels, _slice(order, start, size))
 
 
-class StreamedInput:
+class StreamedInput(_Input):
   """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
 
   The batches equal those of `ResidentInput`, bit for bit.
@@ -117,39 +132,12 @@ class StreamedInput:
   """
 
   def __init__(self, split: Split):
+    super().__init__(len(split))
     self._split = split
 
-  def steps_per_epoch(self, batch_size: int) -> int:
-    """The number of batches of an epoch, a short last one included."""
-    return _steps(len(self._split), batch_size)
-
-  def epoch(self, seed: int, epoch: int, batch_size: int, start_step: int = 0) -> Iterator[Batch]:
-    """An epoch's batches, in an order drawn anew for each epoch.
-
-    Args:
-      seed: the run's seed.
-      epoch: the epoch, from 0.
-      batch_size: examples per batch; the last batch has what is left.
-      start_step: the first batch to yield.
-
-    Returns:
-      An iterator; batches are made ahead of it.
-    """
-    order = np.asarray(epoch_order(seed, epoch, len(self._split)))
-    return self._batches(order, batch_size, start_step)
-
-  def in_order(self, batch_size: int) -> Iterator[Batch]:
-    """Every example once, in the order stored.
-
-    Args:
-      batch_size: examples per batch; the last batch has what is left.
-
-    Returns:
-      An iterator over the batches.
-    """
-    return self._batches(np.arange(len(self._split)), batch_size, 0)
-
   def _batches(self, order, batch_size, start_step):
+    order = np.asarray(order)
+
     def make(start):
       rows = order[start : start + batch_size]
       arrays = self._split.inputs[rows], self._split.labels[rows]
@@ -174,13 +162,9 @@ def make_input(split: Split, stream: bool | None = None) -> ResidentInput | Stre
 
 
 # The size is static and the start is not, so that an epoch needs two programs, not one per step.
-@jax.jit(static_argnums=2)
+@partial(jax.jit, static_argnums=2)
 def _slice(order, start, size):
   return jax.lax.dynamic_slice(order, (start,), (size,))
-
-
-def _steps(examples: int, batch_size: int) -> int:
-  return -(-examples // batch_size)
 
 
 def _ahead(make: Callable[[int], Batch], starts: range) -> Iterator[Batch]:

@@ -1,5 +1,7 @@
 """The randomness of training, as pure functions of the seed and the position in the run."""
 
+from functools import partial
+
 import jax
 from jaxtyping import Array, Int32, Key
 
@@ -45,6 +47,6 @@ def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
   return jax.random.fold_in(jax.random.fold_in(key, epoch), step)
 
 
-@jax.jit(static_argnums=1)
+@partial(jax.jit, static_argnums=1)
 def _permutation(key, examples):
   return jax.random.permutation(key, examples)
