@@ -15,7 +15,8 @@ RULES = ('equation9', 'algorithm1')
 class LcamState(NamedTuple):
   """State of :func:`scale_by_lcam`.
 
-  Read a field out of any nesting of Optax states with ``optax.tree.get(state, 'momentum')``.
+  Read a field out of a nesting of Optax states with ``optax.tree.get(state, 'momentum')``, or with
+  ``optax.tree.get_all_with_path`` if there are several LCAMs in it.
   ``float`` below is JAX's default, float32 unless 64-bit types are enabled. The phase is an integer
   because transformations that do arithmetic on states (``optax.lookahead``) would turn a boolean
   into one.
@@ -90,7 +91,8 @@ def scale_by_lcam(
   """
   check_momentum('high_loss_momentum', high_loss_momentum)
   check_momentum('low_loss_momentum', low_loss_momentum)
-  check_steps_per_epoch(steps_per_epoch)
+  if steps_per_epoch is not None:
+    check_steps_per_epoch(steps_per_epoch)
   if rule not in RULES:
     raise ValueError(f'rule must be one of {", ".join(map(repr, RULES))}, but is {rule!r}.')
   previous_loss_decides = tie_is_high = rule == 'algorithm1'

@@ -1,5 +1,6 @@
 """The two learning-rate schedules of the paper."""
 
+import collections
 import math
 from collections.abc import Sequence
 
@@ -24,14 +25,16 @@ def step_drops(
   Args:
     init_value: The learning rate of the first epoch.
     steps_per_epoch: Updates in an epoch, at least 1.
-    drop_epochs: After how many epochs the rate drops, in rising order.
-    factor: What the rate is multiplied with at each drop.
+    drop_epochs: After how many epochs the rate drops, each at least 1 and in order; an epoch that
+      is named twice drops twice.
+    factor: What the rate is multiplied with at each drop, above 0.
 
   Returns:
     A function from the step count, from 0, to the learning rate, a float scalar.
 
   Raises:
-    ValueError: If ``steps_per_epoch`` is below 1 or the epochs do not rise.
+    ValueError: If ``steps_per_epoch`` or an epoch is below 1, the epochs are out of order, or
+      ``factor`` is not above 0.
 
   Example:
     >>> learning_rate = step_drops(0.1, steps_per_epoch=391)
@@ -43,10 +46,13 @@ def step_drops(
     version 1), section 4.
   """
   check_steps_per_epoch(steps_per_epoch)
-  if list(drop_epochs) != sorted(set(drop_epochs)):
-    raise ValueError(f'drop_epochs must rise, but are {tuple(drop_epochs)}.')
+  if list(drop_epochs) != sorted(drop_epochs) or any(epoch < 1 for epoch in drop_epochs):
+    raise ValueError(f'drop_epochs must be at least 1 and in order, but are {tuple(drop_epochs)}.')
+  if not factor > 0:
+    raise ValueError(f'factor must be above 0, but is {factor}.')
+  drops = collections.Counter(drop_epochs)
   return optax.piecewise_constant_schedule(
-    init_value, {epoch * steps_per_epoch: factor for epoch in drop_epochs}
+    init_value, {epoch * steps_per_epoch: factor**count for epoch, count in drops.items()}
   )
 
 

@@ -10,7 +10,7 @@ import tyro
 from rich.console import Console
 
 from train.errors import UserError
-from train.experiments import EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
+from train.experiments import AUDIO, EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +56,7 @@ class Run:
   batch_size: int | None = None
   """Examples per step."""
   learning_rate: float | None = None
-  """First learning rate of the schedule."""
+  """First learning rate of the schedule of SGD."""
   dtype: Literal['float32', 'bfloat16'] | None = None
   """What the network computes in."""
   pretrained: pathlib.Path | None = None
@@ -99,7 +99,11 @@ Command = (
 
 
 def main() -> None:
-  """Does what the command line says; a user's error is one sentence on stderr and exit status 2."""
+  """Does what the command line says.
+
+  What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
+  gives 128 + its number.
+  """
   command = tyro.cli(
     Command,
     prog='python -m train',
@@ -110,8 +114,11 @@ def main() -> None:
   try:
     execute(command, Console())
   except UserError as error:
-    print(f'error: {error}', file=sys.stderr)
-    sys.exit(2)
+    print(error, file=sys.stderr)
+    sys.exit(getattr(error, 'exit_status', 2))
+  except KeyboardInterrupt:
+    print('Stopped at once; what was saved before is kept.', file=sys.stderr)
+    sys.exit(130)
 
 
 def execute(command: Quickstart | List | Run | Report | Prepare, console: Console) -> None:
@@ -153,7 +160,7 @@ def train_and_report(command: Run, console: Console) -> None:
     console.print(f'{part.experiment}, {part.name}: {part.summary}', highlight=False)
     if part.unknown:
       console.print(f'Not known from the paper: {part.unknown}.', highlight=False)
-    console.print(json.dumps(describe(part)), highlight=False)
+    console.print(json.dumps(describe(part)), highlight=False, soft_wrap=True)
     run_part(
       part,
       workdir / part.name if len(EXPERIMENTS[command.name]) > 1 else workdir,
@@ -172,11 +179,17 @@ def configure(command: Run) -> tuple[Part, ...]:
   Raises:
     UserError: If a name or a number is not possible.
   """
-  for name in ('epochs', 'batch_size', 'train_examples', 'learning_rate', 'checkpoint_epochs'):
+  for name in ('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs'):
     value = getattr(command, name)
-    least = 0 if name == 'learning_rate' else 1
-    if value is not None and not value >= least:
-      raise UserError(f'--{name.replace("_", "-")} must be at least {least}, not {value}.')
+    if value is not None and value < 1:
+      raise UserError(f'--{name.replace("_", "-")} must be at least 1, not {value}.')
+  for name in ('learning_rate', 'checkpoint_minutes'):
+    value = getattr(command, name)
+    if value is not None and not value > 0:
+      raise UserError(f'--{name.replace("_", "-")} must be above 0, not {value}.')
+  for seed in command.seeds:
+    if not 0 <= seed < 2**31:
+      raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
   return tuple(_override(part, command) for part in find_parts(command.name, command.parts))
 
 
@@ -194,12 +207,27 @@ def _override(part: Part, command: Run) -> Part:
       'ViT-B_16.npz of google-research/vision_transformer) with --pretrained, or choose --parts '
       'without it.'
     )
+  if part.network.kind == 'vit_b16' and not command.pretrained.is_file():
+    raise UserError(f'{command.pretrained} is no file: pass the ImageNet-21k weights.')
+  is_audio = part.network.kind == 'm11'
+  if command.dataset is not None and (command.dataset in AUDIO) != is_audio:
+    raise UserError(
+      f'{part.experiment} trains {part.network.kind} on {"audio" if is_audio else "images"}, which '
+      f'{command.dataset} is not.'
+    )
+  arms = find_arms(part, command.arms) if command.arms else part.arms
+  own_rates = [arm.name for arm in arms if arm.learning_rate is not None]
   schedule = part.schedule
   if command.learning_rate is not None:
+    if own_rates:
+      raise UserError(
+        f'--learning-rate is the one of SGD, but {", ".join(own_rates)} have their own: leave them '
+        'out with --arms.'
+      )
     schedule = dataclasses.replace(schedule, init_value=command.learning_rate)
   return dataclasses.replace(
     part,
-    arms=find_arms(part, command.arms) if command.arms else part.arms,
+    arms=arms,
     seeds=command.seeds or part.seeds,
     network=dataclasses.replace(part.network, **network),
     schedule=schedule,

@@ -1,6 +1,7 @@
 """Checkpoints of a run, kept by Orbax."""
 
 import pathlib
+import shutil
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from train.errors import UserError
 
 KEPT = 2
 
@@ -56,14 +59,18 @@ class Checkpoints:
   def restore(self, template: Any) -> tuple[Any, dict[str, Any]] | None:
     """Returns the newest state that is whole, with its notes, or None if there is none.
 
-    Damaged checkpoints are reported and deleted.
+    A checkpoint that cannot be read is reported and put aside, never deleted.
 
     Args:
       template: A state of the same structure, shapes and dtypes.
+
+    Raises:
+      UserError: If there are checkpoints and none can be read.
     """
     leaves, structure = jax.tree.flatten(template)
     expected = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
-    for step in sorted(self._manager.all_steps(), reverse=True):
+    steps = sorted(self._manager.all_steps(), reverse=True)
+    for step in steps:
       try:
         found = self._manager.restore(
           step,
@@ -77,14 +84,23 @@ class Checkpoints:
       except Exception as error:  # whatever a damaged file makes the readers raise
         reason = str(error).strip().partition('\n')[0][:200] or type(error).__name__
         self._warn(f'{self._directory / str(step)} is damaged and not used: {reason}')
-        self._manager.delete(step)
         continue
+      for damaged in steps[: steps.index(step)]:
+        self._put_aside(damaged)
       return jax.tree.unflatten(structure, [jax.device_put(leaf) for leaf in found.leaves]), notes
+    if steps:
+      raise UserError(
+        f'No checkpoint in {self._directory} can be read: mend what the lines above say, or delete '
+        'that folder to start the run again.'
+      )
     return None
 
-  def wait(self) -> None:
-    """Waits until what was saved is written; raises what went wrong with it."""
-    self._manager.wait_until_finished()
+  def _put_aside(self, step: int) -> None:
+    """Makes room for a new checkpoint of the same step."""
+    folder = self._directory / str(step)
+    shutil.rmtree(folder.with_name(f'damaged-{step}'), ignore_errors=True)
+    folder.rename(folder.with_name(f'damaged-{step}'))
+    self._manager.reload()
 
   def close(self) -> None:
     """Waits, and frees what the manager holds."""

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from lcam_optax import LcamState, scale_by_lcam
+from train.data import coin_key
 
 
 class CoinState(NamedTuple):
@@ -69,7 +70,7 @@ def scale_by_coin(
 
   def update_fn(updates, state, params=None, *, value, **extra_args):
     del params, extra_args
-    key = jax.random.fold_in(jax.random.key(coin_seed), state.step)
+    key = coin_key(coin_seed, state.step)
     high = jax.random.bernoulli(key, state.high_share).astype(jnp.int32)
     momentum = jnp.where(high, high_loss_momentum, low_loss_momentum)
     trace = jax.tree.map(lambda g, t: g + momentum.astype(t.dtype) * t, updates, state.trace)

@@ -8,12 +8,11 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from rich import box
 from rich.console import Console
-from rich.table import Table
+from rich.padding import Padding
 
 from train.data import Batch, preprocessing
-from train.experiments import EXPERIMENTS, Part, find_parts
+from train.experiments import EXPERIMENTS, Part, describe_network, find_parts
 from train.networks import make_network
 from train.optimizer import make_optimizer
 from train.step import EpochSums, TrainState, make_train_step
@@ -51,46 +50,37 @@ def list_experiments(console: Console, probed: tuple[str, ...]) -> None:
     UserError: If one of them does not exist.
   """
   probed_parts = {id(part) for name in probed for part in find_parts(name)}
-  table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-  for column in ('experiment', 'part', 'data, network', 'arms', 'runs'):
-    table.add_column(column, overflow='fold')
-  for column in ('parameters', 'steps a run', 'PFLOP a run', 'hours in all'):
-    table.add_column(column, justify='right')
   with console.status('Counting what the experiments cost ...') as status:
     for experiment, parts in EXPERIMENTS.items():
+      console.print(f'\n[bold]{experiment}[/]', highlight=False)
       for part in parts:
         parameters, flops = step_cost(part)
-        steps = steps_per_epoch(part) * part.epochs
-        runs = len(part.arms) * len(part.seeds)
-        hours = '?'
+        steps, runs = steps_per_epoch(part) * part.epochs, len(part.arms) * len(part.seeds)
+        costs = [
+          f'{parameters:,} parameters',
+          f'{runs} runs of {steps:,} steps and {flops * steps / 1e15:.3g} PFLOP',
+        ]
         if id(part) in probed_parts:
           status.update(f'Timing {PROBE_STEPS} steps of {experiment}, {part.name} ...')
-          hours = f'{runs * steps * step_seconds(part) / 3600:.2f}'
-        table.add_row(
-          experiment,
-          part.name,
-          f'{part.dataset}, {describe(part)}',
-          ', '.join([arm.name for arm in part.arms] + [f'({arm.name})' for arm in part.extra_arms]),
-          str(runs),
-          f'{parameters:,}',
-          f'{steps:,}',
-          f'{flops * steps / 1e15:,.3g}',
-          hours,
-        )
-  console.print(table)
-  device = jax.devices()[0].device_kind
+          costs.append(f'{runs * steps * step_seconds(part) / 3600:.2f} hours here')
+        network = describe_network(part.network)
+        lines = [
+          f'{part.name}: {part.summary}',
+          f'  {network} on {part.dataset}, {part.epochs} epochs of batch {part.batch_size}',
+          f'  {"; ".join(costs)}',
+          f'  arms: {" ".join(arm.name for arm in part.arms)}',
+        ]
+        if part.extra_arms:
+          lines.append(f'  on request: {" ".join(arm.name for arm in part.extra_arms)}')
+        if part.reported:
+          lines.append(f'  the paper: {part.reported}')
+        for line in lines:
+          console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
   console.print(
-    f'Arms in brackets are run when --arms names them. Hours on this device ({device}), training '
-    'only, for the experiments that `list --probe NAME ...` names.',
+    '\nArms on request are run when --arms names them. `list --probe NAME ...` times ten steps, to '
+    f'tell the hours of training on this device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
-
-
-def describe(part: Part) -> str:
-  """Returns the name of a part's network, as the field writes it."""
-  network = part.network
-  names = {'vit_b16': f'ViT-B/16 at {network.image_size}', 'm11': 'M11'}
-  return names.get(network.kind, f'WRN-{network.depth}-{network.width}')
 
 
 def steps_per_epoch(part: Part) -> int:

@@ -48,6 +48,8 @@ def controls(low: float, high: float) -> tuple[Arm, ...]:
   return Arm('coin', 'coin', low, high), lcam(high, low, 'swapped')
 
 
+AUDIO = ('speech_commands', 'speech_commands_35', 'spoken_digit')  # the other data sets are images
+
 BASELINE = fixed(0.9)
 BALANCED_PAIR = (BASELINE, lcam(0.857, 0.93), lcam(0.93, 0.857))
 WIDE_PAIR = (BASELINE, fixed(0.95), lcam(0.95, 0.9), lcam(0.9, 0.95))
@@ -77,14 +79,14 @@ class HoldThenDecay:
   Attributes:
     init_value: The learning rate while it is held.
     hold: The share of the epochs that it is held.
-    last_value: The learning rate of the last step: 0.1 * 0.99985**(119 * 391) in 150 epochs of 391
-      steps, so that a shorter run goes through the same rates.
+    last_factor: The learning rate of the last step as a share of the first: 0.99985**(119 * 391) in
+      150 epochs of 391 steps, so that a shorter run goes through the same rates.
     kind: The name of the schedule.
   """
 
   init_value: float = 0.1
   hold: float = 31 / 150
-  last_value: float = 0.1 * 0.99985 ** (119 * 391)
+  last_factor: float = 0.99985 ** (119 * 391)
   kind: Literal['hold_then_decay'] = 'hold_then_decay'
 
 
@@ -129,6 +131,12 @@ class Network:
   depth: int | None = None
   width: int | None = None
   image_size: int | None = None
+
+
+def describe_network(network: Network) -> str:
+  """Returns the name of a network, as the field writes it."""
+  names = {'vit_b16': f'ViT-B/16 at {network.image_size}', 'm11': 'M11'}
+  return names.get(network.kind, f'WRN-{network.depth}-{network.width}')
 
 
 WRN_28_10 = Network('wide_resnet', depth=28, width=10)
@@ -184,7 +192,7 @@ class Part:
 QUICKSTART = Part(
   'quickstart',
   'digits',
-  'does LCAM help on small handwritten digits? Embedded data, a minute or two on a laptop',
+  'does LCAM help on small handwritten digits?',
   'digits',
   network=Network('wide_resnet', depth=10, width=1),
   arms=BALANCED_PAIR,

@@ -8,7 +8,16 @@ from train.errors import UserError
 
 
 class InterruptedRunError(UserError):
-  """The user or the system asked the run to stop, and it was saved."""
+  """The user or the system asked the run to stop, and it was saved.
+
+  Attributes:
+    exit_status: What a process that ends for this reason returns, 128 + the signal's number.
+  """
+
+  def __init__(self, message: str, number: int):
+    """Keeps the message and the number of the signal."""
+    super().__init__(message)
+    self.exit_status = 128 + number
 
 
 class Interrupts:
@@ -17,12 +26,12 @@ class Interrupts:
   A second Ctrl-C is not held back.
 
   Attributes:
-    requested: Whether a signal has come.
+    requested: The number of the signal that has come, None before.
   """
 
   def __init__(self):
     """Starts with no signal."""
-    self.requested = False
+    self.requested: int | None = None
     self._previous = {}
 
   def __enter__(self) -> 'Interrupts':
@@ -36,12 +45,23 @@ class Interrupts:
     for number, handler in self._previous.items():
       signal.signal(number, handler)
 
+  def leave_if_requested(self, where: str) -> None:
+    """Raises an ``InterruptedRunError`` if a signal has come.
+
+    Args:
+      where: Says where the run stopped, and that it is saved.
+    """
+    if self.requested is not None:
+      raise InterruptedRunError(
+        f'Stopped and saved {where}; go on with: {command_line()}', self.requested
+      )
+
   def _note(self, number, frame):
     if self.requested:
       signal.default_int_handler(number, frame)
-    self.requested = True
+    self.requested = number
 
 
 def command_line() -> str:
   """Returns the command that goes on with this one."""
-  return shlex.join(['python', '-m', 'train', *sys.argv[1:]])
+  return shlex.join([sys.executable, '-m', 'train', *sys.argv[1:]])

@@ -12,7 +12,7 @@ import optax
 
 from train.checkpoints import Checkpoints
 from train.experiments import Arm
-from train.interrupts import InterruptedRunError, Interrupts, command_line
+from train.interrupts import Interrupts
 from train.records import EpochRecord, Recorder
 from train.setup import Setup
 from train.step import EpochSums, EvalSums, TrainState
@@ -78,8 +78,7 @@ class Run:
   ) -> str | None:
     """Trains to the end.
 
-    Within an epoch the host only sends work to the device; it waits for the device once, for the
-    epoch's sums.
+    Within an epoch the host only sends work to the device, and waits for it at the end.
 
     Args:
       policy: When the run is saved.
@@ -96,9 +95,10 @@ class Run:
     while self.epoch < part.epochs:
       start, first_step = time.perf_counter(), self.step
       self._train_epoch(policy, interrupts)
+      jax.block_until_ready(self._state.sums)
+      seconds, steps = time.perf_counter() - start, self.step - first_step
       test = evaluate(self._setup, self._state)
       record = summarise(self.epoch + 1, self._state, test, self._setup.test_examples)
-      seconds, steps = time.perf_counter() - start, self.step - first_step
       self._recorder.write(record, seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
@@ -123,13 +123,9 @@ class Run:
       self._state = self._train_step(self._state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       overdue = time.monotonic() - self._saved_at > 60 * policy.minutes
-      if interrupts.requested or overdue:
+      if overdue or interrupts.requested is not None:
         self._save()
-      if interrupts.requested:
-        raise InterruptedRunError(
-          f'Stopped and saved in epoch {self.epoch + 1} after step {self.step}; '
-          f'go on with: {command_line()}'
-        )
+      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}')
 
   def _save(self) -> None:
     notes = {

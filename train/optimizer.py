@@ -16,13 +16,12 @@ def make_schedule(
   """Returns a learning-rate schedule, stretched over a number of epochs."""
   match schedule:
     case Drops(init_value, after, factor):
-      drop_epochs = sorted({max(1, round(share * epochs)) for share in after})
+      drop_epochs = sorted(max(1, round(share * epochs)) for share in after)
       return step_drops(init_value, steps_per_epoch, drop_epochs, factor)
-    case HoldThenDecay(init_value, hold, last_value):
+    case HoldThenDecay(init_value, hold, last_factor):
       hold_epochs = round(hold * epochs)
       decays = (epochs - hold_epochs) * steps_per_epoch
-      decay_rate = (last_value / init_value) ** (1 / decays)
-      return hold_then_decay(init_value, steps_per_epoch, hold_epochs, decay_rate)
+      return hold_then_decay(init_value, steps_per_epoch, hold_epochs, last_factor ** (1 / decays))
     case Cosine(init_value):
       return optax.cosine_decay_schedule(init_value, epochs * steps_per_epoch)
     case Constant(init_value):

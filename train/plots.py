@@ -8,6 +8,7 @@ matplotlib.use('Agg')  # no window, also where there is a screen
 
 import numpy as np
 from matplotlib import pyplot as plt
+from matplotlib import ticker
 
 from train.statistics import estimate
 
@@ -36,9 +37,7 @@ def plot_curves(
     path: The PNG to write.
   """
   epochs = max(len(run['epoch']) for seeds in runs.values() for run in seeds.values())
-  colours = {
-    arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate([*runs, *_arms(published)])
-  }
+  colours = {arm: COLOURS[index % len(COLOURS)] for index, arm in enumerate(runs)}
   figure, axes = plt.subplots(2, 2, figsize=(11, 8), layout='constrained')
   for axis, (column, label, scale) in zip(axes.flat, PANELS, strict=True):
     for arm, seeds in runs.items():
@@ -46,13 +45,15 @@ def plot_curves(
     for arm, curve in published.get(column, {}).items():
       if arm in runs:
         x, y = curve[:, 0] * epochs / PAPER_EPOCHS, curve[:, 1]
-        axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper')
+        axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper (WRN-28-10)')
     axis.set(xlabel='epoch', ylabel=label)
+    axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axis.grid(alpha=0.3)
     drawn = np.concatenate([line.get_ydata() for line in axis.lines])
     if scale == 'log' and (drawn > 0).any():  # not so if every run diverged at once
       axis.set_yscale('log')
       axis.yaxis.set_major_formatter('{x:g}')
+      axis.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
       axis.yaxis.set_minor_formatter('{x:g}')
       axis.tick_params(axis='y', which='minor', labelsize='x-small')
   handles, labels = axes.flat[0].get_legend_handles_labels()
@@ -83,7 +84,3 @@ def draw_arm(axis, curves: list[np.ndarray], colour: str, label: str) -> None:
   # A band that reaches below zero would not fit on a logarithmic axis.
   low = np.maximum(means - half_widths, 0.2 * means)
   axis.fill_between(epochs, low, means + half_widths, color=colour, alpha=0.15, linewidth=0)
-
-
-def _arms(published):
-  return [arm for arms in published.values() for arm in arms]

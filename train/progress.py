@@ -59,10 +59,10 @@ class RunProgress:
     if epochs_done:
       self.say(f'{name}: goes on after epoch {epochs_done}')
 
-  def skip_run(self, name: str) -> None:
-    """Counts a run that is finished already."""
+  def skip_run(self, sentence: str) -> None:
+    """Counts a run that need not be trained, and says why."""
     self._bars.advance(self._total, self._epochs)
-    self.say(f'{name}: finished already')
+    self.say(sentence)
 
   def epoch(self, record: EpochRecord, steps_per_second: float) -> None:
     """Shows a finished epoch of the current run."""

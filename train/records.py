@@ -9,6 +9,7 @@ events.*       the metrics for TensorBoard
 
 import csv
 import dataclasses
+import hashlib
 import json
 import math
 import os
@@ -55,9 +56,12 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
   return workdir / arm / f'seed-{seed}'
 
 
-def run_config(part: Part, arm: Arm, seed: int) -> dict[str, Any]:
+def run_config(part: Part, arm: Arm, seed: int, pretrained: pathlib.Path | None) -> dict[str, Any]:
   """Returns what determines the numbers of a run, as JSON-able values."""
   config = describe(part) | {'arm': dataclasses.asdict(arm), 'seed': seed}
+  if pretrained is not None:
+    with pretrained.open('rb') as file:
+      config['pretrained_sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
   del config['arms'], config['seeds']
   return config
 
@@ -72,15 +76,19 @@ def describe(part: Part) -> dict[str, Any]:
   return json.loads(json.dumps(config))
 
 
+def read_config(directory: pathlib.Path) -> dict[str, Any]:
+  """Returns the configuration of a run; empty if it is missing or damaged."""
+  try:
+    return json.loads((directory / 'config.json').read_text())
+  except (OSError, ValueError):
+    return {}
+
+
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Raises a ``UserError`` that names the differing fields if a directory has another config."""
-  path = directory / 'config.json'
-  if not path.exists():
+  if not (directory / 'config.json').exists():
     return
-  try:
-    found = json.loads(path.read_text())
-  except ValueError:
-    found = {'config.json': 'damaged'}
+  found = read_config(directory) or {'config.json': 'damaged'}
   differing = [key for key in {**found, **config} if found.get(key) != config.get(key)]
   if differing:
     fields = '; '.join(f'{key} was {found.get(key)}, is {config.get(key)}' for key in differing)
@@ -132,7 +140,8 @@ class Recorder:
     # 9 digits give a float32 back exactly.
     self.metrics.append(','.join(f'{value:.9g}' for value in record))
     self.timing.append(f'{record.epoch},{seconds:.3f},{steps / seconds:.2f}')
-    for name, rows in (('metrics.csv', self.metrics), ('timing.csv', self.timing)):
+    # Last the table that tells whether a run is finished.
+    for name, rows in (('timing.csv', self.timing), ('metrics.csv', self.metrics)):
       with (self._directory / name).open('a') as file:
         file.write(rows[-1] + '\n')
     for name, value in record._asdict().items():
@@ -144,18 +153,33 @@ class Recorder:
     self._events.close()
 
 
-def read_table(path: pathlib.Path) -> dict[str, np.ndarray]:
-  """Returns the columns of a table of numbers, or nothing if it has no rows."""
-  with path.open(newline='') as file:
-    rows = list(csv.DictReader(file))
-  return {name: np.array([float(row[name]) for row in rows]) for name in (rows[0] if rows else ())}
+def read_table(path: pathlib.Path, columns: Sequence[str]) -> dict[str, np.ndarray]:
+  """Returns columns of a table of numbers.
+
+  Raises:
+    UserError: If the file is missing or damaged.
+  """
+  try:
+    with path.open(newline='') as file:
+      rows = list(csv.DictReader(file))
+    return {name: np.array([float(row[name]) for row in rows]) for name in columns}
+  except (OSError, ValueError, TypeError, KeyError) as error:  # a cell that is missing is None
+    raise UserError(
+      f'{path} cannot be read ({error}): delete it and run the experiment again, which goes on from '
+      'the checkpoint and writes it anew.'
+    ) from error
 
 
-def is_finished(directory: pathlib.Path, epochs: int) -> bool:
-  """Returns whether a run has recorded its last epoch, or one in which it diverged."""
-  path = directory / 'metrics.csv'
-  losses = read_table(path).get('train_loss', ()) if path.exists() else ()
-  return len(losses) >= epochs or (len(losses) > 0 and not np.isfinite(losses[-1]))
+def progress_of(directory: pathlib.Path) -> tuple[int, bool]:
+  """Returns how many epochs a run has recorded, and whether it diverged in the last of them.
+
+  A table that cannot be read counts as none, because a run that goes on writes it anew.
+  """
+  try:
+    losses = read_table(directory / 'metrics.csv', ['train_loss'])['train_loss']
+  except UserError:
+    return 0, False
+  return len(losses), len(losses) > 0 and not np.isfinite(losses[-1])
 
 
 def _table(columns: Sequence[str], rows: Sequence[str]) -> str:

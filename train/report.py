@@ -1,9 +1,8 @@
 """What the runs in a directory say: a table, the same as Markdown and CSV, plots, and words."""
 
 import csv
-import json
 import pathlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich import box
@@ -11,19 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from train.errors import UserError
-from train.experiments import BASELINE, EXPERIMENTS, Part
+from train.experiments import BASELINE, EXPERIMENTS, Network, Part, describe_network
 from train.plots import plot_curves
 from train.published import published_curves
-from train.records import read_table
+from train.records import EpochRecord, read_config, read_table
 from train.statistics import Estimate, estimate
 
 Runs = dict[str, dict[int, dict[str, np.ndarray]]]
 
-COLUMNS = ('arm', 'n', 'error %', 'difference', 'best %', 'high %', 's/run')
+COLUMNS = ('arm', 'n', 'error %', 'difference', 'best %', 'high %', 's/epoch')
 CSV_COLUMNS = (
   'arm',
   'seeds',
   'diverged',
+  'unfinished',
   'test_error_percent',
   'test_error_half_width',
   'difference',
@@ -31,13 +31,30 @@ CSV_COLUMNS = (
   'best_test_error_percent',
   'best_test_error_half_width',
   'high_loss_share',
-  'seconds',
+  'seconds_per_epoch',
 )
 NOTE = (
-  'Test error after the last epoch and its paired difference to the baseline: mean over n seeds '
-  "and 95 % confidence interval (Student t). Best: the mean of each run's best epoch, which is "
-  'chosen on the test set and so flatters. High: share of steps in the high-loss phase.'
+  'Test error after the last epoch and its paired difference to fixed-0.9: mean over n seeds and 95 '
+  "% confidence interval (Student t). Best: the mean of each run's best epoch, which is chosen on "
+  'the test set and so flatters. High: share of steps in the high-loss phase. s/epoch: median '
+  'seconds of training, without evaluation.'
 )
+
+
+class RunsOfPart(NamedTuple):
+  """What :func:`read_runs` finds.
+
+  Attributes:
+    runs: From arm and seed to the columns of metrics.csv, and the column ``seconds`` of timing.csv.
+    part: The part that the runs are of; None if they do not say.
+    config: The configuration of one of them.
+    epochs: How many epochs a finished run has.
+  """
+
+  runs: Runs
+  part: Part | None
+  config: dict[str, Any]
+  epochs: int
 
 
 class Row(NamedTuple):
@@ -47,17 +64,19 @@ class Row(NamedTuple):
     arm: Its name.
     seeds: How many finished runs it has that did not diverge.
     diverged: The seeds of its runs that did.
+    unfinished: From the seeds of its other runs to how many epochs they have.
     error: The test error after the last epoch, in percent; None without a finished run.
     difference: The error minus the baseline's on the same seeds, in percentage points; None for the
       baseline itself and where there are no such seeds.
     best: The test error of each run's best epoch, in percent.
     high_loss_share: The mean share of high-loss steps.
-    seconds: The mean duration of a run.
+    seconds: The median seconds of training per epoch.
   """
 
   arm: str
   seeds: int
   diverged: tuple[int, ...]
+  unfinished: dict[int, int]
   error: Estimate | None
   difference: Estimate | None
   best: Estimate | None
@@ -75,34 +94,41 @@ def report(workdir: pathlib.Path, console: Console) -> None:
     console: Where to print.
 
   Raises:
-    UserError: If there is no run with at least one epoch.
+    UserError: If there is no run with at least one epoch, or a table is damaged.
   """
-  folders = [folder for folder in (workdir, *sorted(workdir.glob('*/'))) if _metrics_files(folder)]
-  if not folders:
-    raise UserError(f'{workdir} holds no runs: make some with `python -m train run NAME`.')
-  for folder in folders:
-    report_part(folder, console)
+  folders = [workdir, *sorted(folder for folder in workdir.glob('*') if folder.is_dir())]
+  found = {folder: read_runs(folder) for folder in folders}
+  found = {folder: part for folder, part in found.items() if part.runs}
+  if not found:
+    raise UserError(
+      f'{workdir} holds no runs with a finished epoch: make some with `python -m train run NAME`.'
+    )
+  for folder, part in found.items():
+    report_part(folder, part, console)
 
 
-def report_part(folder: pathlib.Path, console: Console) -> None:
+def report_part(folder: pathlib.Path, found: RunsOfPart, console: Console) -> None:
   """Reports on the runs of one part; see :func:`report`."""
-  runs, part = read_runs(folder)
-  rows = summarise(runs)
-  words = verdicts(rows)
+  part = found.part
+  rows = summarise(found)
+  words = verdicts(rows, found.epochs)
   table = [COLUMNS, *(format_row(row) for row in rows)]
   title = f'{part.experiment}, {part.name}: {part.summary}' if part else str(folder)
-  (folder / 'report.md').write_text(markdown(title, table, words))
+  setting = describe_setting(found)
+  (folder / 'report.md').write_text(markdown(title, setting, table, words))
   with (folder / 'report.csv').open('w', newline='') as file:
     csv.writer(file).writerows([CSV_COLUMNS, *map(csv_row, rows)])
-  published = published_curves(*part.curves) if part and part.curves else {}
-  plot_curves(runs, published, folder / 'curves.png')
+  comparable = part and part.curves and part.dataset == found.config['dataset']
+  published = published_curves(*part.curves) if comparable else {}
+  plot_curves(found.runs, published, folder / 'curves.png')
 
+  console.print(f'\n{title}', highlight=False)
+  console.print(setting, highlight=False)
   shown = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
   for index, column in enumerate(COLUMNS):
     shown.add_column(column, justify='right' if index else 'left', no_wrap=not index)
   for cells in table[1:]:
     shown.add_row(*cells)
-  console.print(f'\n{title}', highlight=False)
   console.print(shown)
   for sentence in words:
     console.print(f'* {sentence}', highlight=False)
@@ -110,45 +136,62 @@ def report_part(folder: pathlib.Path, console: Console) -> None:
   console.print(f'Curves: {folder / "curves.png"}', highlight=False, soft_wrap=True)
 
 
-def read_runs(folder: pathlib.Path) -> tuple[Runs, Part | None]:
-  """Reads the runs of one part.
+def read_runs(folder: pathlib.Path) -> RunsOfPart:
+  """Reads the runs of one part, its arms in the order of the experiment.
 
   Args:
     folder: Holds ``<arm>/seed-<n>/metrics.csv``.
 
-  Returns:
-    From arm and seed to the columns of metrics.csv, and the column ``seconds`` of timing.csv; and
-    the part that the runs are of, None if they do not say. Arms are in the order of the part.
+  Raises:
+    UserError: If a table is damaged.
   """
   runs: Runs = {}
-  part = None
-  for path in _metrics_files(folder):
-    columns = read_table(path)
-    if columns:
-      columns['seconds'] = read_table(path.with_name('timing.csv'))['seconds']
+  config: dict[str, Any] = {}
+  for path in sorted(folder.glob('*/seed-*/metrics.csv')):
+    columns = read_table(path, EpochRecord._fields)
+    if len(columns['epoch']):
+      columns |= read_table(path.with_name('timing.csv'), ['seconds'])
       runs.setdefault(path.parts[-3], {})[int(path.parts[-2].removeprefix('seed-'))] = columns
-      part = part or _part_of(path.with_name('config.json'))
+      config = config or read_config(path.parent)
+  parts = EXPERIMENTS.get(config.get('experiment', ''), ())
+  part = next((part for part in parts if part.name == config['part']), None)
   arms = [arm.name for arm in (*part.arms, *part.extra_arms)] if part else [BASELINE.name]
   order = {arm: position for position, arm in enumerate(arms)}
-  return dict(sorted(runs.items(), key=lambda item: order.get(item[0], len(order)))), part
+  runs = dict(sorted(runs.items(), key=lambda item: order.get(item[0], len(order))))
+  lengths = [len(run['epoch']) for seeds in runs.values() for run in seeds.values()]
+  return RunsOfPart(runs, part, config, config.get('epochs') or max(lengths, default=0))
 
 
-def summarise(runs: Runs) -> list[Row]:
-  """Returns a row per arm, over the runs that got as far as the longest."""
-  epochs = max(len(run['epoch']) for seeds in runs.values() for run in seeds.values())
-  finished, diverged = {}, {}
-  for arm, seeds in runs.items():
+def describe_setting(found: RunsOfPart) -> str:
+  """Returns a line on what was trained, on what, and what the paper reports of it."""
+  config, part = found.config, found.part
+  if not part:
+    return f'{found.epochs} epochs'
+  network = describe_network(Network(**config['network']))
+  examples = f', first {config["train_examples"]:,} examples' if config['train_examples'] else ''
+  reported = f'. The paper, with {describe_network(part.network)}: {part.reported}'
+  return (
+    f'{network} on {config["dataset"]}{examples}; {found.epochs} epochs, batch {config["batch_size"]}'
+    f', {config["dtype"]}{reported if part.reported else ""}.'
+  )
+
+
+def summarise(found: RunsOfPart) -> list[Row]:
+  """Returns a row per arm, over its finished runs."""
+  finished: Runs = {}
+  diverged, unfinished = {}, {}
+  for arm, seeds in found.runs.items():
     bad = {seed for seed, run in seeds.items() if not np.isfinite(run['train_loss'][-1])}
+    lengths = {seed: len(run['epoch']) for seed, run in seeds.items() if seed not in bad}
     diverged[arm] = tuple(sorted(bad))
-    finished[arm] = {
-      seed: run for seed, run in seeds.items() if seed not in bad and len(run['epoch']) == epochs
-    }
+    unfinished[arm] = {seed: n for seed, n in lengths.items() if n < found.epochs}
+    finished[arm] = {seed: seeds[seed] for seed, n in lengths.items() if n >= found.epochs}
   baseline = finished.get(BASELINE.name, {})
   rows = []
   for arm, seeds in finished.items():
+    problems = diverged[arm], unfinished[arm]
     if not seeds:
-      if diverged[arm]:
-        rows.append(Row(arm, 0, diverged[arm], None, None, None, float('nan'), float('nan')))
+      rows.append(Row(arm, 0, *problems, None, None, None, float('nan'), float('nan')))
       continue
     errors = {seed: run['test_error_percent'] for seed, run in seeds.items()}
     shared = sorted(errors.keys() & baseline.keys()) if arm != BASELINE.name else []
@@ -157,27 +200,33 @@ def summarise(runs: Runs) -> list[Row]:
       Row(
         arm,
         len(seeds),
-        diverged[arm],
+        *problems,
         estimate(np.array([curve[-1] for curve in errors.values()])),
         estimate(np.array(differences)) if differences else None,
         estimate(np.array([curve.min() for curve in errors.values()])),
         float(np.mean([run['high_loss_share'].mean() for run in seeds.values()])),
-        float(np.mean([run['seconds'].sum() for run in seeds.values()])),
+        float(np.median(np.concatenate([run['seconds'] for run in seeds.values()]))),
       )
     )
   return rows
 
 
-def verdicts(rows: list[Row]) -> list[str]:
-  """Returns a sentence per arm that says whether a difference to the baseline was shown."""
+def verdicts(rows: list[Row], epochs: int) -> list[str]:
+  """Returns sentences that say whether differences to the baseline were shown, and what is left out.
+
+  Args:
+    rows: See :func:`summarise`.
+    epochs: How many epochs a finished run has.
+  """
   sentences = []
   for row in rows:
+    for seed, done in row.unfinished.items():
+      sentences.append(
+        f'{row.arm}: seed {seed} is unfinished ({done} of {epochs} epochs) and not in the mean.'
+      )
     if row.diverged:
       seeds = ', '.join(map(str, row.diverged))
-      sentences.append(
-        f'{row.arm}: {len(row.diverged)} of {len(row.diverged) + row.seeds} runs diverged '
-        f'(seeds {seeds}) and is not in the mean.'
-      )
+      sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
     if row.arm == BASELINE.name or row.error is None:
       continue
     if row.difference is None:
@@ -200,7 +249,7 @@ def verdicts(rows: list[Row]) -> list[str]:
 def format_row(row: Row) -> tuple[str, ...]:
   """Returns the cells of a row as text."""
   if row.error is None:
-    return (row.arm, '0', 'diverged', '-', '-', '-', '-')
+    return (row.arm, '0', 'diverged' if row.diverged else 'unfinished', '-', '-', '-', '-')
   return (
     row.arm,
     str(row.seeds),
@@ -208,7 +257,7 @@ def format_row(row: Row) -> tuple[str, ...]:
     format_estimate(row.difference, sign='+'),
     format_estimate(row.best),
     f'{100 * row.high_loss_share:.1f}',
-    f'{row.seconds:.0f}',
+    f'{row.seconds:.2f}',
   )
 
 
@@ -221,13 +270,13 @@ def format_estimate(value: Estimate | None, sign: str = '') -> str:
   return f'{value.mean:{sign}.2f} ± {value.half_width:.2f}'
 
 
-def markdown(title: str, table: list[tuple[str, ...]], words: list[str]) -> str:
+def markdown(title: str, setting: str, table: list[tuple[str, ...]], words: list[str]) -> str:
   """Returns a report as Markdown."""
   lines = [' | '.join(cells) for cells in table]
   lines.insert(1, ' | '.join(['---'] + ['---:'] * (len(COLUMNS) - 1)))
   body = '\n'.join(f'| {line} |' for line in lines)
   bullets = '\n'.join(f'* {sentence}' for sentence in words)
-  return f'# {title}\n\n{body}\n\n{bullets}\n\n{NOTE}\n\n![curves](curves.png)\n'
+  return f'# {title}\n\n{setting}\n\n{body}\n\n{bullets}\n\n{NOTE}\n\n![curves](curves.png)\n'
 
 
 def csv_row(row: Row) -> list:
@@ -235,16 +284,4 @@ def csv_row(row: Row) -> list:
   estimates = [row.error, row.difference, row.best]
   numbers = [number for value in estimates for number in (value or ('', ''))]
   shares = [row.high_loss_share, round(row.seconds, 3)] if row.seeds else ['', '']
-  return [row.arm, row.seeds, len(row.diverged), *numbers, *shares]
-
-
-def _metrics_files(folder: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(folder.glob('*/seed-*/metrics.csv'))
-
-
-def _part_of(config_path: pathlib.Path) -> Part | None:
-  if not config_path.exists():
-    return None
-  config = json.loads(config_path.read_text())
-  parts = EXPERIMENTS.get(config['experiment'], ())
-  return next((part for part in parts if part.name == config['part']), None)
+  return [row.arm, row.seeds, len(row.diverged), len(row.unfinished), *numbers, *shares]

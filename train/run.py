@@ -13,7 +13,7 @@ from train.experiments import Part
 from train.interrupts import Interrupts, command_line
 from train.loop import Run, SavePolicy
 from train.progress import RunProgress
-from train.records import check_config, is_finished, run_config, run_directory
+from train.records import check_config, progress_of, run_config, run_directory
 from train.setup import Setup
 
 
@@ -44,44 +44,50 @@ def run_part(
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
-  runs = [
-    (arm, seed, run_directory(workdir, arm.name, seed), run_config(part, arm, seed))
-    for seed in part.seeds
-    for arm in part.arms
-  ]
-  for _, _, directory, config in runs:
-    check_config(directory, config)
-  setup = Setup(part, data_dir=data_dir, stream=stream, pretrained=pretrained)
-  with (
-    _alone_in(workdir),
-    _full_disk_explained(workdir),
-    RunProgress(console, len(runs), part.epochs) as progress,
-    Interrupts() as interrupts,
-  ):
-    for arm, seed, directory, config in runs:
-      name = f'{arm.name} seed {seed}'
-      if is_finished(directory, part.epochs):
-        progress.skip_run(name)
-        continue
-      run = Run(setup, arm, seed, directory, config, warn=progress.say)
-      with contextlib.closing(run):
-        progress.start_run(name, run.epoch)
-        if diverged := run.train(policy, interrupts, progress.epoch):
-          progress.say(f'{name} {diverged}.')
-          progress.end_run()
+  with _alone_in(workdir), _full_disk_explained(workdir), Interrupts() as interrupts:
+    runs = [
+      (
+        arm,
+        seed,
+        run_directory(workdir, arm.name, seed),
+        run_config(part, arm, seed, pretrained),
+      )
+      for seed in part.seeds
+      for arm in part.arms
+    ]
+    for _, _, directory, config in runs:
+      check_config(directory, config)
+    setup = Setup(part, data_dir=data_dir, stream=stream, pretrained=pretrained)
+    with RunProgress(console, len(runs), part.epochs) as progress:
+      for arm, seed, directory, config in runs:
+        interrupts.leave_if_requested('between two runs')
+        name = f'{arm.name} seed {seed}'
+        done, diverged = progress_of(directory)
+        if diverged or done >= part.epochs:
+          progress.skip_run(f'{name}: {"diverged" if diverged else "finished"} before')
+          continue
+        run = Run(setup, arm, seed, directory, config, warn=progress.say)
+        with contextlib.closing(run):
+          progress.start_run(name, run.epoch)
+          if reason := run.train(policy, interrupts, progress.epoch):
+            progress.say(f'{name} {reason}.')
+            progress.end_run()
+    interrupts.leave_if_requested('after the last run')
 
 
 @contextlib.contextmanager
 def _alone_in(workdir: pathlib.Path) -> Iterator[None]:
   """Keeps a second process out of a working directory; the lock ends with the process."""
-  workdir.mkdir(parents=True, exist_ok=True)
   try:
+    workdir.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(workdir / '.lock', timeout=0):
       yield
   except filelock.Timeout:
     raise UserError(
       f'Another process is running in {workdir}: wait for it, or choose another --workdir.'
     ) from None
+  except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+    raise UserError(f'{workdir} cannot be used ({error}): choose another --workdir.') from error
 
 
 @contextlib.contextmanager

@@ -11,13 +11,13 @@ from lcam_optax import balanced_momentum, hold_then_decay, lcam, scale_by_lcam, 
 
 @pytest.mark.parametrize('build', [lambda **kw: lcam(0.1, **kw), scale_by_lcam])
 @pytest.mark.parametrize('name', ['high_loss_momentum', 'low_loss_momentum'])
-@pytest.mark.parametrize('momentum', [1.0, 1, -0.1, float('nan'), np.float32(1.5)])
+@pytest.mark.parametrize('momentum', [1.0, 1, -0.1, float('nan'), np.float32(1.5), None, '0.9'])
 def test_momentum_out_of_range(build, name, momentum):
   with pytest.raises(ValueError, match=f'{name} must be at least 0 and below 1'):
     build(**{name: momentum})
 
 
-@pytest.mark.parametrize('steps', [0, -1, 0.5, 390.625, float('nan'), np.int64(0)])
+@pytest.mark.parametrize('steps', [0, -1, 0.5, 390.625, float('nan'), np.int64(0), '391'])
 def test_steps_per_epoch_out_of_range(steps):
   with pytest.raises(ValueError, match='steps_per_epoch must be a whole number of at least 1'):
     lcam(0.1, steps_per_epoch=steps)
@@ -67,8 +67,11 @@ def test_schedules_check_steps_per_epoch(schedule):
 
 
 def test_schedules_check_their_epochs():
-  with pytest.raises(ValueError, match='drop_epochs must rise'):
-    step_drops(0.1, 391, drop_epochs=(61, 31))
+  for epochs in ((61, 31), (0, 31), (-5,)):
+    with pytest.raises(ValueError, match='drop_epochs must be at least 1 and in order'):
+      step_drops(0.1, 391, drop_epochs=epochs)
+  with pytest.raises(ValueError, match='factor must be above 0'):
+    step_drops(0.1, 391, factor=0.0)
   with pytest.raises(ValueError, match='hold_epochs must be at least 0'):
     hold_then_decay(0.1, 391, hold_epochs=-1)
   with pytest.raises(ValueError, match='decay_rate must be above 0 and at most 1'):

@@ -30,6 +30,10 @@ def test_hold_then_decay_at_every_step_of_figure_5(hold_epochs):
   np.testing.assert_allclose(jax.vmap(schedule)(np.arange(150 * 391)), rates, rtol=2e-6)
 
 
+def test_drops_that_meet_each_count():
+  np.testing.assert_allclose(step_drops(1.0, 10, drop_epochs=(1, 1, 2))(10), 0.04, rtol=1e-6)
+
+
 def test_schedules_drive_an_optimizer():
   solver = optax.sgd(hold_then_decay(0.5, 1, hold_epochs=1, decay_rate=0.5))
   one = jnp.ones(())

@@ -9,7 +9,7 @@ from matplotlib import image
 
 from tests.train.command_line import run_command
 from train.experiments import QUICKSTART
-from train.records import read_table
+from train.records import EpochRecord, read_table
 
 SMALL = ('--epochs', 2, '--train-examples', 100, '--batch-size', 40)
 ARMS = [arm.name for arm in QUICKSTART.arms]
@@ -29,10 +29,10 @@ def test_every_run_is_recorded(finished):
       directory = workdir / arm / f'seed-{seed}'
       config = json.loads((directory / 'config.json').read_text())
       assert (config['arm']['name'], config['seed'], config['epochs']) == (arm, seed, 2)
-      metrics = read_table(directory / 'metrics.csv')
+      metrics = read_table(directory / 'metrics.csv', EpochRecord._fields)
       np.testing.assert_array_equal(metrics['epoch'], [1, 2])
       assert all(np.isfinite(column).all() for column in metrics.values())
-      assert (read_table(directory / 'timing.csv')['seconds'] > 0).all()
+      assert (read_table(directory / 'timing.csv', ['seconds'])['seconds'] > 0).all()
 
 
 def test_the_output_has_progress_a_table_and_words(finished):
@@ -58,7 +58,7 @@ def test_the_report_is_written_with_a_plot(finished):
 def test_the_momentum_is_the_one_of_the_phase(finished):
   workdir, _ = finished
   for arm in QUICKSTART.arms:
-    metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv')
+    metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv', EpochRecord._fields)
     low, high = sorted((arm.low_loss_momentum, arm.high_loss_momentum))
     assert (metrics['mean_momentum'] >= low - 1e-6).all()
     assert (metrics['mean_momentum'] <= high + 1e-6).all()
@@ -66,8 +66,8 @@ def test_the_momentum_is_the_one_of_the_phase(finished):
 
 def test_the_schedule_is_scaled_to_the_epochs(finished):
   workdir, _ = finished
-  metrics = read_table(workdir / 'fixed-0.9' / 'seed-0' / 'metrics.csv')
-  np.testing.assert_allclose(metrics['learning_rate'], [0.1, 0.02], rtol=1e-6)
+  metrics = read_table(workdir / 'fixed-0.9' / 'seed-0' / 'metrics.csv', EpochRecord._fields)
+  np.testing.assert_allclose(metrics['learning_rate'], [0.1, 0.0008], rtol=1e-6)
 
 
 def test_arms_of_a_seed_share_weights_and_batches(tmp_path):
@@ -78,7 +78,8 @@ def test_arms_of_a_seed_share_weights_and_batches(tmp_path):
   )
   losses = {
     seed: {
-      read_table(tmp_path / arm / f'seed-{seed}' / 'metrics.csv')['train_loss'][0] for arm in ARMS
+      read_table(tmp_path / arm / f'seed-{seed}' / 'metrics.csv', ['train_loss'])['train_loss'][0]
+      for arm in ARMS
     }
     for seed in (0, 1)
   }
@@ -99,7 +100,7 @@ def test_finished_runs_are_kept(finished):
   metrics = workdir / ARMS[0] / 'seed-0' / 'metrics.csv'
   before = metrics.stat().st_mtime_ns
   output = run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
-  assert f'{ARMS[0]} seed 0: finished already' in output
+  assert f'{ARMS[0]} seed 0: finished before' in output
   assert metrics.stat().st_mtime_ns == before
 
 

@@ -1,5 +1,6 @@
 """The statistics of a report, against SciPy's, and its words."""
 
+import json
 import re
 
 import numpy as np
@@ -85,10 +86,34 @@ def test_only_the_same_seeds_are_compared(tmp_path):
   assert cells(run_command('report', tmp_path), 'better')[3].startswith('-1.20 ±')
 
 
-def test_unfinished_runs_are_left_out_of_the_table(tmp_path):
+def test_unfinished_runs_are_left_out_and_named(tmp_path):
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3)
   write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1)
-  assert cells(run_command('report', tmp_path), 'fixed-0.9')[1:3] == ['1', '5.00']
+  output = run_command('report', tmp_path)
+  assert cells(output, 'fixed-0.9')[1:3] == ['1', '5.00']
+  assert 'fixed-0.9: seed 1 is unfinished (1 of 3 epochs) and not in the mean' in output
+
+
+def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=2)
+  config = {'experiment': 'other', 'part': '', 'epochs': 9, 'dataset': 'digits'}
+  (tmp_path / 'fixed-0.9' / 'seed-0' / 'config.json').write_text(json.dumps(config))
+  output = run_command('report', tmp_path)
+  assert cells(output, 'fixed-0.9')[1:3] == ['0', 'unfinished']
+  assert '(2 of 9 epochs)' in output
+
+
+@pytest.mark.parametrize('damage', [b'epoch,seconds\n1,abc\n', b'epoch\n1\n', b'\xff\xfe'])
+@pytest.mark.parametrize('table', ['metrics.csv', 'timing.csv'])
+def test_a_damaged_table_is_named(tmp_path, refused, table, damage):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  (tmp_path / 'fixed-0.9' / 'seed-0' / table).write_bytes(damage)
+  assert f'{table} cannot be read' in refused('report', tmp_path)
+
+
+def test_runs_without_an_epoch_are_no_runs(tmp_path, refused):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=0)
+  assert 'holds no runs with a finished epoch' in refused('report', tmp_path)
 
 
 def test_an_estimate_of_equal_values_is_certain():

@@ -14,7 +14,7 @@ from train.data.dataset import DataError, Dataset, Split
 from train.data.inputs import Batch, ResidentInput, StreamedInput, draw, make_input
 from train.data.loading import DATASETS, load, prepare
 from train.data.preprocess import Preprocessing, preprocessing
-from train.data.randomness import step_key
+from train.data.randomness import coin_key, step_key
 
 __all__ = [
   'DATASETS',
@@ -25,6 +25,7 @@ __all__ = [
   'ResidentInput',
   'Split',
   'StreamedInput',
+  'coin_key',
   'draw',
   'load',
   'make_input',

@@ -5,8 +5,8 @@ from functools import partial
 import jax
 from jaxtyping import Array, Int32, Key
 
-# Keeps the two streams of one seed apart.
-_ORDER, _STEP = 0, 1
+# Keep the streams of one seed apart; the coin's far from the weights', which NNX numbers from 0.
+_ORDER, _STEP, _COIN = 0, 1, 2**31
 
 
 def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples']:
@@ -45,6 +45,23 @@ def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
   """
   key = jax.random.fold_in(jax.random.key(seed), _STEP)
   return jax.random.fold_in(jax.random.fold_in(key, epoch), step)
+
+
+def coin_key(seed: int, update: int) -> Key[Array, '']:
+  """The random key of the coin that the control for momentum noise tosses.
+
+  Args:
+    seed: the run's seed; may be traced.
+    update: the update, from 0; may be traced.
+
+  Returns:
+    A key that neither the weights nor the data of this seed have.
+
+  Example:
+    >>> bool(coin_key(0, 1) == coin_key(0, 2))
+    False
+  """
+  return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _COIN), update)
 
 
 @partial(jax.jit, static_argnums=1)
