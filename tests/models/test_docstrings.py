@@ -1,23 +1,10 @@
-"""Every public name is documented, and the examples run."""
+"""Every public name is documented."""
 
-import doctest
-import importlib
 import inspect
-import pkgutil
 
 import pytest
 
 import models
-
-_MODULES = [f'models.{module.name}' for module in pkgutil.iter_modules(models.__path__)]
-
-
-@pytest.mark.parametrize('name', _MODULES)
-@pytest.mark.usefixtures('quick_compilation')
-def test_examples_run(name):
-  result = doctest.testmod(importlib.import_module(name))
-  assert result.attempted > 0
-  assert result.failed == 0
 
 
 @pytest.mark.parametrize('name', models.__all__)
