@@ -24,7 +24,6 @@ def make_step(solver: optax.GradientTransformationExtraArgs, params: optax.Param
   """Returns a function that runs one jitted update and waits for it."""
   solver = optax.with_extra_args_support(solver)
 
-  @jax.jit
   def update(params, state, grads, loss):
     updates, state = solver.update(grads, state, params, value=loss)
     return optax.apply_updates(params, updates), state

@@ -64,10 +64,11 @@ def set_arm(opt_state: Any, arm: Arm, seed: int) -> Any:
   if arm.method not in ('lcam', 'coin'):
     return opt_state
   coin = {'coin_seed': jnp.asarray(seed)} if arm.method == 'coin' else {}
+  # With their dtype, as a step returns them: weak types would have the step compiled twice.
   return optax.tree.set(
     opt_state,
-    high_loss_momentum=jnp.asarray(arm.high_loss_momentum),
-    low_loss_momentum=jnp.asarray(arm.low_loss_momentum),
+    high_loss_momentum=jnp.asarray(arm.high_loss_momentum, float),
+    low_loss_momentum=jnp.asarray(arm.low_loss_momentum, float),
     **coin,
   )
 

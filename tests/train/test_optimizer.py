@@ -1,5 +1,7 @@
 """The optimizers of the arms: the coin against its definition, schedules, every method."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ from lcam_optax import scale_by_lcam
 from train.coin import scale_by_coin
 from train.experiments import ADAPTIVE, EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, Constant, Cosine
 from train.optimizer import make_optimizer, make_schedule, set_arm
+from train.setup import Setup
 
 COIN = {'steps_per_epoch': 50, 'rule': 'algorithm1'}
 
@@ -117,3 +120,15 @@ def test_shorter_runs_go_through_the_same_rates():
   np.testing.assert_allclose(decay(30 * 79 - 1), 0.1 * 0.99985 ** (119 * 391), rtol=1e-5)
   assert make_schedule(Constant(1e-4), 3, 5)(14) == np.float32(1e-4)
   np.testing.assert_allclose(make_schedule(Cosine(0.1), 10, 10)(50), 0.05, rtol=1e-6)
+
+
+def test_arms_of_a_method_share_one_compiled_step():
+  part = dataclasses.replace(EXPERIMENTS['quickstart'][0], train_examples=40, batch_size=20)
+  setup = Setup(part)
+  for arm in part.arms:
+    _, train_step = setup.program(arm)
+    for seed in (0, 1):
+      state = setup.initial_state(arm, seed)
+      for step, batch in enumerate(setup.train_input.epoch(seed, 0, part.batch_size)):
+        state = train_step(state, batch, seed, 0, step)
+  assert train_step._cache_size() == 1
