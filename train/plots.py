@@ -48,7 +48,7 @@ def plot_curves(
         axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper (WRN-28-10)')
     axis.set(xlabel='epoch', ylabel=label)
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
-    axis.grid(alpha=0.3)
+    axis.grid(alpha=0.3, which='both')
     drawn = np.concatenate([line.get_ydata() for line in axis.lines])
     if scale == 'log' and (drawn > 0).any():  # not so if every run diverged at once
       axis.set_yscale('log')
