@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import pathlib
 import sys
 from typing import Annotated, Literal
@@ -9,7 +10,7 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from train.errors import UserError
+from train.errors import FullDiskError, UserError
 from train.experiments import AUDIO, EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
 
 
@@ -113,6 +114,10 @@ def main() -> None:
   )
   try:
     execute(command, Console())
+  except FullDiskError as error:
+    print(error, file=sys.stderr, flush=True)
+    # At a usual exit the writers in the background would each add a traceback to this sentence.
+    os._exit(2)
   except UserError as error:
     print(error, file=sys.stderr)
     sys.exit(getattr(error, 'exit_status', 2))

@@ -1,5 +1,6 @@
 """Checkpoints of a run, kept by Orbax."""
 
+import logging
 import pathlib
 import shutil
 import zlib
@@ -13,6 +14,9 @@ import orbax.checkpoint as ocp
 from train.errors import UserError
 
 KEPT = 2
+
+# What goes wrong is raised, and told by the trainer in a sentence; Orbax logs its traceback besides.
+logging.getLogger('absl').setLevel(logging.CRITICAL)
 
 
 class Checkpoints:

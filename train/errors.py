@@ -3,3 +3,7 @@
 
 class UserError(Exception):
   """Something the user asked for cannot be done; its text is one sentence that says what to do."""
+
+
+class FullDiskError(UserError):
+  """The disk is full, and whatever still writes in the background will fail too."""

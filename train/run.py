@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import filelock
 from rich.console import Console
 
-from train.errors import UserError
+from train.errors import FullDiskError, UserError
 from train.experiments import Part
 from train.interrupts import Interrupts, command_line
 from train.loop import Run, SavePolicy
@@ -98,7 +98,7 @@ def _full_disk_explained(workdir: pathlib.Path) -> Iterator[None]:
     # What writes in the background wraps the error, and keeps its words.
     words = errno.errorcode[errno.ENOSPC], 'No space left'
     if getattr(error, 'errno', None) == errno.ENOSPC or any(word in str(error) for word in words):
-      raise UserError(
+      raise FullDiskError(
         f'The disk of {workdir} is full; the last checkpoint is intact. Free some space, then go '
         f'on with: {command_line()}'
       ) from error
