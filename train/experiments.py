@@ -207,7 +207,12 @@ FIGURE_3 = Part(
   'cifar10',
   'momenta .9 and .95 in both directions, with a learning rate that drops early',
   'cifar10',
-  extra_arms=controls(0.9, 0.95),
+  # Besides its own controls, the pair of version 2, to have both pairs under one schedule.
+  extra_arms=(
+    *controls(0.9, 0.95),
+    *BALANCED_PAIR[1:],
+    Arm('coin0.857-0.93', 'coin', 0.857, 0.93),
+  ),
   curves=('figure3', 'cifar10'),
   reported='best: low0.9-high0.95',
 )
