@@ -10,11 +10,11 @@ from rich.console import Console
 from rich.table import Table
 
 from train.errors import UserError
-from train.experiments import BASELINE, EXPERIMENTS, Network, Part, describe_network
+from train.experiments import BASELINE, EXPERIMENTS, Arm, Network, Part, describe_network
 from train.plots import plot_curves
 from train.published import published_curves
 from train.records import EpochRecord, read_config, read_table
-from train.statistics import Estimate, estimate
+from train.statistics import Estimate, estimate, paired_difference
 
 Runs = dict[str, dict[int, dict[str, np.ndarray]]]
 
@@ -55,6 +55,20 @@ class RunsOfPart(NamedTuple):
   part: Part | None
   config: dict[str, Any]
   epochs: int
+
+
+class Contrast(NamedTuple):
+  """One arm against another.
+
+  Attributes:
+    arm: The name of the one.
+    other: The name of the other.
+    difference: The error of the one minus that of the other on the same seeds, in percentage points.
+  """
+
+  arm: str
+  other: str
+  difference: Estimate | None
 
 
 class Row(NamedTuple):
@@ -111,7 +125,7 @@ def report_part(folder: pathlib.Path, found: RunsOfPart, console: Console) -> No
   """Reports on the runs of one part; see :func:`report`."""
   part = found.part
   rows = summarise(found)
-  words = verdicts(rows, found.epochs)
+  words = [*verdicts(rows, found.epochs), *map(compare, contrasts(found))]
   table = [COLUMNS, *(format_row(row) for row in rows)]
   title = f'{part.experiment}, {part.name}: {part.summary}' if part else str(folder)
   setting = describe_setting(found)
@@ -176,39 +190,109 @@ def describe_setting(found: RunsOfPart) -> str:
   )
 
 
+def finished_runs(found: RunsOfPart) -> Runs:
+  """Returns the runs that came to their last epoch without diverging; an arm may have none."""
+  return {
+    arm: {
+      seed: run
+      for seed, run in seeds.items()
+      if len(run['epoch']) >= found.epochs and np.isfinite(run['train_loss'][-1])
+    }
+    for arm, seeds in found.runs.items()
+  }
+
+
+def last_errors(runs: dict[int, dict[str, np.ndarray]]) -> dict[int, float]:
+  """Returns the test error after the last epoch by seed, in percent."""
+  return {seed: float(run['test_error_percent'][-1]) for seed, run in runs.items()}
+
+
 def summarise(found: RunsOfPart) -> list[Row]:
   """Returns a row per arm, over its finished runs."""
-  finished: Runs = {}
-  diverged, unfinished = {}, {}
-  for arm, seeds in found.runs.items():
-    bad = {seed for seed, run in seeds.items() if not np.isfinite(run['train_loss'][-1])}
-    lengths = {seed: len(run['epoch']) for seed, run in seeds.items() if seed not in bad}
-    diverged[arm] = tuple(sorted(bad))
-    unfinished[arm] = {seed: n for seed, n in lengths.items() if n < found.epochs}
-    finished[arm] = {seed: seeds[seed] for seed, n in lengths.items() if n >= found.epochs}
-  baseline = finished.get(BASELINE.name, {})
+  finished = finished_runs(found)
+  baseline = last_errors(finished.get(BASELINE.name, {}))
   rows = []
   for arm, seeds in finished.items():
-    problems = diverged[arm], unfinished[arm]
+    others = {seed: run for seed, run in found.runs[arm].items() if seed not in seeds}
+    diverged = tuple(seed for seed in sorted(others) if _diverged(others[seed]))
+    unfinished = {seed: len(run['epoch']) for seed, run in others.items() if not _diverged(run)}
     if not seeds:
-      rows.append(Row(arm, 0, *problems, None, None, None, float('nan'), float('nan')))
+      nothing = None, None, None, float('nan'), float('nan')
+      rows.append(Row(arm, 0, diverged, unfinished, *nothing))
       continue
-    errors = {seed: run['test_error_percent'] for seed, run in seeds.items()}
-    shared = sorted(errors.keys() & baseline.keys()) if arm != BASELINE.name else []
-    differences = [errors[seed][-1] - baseline[seed]['test_error_percent'][-1] for seed in shared]
+    errors = last_errors(seeds)
     rows.append(
       Row(
         arm,
         len(seeds),
-        *problems,
-        estimate(np.array([curve[-1] for curve in errors.values()])),
-        estimate(np.array(differences)) if differences else None,
-        estimate(np.array([curve.min() for curve in errors.values()])),
+        diverged,
+        unfinished,
+        estimate(np.array(list(errors.values()))),
+        paired_difference(errors, baseline) if arm != BASELINE.name else None,
+        estimate(np.array([run['test_error_percent'].min() for run in seeds.values()])),
         float(np.mean([run['high_loss_share'].mean() for run in seeds.values()])),
         float(np.median(np.concatenate([run['seconds'] for run in seeds.values()]))),
       )
     )
   return rows
+
+
+def _diverged(run) -> bool:
+  return not np.isfinite(run['train_loss'][-1])
+
+
+def contrasts(found: RunsOfPart) -> list[Contrast]:
+  """Returns what a pair of momenta does beyond its controls, over the seeds that both finished.
+
+  An LCAM is set against the coin that has its momenta in the same proportion, which asks whether
+  the loss does anything; and the higher momentum in the high-loss phase against the other
+  direction.
+  """
+  if not found.part:
+    return []
+  errors = {arm: last_errors(runs) for arm, runs in finished_runs(found).items()}
+  arms = [arm for arm in (*found.part.arms, *found.part.extra_arms) if arm.name in errors]
+  pairs = [
+    (arm, other)
+    for arm in arms
+    for other in arms
+    if arm.method == 'lcam' and (_is_its_coin(arm, other) or _is_its_mirror(arm, other))
+  ]
+  found_differences = (
+    Contrast(arm.name, other.name, paired_difference(errors[arm.name], errors[other.name]))
+    for arm, other in pairs
+  )
+  return [contrast for contrast in found_differences if contrast.difference is not None]
+
+
+def _is_its_coin(arm: Arm, other: Arm) -> bool:
+  return other.method == 'coin' and _momenta(arm) == _momenta(other)
+
+
+def _is_its_mirror(arm: Arm, other: Arm) -> bool:
+  low, high = _momenta(arm)
+  return other.method == 'lcam' and high > low and _momenta(other) == (high, low)
+
+
+def _momenta(arm: Arm) -> tuple[float, float]:
+  return arm.low_loss_momentum, arm.high_loss_momentum
+
+
+def compare(contrast: Contrast) -> str:
+  """Returns a sentence that says whether a difference was shown."""
+  arm, other, difference = contrast
+  if np.isinf(difference.half_width):
+    return f'{arm}: one seed cannot tell a difference to {other} from noise; run more.'
+  if difference.excludes_zero():
+    side = 'lower' if difference.mean < 0 else 'higher'
+    return (
+      f'{arm}: a {side} error than {other} was shown, by {abs(difference.mean):.2f} ± '
+      f'{difference.half_width:.2f} points.'
+    )
+  return (
+    f'{arm}: no difference to {other} was shown; the interval holds zero '
+    f'({format_estimate(difference, sign="+")} points).'
+  )
 
 
 def verdicts(rows: list[Row], epochs: int) -> list[str]:
@@ -231,18 +315,8 @@ def verdicts(rows: list[Row], epochs: int) -> list[str]:
       continue
     if row.difference is None:
       sentences.append(f'{row.arm}: no run of {BASELINE.name} on the same seeds to compare with.')
-    elif np.isinf(row.difference.half_width):
-      sentences.append(f'{row.arm}: one seed cannot tell a difference from noise; run more.')
-    elif row.difference.excludes_zero():
-      side = 'lower' if row.difference.mean < 0 else 'higher'
-      sentences.append(
-        f'{row.arm}: a {side} error than {BASELINE.name} was shown, by '
-        f'{abs(row.difference.mean):.2f} ± {row.difference.half_width:.2f} points.'
-      )
     else:
-      sentences.append(
-        f'{row.arm}: no difference to {BASELINE.name} was shown; the interval holds zero.'
-      )
+      sentences.append(compare(Contrast(row.arm, BASELINE.name, row.difference)))
   return sentences
 
 

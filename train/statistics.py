@@ -1,5 +1,6 @@
 """Means over seeds with their uncertainty."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -38,3 +39,23 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values[0]), float('inf'))
   quantile = stats.t.ppf((1 + CONFIDENCE) / 2, count - 1)
   return Estimate(float(np.mean(values)), float(quantile * stats.sem(values)))
+
+
+def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> Estimate | None:
+  """Estimates the mean of ``values`` minus ``others`` over the seeds that both have.
+
+  Args:
+    values: From seed to value.
+    others: From seed to what is subtracted.
+
+  Returns:
+    The estimate; None if they share no seed.
+
+  Example:
+    >>> paired_difference({0: 2.0, 1: 4.0, 2: 7.0}, {0: 1.0, 1: 3.0, 5: 0.0})
+    Estimate(mean=1.0, half_width=0.0)
+  """
+  shared = sorted(values.keys() & others.keys())
+  if not shared:
+    return None
+  return estimate(np.array([values[seed] - others[seed] for seed in shared]))

@@ -70,6 +70,29 @@ class EvalSums(NamedTuple):
   errors: Int[Array, '']
 
 
+def make_loss(model: nnx.Module):
+  """Returns the loss of a batch in training mode, to be differentiated.
+
+  Args:
+    model: The network; only its structure is used.
+
+  Returns:
+    ``loss_fn(params, rest, inputs, labels) -> (loss, rest)``: the mean cross-entropy, and the other
+    variables as the batch leaves them.
+  """
+  model.train()
+  graphdef, _, _ = nnx.split(model, nnx.Param, ...)
+
+  def loss_fn(params, rest, inputs, labels):
+    trained = nnx.merge(graphdef, params, rest, copy=True)
+    logits = trained(inputs)
+    _, _, rest = nnx.split(trained, nnx.Param, ...)
+    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    return losses.mean(), rest
+
+  return loss_fn
+
+
 def make_train_step(
   model: nnx.Module,
   optimizer: optax.GradientTransformationExtraArgs,
@@ -86,15 +109,7 @@ def make_train_step(
     ``train_step(state, batch, seed, epoch, step) -> state``. The state is donated. ``seed``,
     ``epoch`` and ``step`` are integers that the augmentation is a pure function of.
   """
-  model.train()
-  graphdef, _, _ = nnx.split(model, nnx.Param, ...)
-
-  def loss_fn(params, rest, inputs, labels):
-    trained = nnx.merge(graphdef, params, rest, copy=True)
-    logits = trained(inputs)
-    _, _, rest = nnx.split(trained, nnx.Param, ...)
-    losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-    return losses.mean(), rest
+  loss_fn = make_loss(model)
 
   @partial(jax.jit, donate_argnums=0)
   def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:

@@ -72,9 +72,8 @@ def test_the_coin_applies_the_momentum_that_it_chose():
 
 
 def test_arms_set_their_momenta_and_coins():
-  (coin, swapped) = FIGURE_3.extra_arms
   params = {'weight': jnp.ones(3)}
-  for arm in (coin, swapped):
+  for arm in FIGURE_3.extra_arms:
     optimizer = make_optimizer(FIGURE_3, arm, 391)
     state = set_arm(optimizer.init(params), arm, seed=7)
     hyperparams = optax.tree.get(state, 'hyperparams')

@@ -60,7 +60,7 @@ def test_paired_difference(output):
 def test_words(output):
   text = ' '.join(output.split())
   assert 'better: a lower error than fixed-0.9 was shown' in text
-  assert 'same: no difference to fixed-0.9 was shown; the interval holds zero.' in text
+  assert 'same: no difference to fixed-0.9 was shown; the interval holds zero (' in text
 
 
 def test_one_seed_shows_nothing(tmp_path):
@@ -68,7 +68,7 @@ def test_one_seed_shows_nothing(tmp_path):
   write_run(tmp_path, 'better', 0, 1.0)
   output = run_command('report', tmp_path)
   assert cells(output, 'better')[2:4] == ['1.00', '-4.00']
-  assert 'one seed cannot tell a difference from noise' in ' '.join(output.split())
+  assert 'one seed cannot tell a difference to fixed-0.9 from noise' in ' '.join(output.split())
 
 
 def test_an_arm_without_a_baseline(tmp_path):
@@ -92,6 +92,33 @@ def test_unfinished_runs_are_left_out_and_named(tmp_path):
   output = run_command('report', tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['1', '5.00']
   assert 'fixed-0.9: seed 1 is unfinished (1 of 3 epochs) and not in the mean' in output
+
+
+def test_a_pair_is_set_against_its_coin_and_its_other_direction(tmp_path):
+  errors = {
+    'low0.9-high0.95': [4.0, 4.5, 3.9],
+    'low0.95-high0.9': [4.9, 5.5, 4.8],
+    'coin': [4.1, 4.3, 3.95],
+    'coin0.857-0.93': [9.0, 9.1, 9.2],
+  }
+  config = {'experiment': 'figure3', 'part': 'cifar10', 'epochs': 1, 'batch_size': 128}
+  config |= {'network': {'kind': 'wide_resnet', 'depth': 10, 'width': 1}, 'dtype': 'float32'}
+  config |= {'dataset': 'cifar10', 'train_examples': None}
+  for arm, values in errors.items():
+    for seed, error in enumerate(values):
+      write_run(tmp_path, arm, seed, error)
+      (tmp_path / arm / f'seed-{seed}' / 'config.json').write_text(json.dumps(config))
+  text = ' '.join(run_command('report', tmp_path).split())
+  mirror = stats.ttest_rel(errors['low0.9-high0.95'], errors['low0.95-high0.9'])
+  interval = mirror.confidence_interval()
+  assert (
+    f'low0.9-high0.95: a lower error than low0.95-high0.9 was shown, by {-sum(interval) / 2:.2f} ± '
+    f'{(interval.high - interval.low) / 2:.2f} points' in text
+  )
+  assert 'low0.9-high0.95: no difference to coin was shown' in text
+  # The coin has the momenta in the proportion of one direction only, and another pair's not at all.
+  assert 'low0.95-high0.9: no difference to coin' not in text
+  assert 'to coin0.857-0.93' not in text
 
 
 def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
