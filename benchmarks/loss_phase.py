@@ -43,8 +43,6 @@ from train.statistics import Estimate, estimate
 from train.step import EpochSums, TrainState, make_loss, make_train_step
 
 COLUMNS = ('seed', 'epoch', 'learning_rate', 'quantity', 'correlation')
-SHARED = 'loss of another batch'
-NORM, ALIGNMENT, UPDATE = 'gradient norm', 'alignment with the trace', 'update of '
 
 
 class Watched(NamedTuple):
@@ -201,12 +199,12 @@ def quantities_of_epoch(noted: list[Watched], others: list[np.ndarray]) -> dict[
   """Returns the loss and what may go with it, each an array over the steps of an epoch."""
   return {
     'loss': np.array([step.loss for step in noted], float),
-    SHARED: minus_mean_so_far(np.array(others, float)),
-    NORM: np.array([step.gradient_norm for step in noted], float),
-    ALIGNMENT: np.array([step.alignment for step in noted], float),
+    'loss of another batch': minus_mean_so_far(np.array(others, float)),
+    'gradient norm': np.array([step.gradient_norm for step in noted], float),
+    'alignment with the trace': np.array([step.alignment for step in noted], float),
     **{
-      UPDATE + layer: np.array([step.updates[layer] for step in noted], float)
-      for layer in noted[0].updates
+      f'update of {layer}': np.array([step.updates[layer] for step in noted], float)
+      for layer in sorted(noted[0].updates, key=lambda name: (name != 'stem', name))
     },
   }
 
