@@ -38,8 +38,7 @@ from train.errors import UserError
 from train.experiments import BASELINE, FIGURE_3, Network, Part
 from train.networks import make_network
 from train.optimizer import make_optimizer, make_schedule, set_arm
-from train.report import format_estimate
-from train.statistics import Estimate, estimate
+from train.statistics import Estimate, estimate, format_estimate
 from train.step import EpochSums, TrainState, make_loss, make_train_step
 
 COLUMNS = ('seed', 'epoch', 'learning_rate', 'quantity', 'correlation')

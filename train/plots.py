@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib import pyplot as plt
 from matplotlib import ticker
 
+from train.contrasts import Contrast
 from train.statistics import estimate
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
@@ -21,6 +22,12 @@ PANELS = (
   ('mean_momentum', 'mean momentum', 'linear'),
 )
 PAPER_EPOCHS = 150
+KIND_LABELS = {
+  'baseline': 'against fixed momentum 0.9',
+  'coin': 'against the coin: does the loss matter?',
+  'direction': 'against the other direction',
+}
+KIND_COLOURS = dict(zip(KIND_LABELS, ('#0072B2', '#D55E00', '#009E73'), strict=True))
 
 
 def plot_curves(
@@ -84,3 +91,38 @@ def draw_arm(axis, curves: list[np.ndarray], colour: str, label: str) -> None:
   # A band that reaches below zero would not fit on a logarithmic axis.
   low = np.maximum(means - half_widths, 0.2 * means)
   axis.fill_between(epochs, low, means + half_widths, color=colour, alpha=0.15, linewidth=0)
+
+
+def plot_differences(differences: dict[str, list[Contrast]], path: pathlib.Path) -> None:
+  """Draws differences of test error with their confidence intervals, a row each.
+
+  Args:
+    differences: From the name of a part to its contrasts, of more than one seed each.
+    path: The PNG to write.
+  """
+  rows = sum(1.3 + len(several) for several in differences.values())
+  figure, axis = plt.subplots(figsize=(9.5, 0.27 * rows + 1.2), layout='constrained')
+  ticks, labels, height = [], [], 0.0
+  for part, several in differences.items():
+    axis.text(0.005, height, part, transform=axis.get_yaxis_transform(), va='center', weight='bold')
+    for contrast in several:
+      height -= 1
+      ticks.append(height)
+      labels.append(f'{contrast.arm} vs {contrast.other} (n={contrast.seeds})')
+      mean, half_width = contrast.difference
+      colour = KIND_COLOURS[contrast.kind]
+      axis.errorbar(mean, height, xerr=half_width, fmt='o', markersize=4, capsize=2, color=colour)
+    height -= 1.3
+  for kind, label in KIND_LABELS.items():
+    axis.errorbar([], [], xerr=[], fmt='o', color=KIND_COLOURS[kind], label=label)
+  axis.axvline(0, color='black', linewidth=0.8)
+  axis.set_yticks(ticks, labels, fontsize='small')
+  axis.set(
+    xlabel='difference of test error in percentage points, with 95 % confidence interval; '
+    'left of zero the first is better',
+    ylim=(height, 0.8),
+  )
+  axis.grid(alpha=0.3, axis='x')
+  figure.legend(loc='outside upper center', ncols=len(KIND_LABELS), frameon=False)
+  figure.savefig(path, dpi=130)
+  plt.close(figure)

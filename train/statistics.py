@@ -59,3 +59,12 @@ def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) 
   if not shared:
     return None
   return estimate(np.array([values[seed] - others[seed] for seed in shared]))
+
+
+def format_estimate(value: Estimate | None, sign: str = '') -> str:
+  """Returns 'mean ± half-width', or the mean alone where one seed gives no interval."""
+  if value is None:
+    return '-'
+  if np.isinf(value.half_width):
+    return f'{value.mean:{sign}.2f}'
+  return f'{value.mean:{sign}.2f} ± {value.half_width:.2f}'

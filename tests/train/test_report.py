@@ -1,5 +1,6 @@
 """The statistics of a report, against SciPy's, and its words."""
 
+import csv
 import json
 import re
 
@@ -145,3 +146,21 @@ def test_runs_without_an_epoch_are_no_runs(tmp_path, refused):
 
 def test_an_estimate_of_equal_values_is_certain():
   assert estimate(np.array([2.0, 2.0, 2.0])) == (2.0, 0.0)
+
+
+def test_several_parts_are_compared_in_one_table_and_plot(tmp_path):
+  for part in ('one', 'deeper/two'):
+    for arm, errors in ERRORS.items():
+      for seed, error in enumerate(errors):
+        write_run(tmp_path / part, arm, seed, error)
+  write_run(tmp_path / 'single', 'better', 0, 1.0)
+  write_run(tmp_path / 'single', 'fixed-0.9', 0, 1.0)
+  assert 'All differences' in run_command('report', tmp_path)
+  rows = list(csv.DictReader((tmp_path / 'differences.csv').open()))
+  assert [(row['part'], row['arm'], row['seeds']) for row in rows] == [
+    (part, arm, '4') for part in ('deeper/two', 'one') for arm in ('better', 'same')
+  ]
+  interval = stats.ttest_rel(ERRORS['better'], ERRORS['fixed-0.9']).confidence_interval()
+  np.testing.assert_allclose(float(rows[0]['difference']), sum(interval) / 2)
+  np.testing.assert_allclose(float(rows[0]['half_width']), (interval.high - interval.low) / 2)
+  assert (tmp_path / 'differences.png').read_bytes().startswith(b'\x89PNG')
