@@ -101,7 +101,7 @@ def plot_differences(differences: dict[str, list[Contrast]], path: pathlib.Path)
     path: The PNG to write.
   """
   rows = sum(1.3 + len(several) for several in differences.values())
-  figure, axis = plt.subplots(figsize=(9.5, 0.27 * rows + 1.2), layout='constrained')
+  figure, axis = plt.subplots(figsize=(9.5, 0.23 * rows + 1.4), layout='constrained')
   ticks, labels, height = [], [], 0.0
   for part, several in differences.items():
     axis.text(0.005, height, part, transform=axis.get_yaxis_transform(), va='center', weight='bold')
@@ -118,8 +118,8 @@ def plot_differences(differences: dict[str, list[Contrast]], path: pathlib.Path)
   axis.axvline(0, color='black', linewidth=0.8)
   axis.set_yticks(ticks, labels, fontsize='small')
   axis.set(
-    xlabel='difference of test error in percentage points, with 95 % confidence interval; '
-    'left of zero the first is better',
+    xlabel='difference of test error in percentage points, with 95 % confidence interval\n'
+    '(left of zero the first is better)',
     ylim=(height, 0.8),
   )
   axis.grid(alpha=0.3, axis='x')
