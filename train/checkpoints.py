@@ -3,6 +3,7 @@
 import logging
 import pathlib
 import shutil
+import sys
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -17,6 +18,16 @@ KEPT = 2
 
 # What goes wrong is raised, and told by the trainer in a sentence; Orbax logs its traceback besides.
 logging.getLogger('absl').setLevel(logging.CRITICAL)
+
+
+def _leave_out_closed_loops(kind, error, traceback):
+  # When a save fails, Orbax closes its event loop, and each file that TensorStore still writes in a
+  # thread of its own would print a traceback about that.
+  if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+    _excepthook(kind, error, traceback)
+
+
+_excepthook, sys.excepthook = sys.excepthook, _leave_out_closed_loops
 
 
 class Checkpoints:

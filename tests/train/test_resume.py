@@ -231,6 +231,7 @@ def test_a_full_disk_stops_the_run_and_the_last_checkpoint_is_intact(undisturbed
     output, _ = process.communicate()
     assert process.returncode == 2, output
     assert 'is full; the last checkpoint is intact' in output.splitlines()[-1]
+    assert 'Traceback' not in output
     (disk / 'ballast').unlink()
     output, _ = start(QUICKSTART, disk / 'runs').communicate()
     assert (run_of(disk) / 'metrics.csv').read_bytes() == undisturbed, output
