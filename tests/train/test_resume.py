@@ -76,6 +76,7 @@ def test_twenty_kills_at_random_moments(arguments, tmp_path):
   process = start(arguments, tmp_path / 'timed')
   process.communicate()
   duration = time.monotonic() - start_time
+  killed_midway = 0
   for trial in range(10):
     workdir = tmp_path / str(trial)
     for _ in range(2):
@@ -85,10 +86,12 @@ def test_twenty_kills_at_random_moments(arguments, tmp_path):
       except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
+        killed_midway += any(path.name.isdigit() for path in workdir.glob('**/checkpoints/*'))
     process = start(arguments, workdir)
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert (run_of(workdir) / 'metrics.csv').read_bytes() == expected
+  assert killed_midway >= 5, 'too few kills came after the first checkpoint'
 
 
 @pytest.fixture(scope='module')
