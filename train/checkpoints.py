@@ -4,6 +4,7 @@ import logging
 import pathlib
 import shutil
 import sys
+import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +23,9 @@ logging.getLogger('absl').setLevel(logging.CRITICAL)
 
 def _leave_out_closed_loops(kind, error, traceback):
   # When a save fails, Orbax closes its event loop, and each file that TensorStore still writes in a
-  # thread of its own would print a traceback about that.
-  if not (kind is RuntimeError and str(error) == 'Event loop is closed'):
+  # thread of its own would print a traceback about that. The main thread's errors are all shown.
+  in_background = threading.current_thread() is not threading.main_thread()
+  if not (in_background and kind is RuntimeError and str(error) == 'Event loop is closed'):
     _excepthook(kind, error, traceback)
 
 

@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from train.experiments import BASELINE, Arm
-from train.recorded import RunsOfPart, finished_runs, last_errors
+from train.read_runs import RunsOfPart, finished_runs, last_errors
 from train.statistics import Estimate, format_estimate, paired_difference
 
 
@@ -13,8 +13,9 @@ class Contrast(NamedTuple):
   """One arm against another.
 
   Attributes:
-    kind: What the other is to the one: the fixed momentum, the coin that has its momenta in the same
-      proportion, or the pair with its momenta exchanged.
+    kind: What the other is to the one: ``'baseline'`` is fixed momentum 0.9, ``'coin'`` the coin that
+      has its momenta in the same proportion, ``'direction'`` the pair with its momenta exchanged, of
+      which the one has the higher momentum in the high-loss phase.
     arm: The name of the one.
     other: The name of the other.
     seeds: How many seeds both finished.
@@ -33,18 +34,29 @@ def contrasts(found: RunsOfPart) -> list[Contrast]:
 
   A coin asks whether the loss does anything, the other direction whether it matters in which phase
   the momentum is high. Arms that share no finished seed are left out.
+
+  Args:
+    found: The runs of a part. Only the baseline is known for a part that is not an experiment's.
+
+  Returns:
+    The contrasts by arm: first all with the baseline, then coins and directions.
   """
   errors = {arm: last_errors(runs) for arm, runs in finished_runs(found).items()}
   declared = (*found.part.arms, *found.part.extra_arms) if found.part else ()
-  lcams = [arm for arm in declared if arm.method == 'lcam' and arm.name in errors]
+  # By their momenta, because a pair can have a name of its own and be the swapped one of another.
+  lcams: dict[tuple[float, float], Arm] = {}
+  for arm in declared:
+    if arm.method == 'lcam' and arm.name in errors:
+      lcams.setdefault(_momenta(arm), arm)
   pairs = [('baseline', arm, BASELINE.name) for arm in errors if arm != BASELINE.name]
-  for arm in lcams:
-    low, high = _momenta(arm)
-    for other in declared:
-      if other.method == 'coin' and _momenta(other) == (low, high):
-        pairs.append(('coin', arm.name, other.name))
-      if other.method == 'lcam' and high > low and _momenta(other) == (high, low):
-        pairs.append(('direction', arm.name, other.name))
+  for (low, high), arm in lcams.items():
+    pairs += [
+      ('coin', arm.name, other.name)
+      for other in declared
+      if other.method == 'coin' and _momenta(other) == (low, high)
+    ]
+    if high > low and (high, low) in lcams:
+      pairs.append(('direction', arm.name, lcams[high, low].name))
   found_contrasts = []
   for kind, arm, other in pairs:
     shared = errors[arm].keys() & errors.get(other, {}).keys()
@@ -60,16 +72,16 @@ def _momenta(arm: Arm) -> tuple[float, float]:
 
 def compare(contrast: Contrast) -> str:
   """Returns a sentence that says whether a difference was shown."""
-  _, arm, other, _, difference = contrast
+  _, arm, other, seeds, difference = contrast
   if np.isinf(difference.half_width):
     return f'{arm}: one seed cannot tell a difference to {other} from noise; run more.'
   if difference.excludes_zero():
     side = 'lower' if difference.mean < 0 else 'higher'
     return (
       f'{arm}: a {side} error than {other} was shown, by {abs(difference.mean):.2f} ± '
-      f'{difference.half_width:.2f} points.'
+      f'{difference.half_width:.2f} points ({seeds} seeds).'
     )
   return (
     f'{arm}: no difference to {other} was shown; the interval holds zero '
-    f'({format_estimate(difference, sign="+")} points).'
+    f'({format_estimate(difference, sign="+")} points, {seeds} seeds).'
   )

@@ -14,7 +14,17 @@ from train.contrasts import Contrast
 from train.statistics import estimate
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
-COLOURS = ('#000000', '#D55E00', '#0072B2', '#009E73', '#CC79A7', '#E69F00', '#56B4E9')
+COLOURS = (
+  '#000000',
+  '#D55E00',
+  '#0072B2',
+  '#009E73',
+  '#CC79A7',
+  '#E69F00',
+  '#56B4E9',
+  '#999999',
+  '#F0E442',
+)
 PANELS = (
   ('test_error_percent', 'test error (%)', 'log'),
   ('train_loss', 'training loss', 'log'),
@@ -23,9 +33,9 @@ PANELS = (
 )
 PAPER_EPOCHS = 150
 KIND_LABELS = {
-  'baseline': 'against fixed momentum 0.9',
-  'coin': 'against the coin: does the loss matter?',
-  'direction': 'against the other direction',
+  'baseline': 'against fixed momentum',
+  'coin': 'against the coin, which has no loss',
+  'direction': 'higher momentum in the high-loss phase vs in the low-loss phase',
 }
 KIND_COLOURS = dict(zip(KIND_LABELS, ('#0072B2', '#D55E00', '#009E73'), strict=True))
 
@@ -119,7 +129,7 @@ def plot_differences(differences: dict[str, list[Contrast]], path: pathlib.Path)
   axis.set_yticks(ticks, labels, fontsize='small')
   axis.set(
     xlabel='difference of test error in percentage points, with 95 % confidence interval\n'
-    '(left of zero the first is better)',
+    '(left of zero the first is better; one interval in 20 excludes zero by chance)',
     ylim=(height, 0.8),
   )
   axis.grid(alpha=0.3, axis='x')

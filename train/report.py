@@ -13,7 +13,7 @@ from train.contrasts import Contrast, compare, contrasts
 from train.experiments import BASELINE, Network, describe_network
 from train.plots import plot_curves, plot_differences
 from train.published import published_curves
-from train.recorded import RunsOfPart, diverged, find_runs, finished_runs, last_errors
+from train.read_runs import RunsOfPart, diverged, find_runs, finished_runs, last_errors
 from train.statistics import Estimate, estimate, format_estimate, paired_difference
 
 COLUMNS = ('arm', 'n', 'error %', 'difference', 'best %', 'high %', 's/epoch')
@@ -36,7 +36,8 @@ NOTE = (
   'Test error after the last epoch and its paired difference to fixed-0.9: mean over n seeds and 95 '
   "% confidence interval (Student t). Best: the mean of each run's best epoch, which is chosen on "
   'the test set and so flatters. High: share of steps in the high-loss phase. s/epoch: median '
-  'seconds of training, without evaluation.'
+  'seconds of training, without evaluation. A coin has the momenta of a pair in the same proportion, '
+  'chosen without the loss. Of 20 such intervals one excludes zero by chance where nothing differs.'
 )
 
 
@@ -105,7 +106,7 @@ def compare_parts(
       for contrast in several:
         writer.writerow([name, *contrast[:-1], *contrast.difference])
   plot_differences(differences, workdir / 'differences.png')
-  console.print(f'\nAll differences: {workdir / "differences.png"}', soft_wrap=True)
+  console.print(f'\nDifferences of all parts: {workdir / "differences.png"}', soft_wrap=True)
 
 
 def report_part(folder: pathlib.Path, found: RunsOfPart, console: Console) -> None:

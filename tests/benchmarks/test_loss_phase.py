@@ -3,13 +3,26 @@
 import csv
 import subprocess
 import sys
+from unittest import mock
 
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
+import tyro
 
-from benchmarks.loss_phase import correlation, minus_mean_so_far, watch
+from benchmarks.loss_phase import (
+  Watched,
+  correlations_of_epoch,
+  main,
+  make_loss_of_another,
+  minus_mean_so_far,
+  watch,
+)
 from lcam_optax import lcam
+from train.data import Batch
+from train.errors import UserError
+from train.step import TrainState
 
 
 def test_the_watched_optimizer_is_the_same_and_notes_what_numpy_computes():
@@ -50,8 +63,34 @@ def test_deviations_are_those_that_lcam_decides_by():
   assert (minus_mean_so_far(losses) > 0).tolist() == phases
 
 
-def test_a_correlation_leaves_out_the_first_step_of_an_epoch():
-  assert correlation(np.array([9.0, 1.0, 2.0, 4.0]), np.array([0.0, 2.0, 3.0, 5.0])) > 0.999
+def test_correlations_are_numpys_without_the_first_step_of_an_epoch():
+  losses = np.array([9.0, 1.0, 2.0, 4.0, 3.0])
+  norms = np.array([-50.0, 2.0, 1.0, 3.0, 3.5])
+  others = np.array([0.0, 5.0, 1.0, 2.0, 0.5])
+  noted = [
+    Watched(loss, norm, -loss, {'stem': norm}) for loss, norm in zip(losses, norms, strict=True)
+  ]
+  found = correlations_of_epoch(noted, list(others))
+  deviation = [losses[i] - losses[: i + 1].mean() for i in range(1, 5)]
+  other = [others[i] - others[: i + 1].mean() for i in range(1, 5)]
+  np.testing.assert_allclose(found['gradient norm'], np.corrcoef(deviation, norms[1:])[0, 1])
+  np.testing.assert_allclose(found['loss of another batch'], np.corrcoef(deviation, other)[0, 1])
+  assert found['update of stem'] == found['gradient norm']
+
+
+def test_the_other_batch_has_the_same_weights_and_its_own_examples():
+  class Prepare:
+    def train(self, key, inputs):
+      del key
+      return inputs + 100
+
+  def loss_fn(params, rest, inputs, labels):
+    return params * (inputs + labels).sum() + rest, 'statistics'
+
+  state = TrainState(jnp.asarray(2.0), jnp.asarray(0.5), None, None)
+  batch = Batch(jnp.arange(5.0), jnp.arange(5), jnp.array([1, 3]))
+  loss = make_loss_of_another(loss_fn, Prepare())(state, batch, 1, 0, 0)
+  assert loss == 2 * (101 + 1 + 103 + 3) + 0.5
 
 
 def test_the_command_writes_a_table_and_a_plot(tmp_path):
@@ -68,9 +107,16 @@ def test_the_command_writes_a_table_and_a_plot(tmp_path):
   assert (tmp_path / 'loss_phase.png').read_bytes().startswith(b'\x89PNG')
 
 
-def test_an_epoch_of_two_steps_is_refused_in_a_sentence(tmp_path):
-  command = [sys.executable, '-m', 'benchmarks.loss_phase', '--dataset', 'digits']
-  command += ['--batch-size', '500', '--workdir', str(tmp_path)]
-  result = subprocess.run(command, capture_output=True, text=True, check=False)
-  assert result.returncode != 0
-  assert result.stderr.strip().endswith('choose a smaller --batch-size.')
+@pytest.mark.parametrize(
+  ('arguments', 'words'),
+  [
+    (['--batch-size', '300'], 'make 3 batches of 300, too few'),
+    (['--epochs', '0'], '--epochs must be at least 1'),
+    (['--dataset', 'spoken_digit'], 'which spoken_digit is not'),
+  ],
+)
+def test_wrong_input_is_refused_in_a_sentence(arguments, words, tmp_path):
+  command = ['loss_phase', '--dataset', 'digits', '--workdir', str(tmp_path), *arguments]
+  with mock.patch.object(sys, 'argv', command), pytest.raises(UserError, match=words):
+    tyro.cli(main)
+  assert not list(tmp_path.iterdir())

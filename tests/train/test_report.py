@@ -9,6 +9,8 @@ import pytest
 from scipy import stats
 
 from tests.train.command_line import run_command
+from train.contrasts import contrasts
+from train.read_runs import find_runs
 from train.records import EpochRecord
 from train.statistics import estimate
 
@@ -118,8 +120,17 @@ def test_a_pair_is_set_against_its_coin_and_its_other_direction(tmp_path):
   )
   assert 'low0.9-high0.95: no difference to coin was shown' in text
   # The coin has the momenta in the proportion of one direction only, and another pair's not at all.
-  assert 'low0.95-high0.9: no difference to coin' not in text
-  assert 'to coin0.857-0.93' not in text
+  found = contrasts(find_runs(tmp_path)[tmp_path])
+  assert [(contrast.kind, contrast.arm, contrast.other) for contrast in found] == [
+    ('coin', 'low0.9-high0.95', 'coin'),
+    ('direction', 'low0.9-high0.95', 'low0.95-high0.9'),
+  ]
+
+
+def test_the_folder_of_an_arm_is_no_working_directory(tmp_path, refused):
+  write_run(tmp_path, 'better', 0, 1.0)
+  assert 'holds no runs' in refused('report', tmp_path / 'better')
+  assert not (tmp_path / 'report.md').exists()
 
 
 def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
@@ -155,7 +166,7 @@ def test_several_parts_are_compared_in_one_table_and_plot(tmp_path):
         write_run(tmp_path / part, arm, seed, error)
   write_run(tmp_path / 'single', 'better', 0, 1.0)
   write_run(tmp_path / 'single', 'fixed-0.9', 0, 1.0)
-  assert 'All differences' in run_command('report', tmp_path)
+  assert 'Differences of all parts' in run_command('report', tmp_path)
   rows = list(csv.DictReader((tmp_path / 'differences.csv').open()))
   assert [(row['part'], row['arm'], row['seeds']) for row in rows] == [
     (part, arm, '4') for part in ('deeper/two', 'one') for arm in ('better', 'same')

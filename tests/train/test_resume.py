@@ -91,7 +91,7 @@ def test_twenty_kills_at_random_moments(arguments, tmp_path):
     output, _ = process.communicate()
     assert process.returncode == 0, output
     assert (run_of(workdir) / 'metrics.csv').read_bytes() == expected
-  assert killed_midway >= 5, 'too few kills came after the first checkpoint'
+  assert killed_midway, 'no kill came after a checkpoint'
 
 
 @pytest.fixture(scope='module')

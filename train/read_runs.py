@@ -31,10 +31,13 @@ class RunsOfPart(NamedTuple):
 def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, RunsOfPart]:
   """Returns the runs below a directory, by the folder of their part.
 
+  Args:
+    workdir: Holds ``<arm>/seed-<n>/metrics.csv``, itself or in folders at any depth.
+
   Raises:
     UserError: If there is no run with at least one epoch, or a table is damaged.
   """
-  folders = sorted({path.parents[2] for path in workdir.glob('**/seed-*/metrics.csv')})
+  folders = sorted({path.parents[2] for path in workdir.glob('**/*/seed-*/metrics.csv')})
   found = {folder: read_runs(folder) for folder in folders}
   found = {folder: part for folder, part in found.items() if part.runs}
   if not found:
