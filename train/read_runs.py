@@ -1,5 +1,6 @@
 """Reads the runs that a directory holds."""
 
+import os
 import pathlib
 from typing import Any, NamedTuple
 
@@ -37,8 +38,13 @@ def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, RunsOfPart]:
   Raises:
     UserError: If there is no run with at least one epoch, or a table is damaged.
   """
-  folders = sorted({path.parents[2] for path in workdir.glob('**/*/seed-*/metrics.csv')})
-  found = {folder: read_runs(folder) for folder in folders}
+  folders = set()
+  for path, names, files in os.walk(workdir):
+    names[:] = set(names) - {'checkpoints'}  # large, and renamed by a training that goes on
+    inner = pathlib.Path(path).relative_to(workdir).parts
+    if len(inner) > 1 and inner[-1].startswith('seed-') and 'metrics.csv' in files:
+      folders.add(workdir.joinpath(*inner[:-2]))
+  found = {folder: read_runs(folder) for folder in sorted(folders)}
   found = {folder: part for folder, part in found.items() if part.runs}
   if not found:
     raise UserError(
