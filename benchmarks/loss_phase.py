@@ -260,7 +260,7 @@ def average(rows: list[tuple]) -> dict[str, dict[str, Estimate]]:
   """
   by_seed: dict[tuple[str, str], dict[int, list[float]]] = {}
   for seed, epoch, rate, name, value in rows:
-    stage = FIRST_EPOCH if epoch == 1 else f'learning rate {rate}'
+    stage = FIRST_EPOCH if epoch == 1 else f'lr {rate}'
     by_seed.setdefault((name, stage), {}).setdefault(seed, []).append(float(value))
   means: dict[str, dict[str, Estimate]] = {}
   for (name, stage), seeds in by_seed.items():
@@ -273,7 +273,7 @@ def show(means: dict[str, dict[str, Estimate]], title: str) -> None:
   """Prints a row per quantity and a column per stage."""
   stages = list(next(iter(means.values())))
   table = Table(title=title)
-  table.add_column('')
+  table.add_column('', no_wrap=True)
   for stage in stages:
     table.add_column(stage, justify='right')
   for name, by_stage in means.items():
