@@ -47,6 +47,8 @@ def plot_curves(
 ) -> None:
   """Draws metrics by epoch: a line per arm with a band over seeds, the paper's curves dashed.
 
+  Theirs are read on the right, because their networks are larger than most that are trained here.
+
   Args:
     runs: From arm and seed to the columns of metrics.csv.
     published: From metric and arm to (epoch, value) pairs. Their 150 epochs are drawn over the
@@ -59,24 +61,28 @@ def plot_curves(
   for axis, (column, label, scale) in zip(axes.flat, PANELS, strict=True):
     for arm, seeds in runs.items():
       draw_arm(axis, [run[column] for run in seeds.values()], colours[arm], arm)
-    for arm, curve in published.get(column, {}).items():
-      if arm in runs:
-        x, y = curve[:, 0] * epochs / PAPER_EPOCHS, curve[:, 1]
-        axis.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper (WRN-28-10)')
+    scale_to_lines(axis, scale)
     axis.set(xlabel='epoch', ylabel=label)
     axis.xaxis.set_major_locator(ticker.MaxNLocator(integer=True))
     axis.grid(alpha=0.3, which='both')
-    drawn = np.concatenate([line.get_ydata() for line in axis.lines])
-    if scale == 'log' and (drawn > 0).any():  # not so if every run diverged at once
-      axis.set_yscale('log')
-      axis.yaxis.set_major_formatter('{x:g}')
-      axis.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 5)))
-      axis.yaxis.set_minor_formatter('{x:g}')
-      axis.tick_params(axis='y', which='minor', labelsize='x-small')
-  handles, labels = axes.flat[0].get_legend_handles_labels()
+    curves = {arm: curve for arm, curve in published.get(column, {}).items() if arm in runs}
+    if curves:
+      # The paper's numbers are far from those of a small network: they have a scale of their own.
+      right = axis.twinx()
+      for arm, curve in curves.items():
+        x, y = curve[:, 0] * epochs / PAPER_EPOCHS, curve[:, 1]
+        right.plot(x, y, '--', color=colours[arm], linewidth=0.9, label=f'{arm}, paper (right)')
+      scale_to_lines(right, scale)
+      right.set_ylabel(f'{label}, paper (WRN-28-10), dashed', fontsize='small')
+  # The panels have the same arms.
+  legend = {
+    label: handle
+    for axis in figure.axes
+    for handle, label in zip(*axis.get_legend_handles_labels(), strict=True)
+  }
   figure.legend(
-    handles,
-    labels,
+    legend.values(),
+    legend.keys(),
     loc='outside upper center',
     ncols=4,
     frameon=False,
@@ -85,6 +91,27 @@ def plot_curves(
   )
   figure.savefig(path, dpi=130)
   plt.close(figure)
+
+
+def scale_to_lines(axis, scale: str) -> None:
+  """Fits the vertical axis to its lines, so that a wide band of few seeds does not flatten them."""
+  drawn = np.concatenate([line.get_ydata() for line in axis.lines])
+  drawn = drawn[np.isfinite(drawn)]
+  if scale == 'log':
+    drawn = drawn[drawn > 0]
+  if not len(drawn):  # every run diverged at once
+    return
+  low, high = drawn.min(), drawn.max()
+  if scale == 'log':
+    axis.set_yscale('log')
+    axis.set_ylim(low / 1.2, high * 1.2)
+    axis.yaxis.set_major_formatter('{x:g}')
+    axis.yaxis.set_minor_locator(ticker.LogLocator(subs=(2, 3, 4, 5, 6, 8)))
+    axis.yaxis.set_minor_formatter('{x:g}')
+    axis.tick_params(axis='y', which='minor', labelsize='x-small')
+  else:
+    margin = 0.25 * (high - low) or 0.05
+    axis.set_ylim(low - margin, high + margin)
 
 
 def draw_arm(axis, curves: list[np.ndarray], colour: str, label: str) -> None:
