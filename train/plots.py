@@ -33,9 +33,9 @@ PANELS = (
 )
 PAPER_EPOCHS = 150
 KIND_LABELS = {
-  'baseline': 'against fixed momentum',
-  'coin': 'against the coin, which has no loss',
-  'direction': 'higher momentum in the high-loss phase vs in the low-loss phase',
+  'baseline': 'against fixed momentum 0.9',
+  'coin': 'against its coin',
+  'direction': 'against the other direction',
 }
 KIND_COLOURS = dict(zip(KIND_LABELS, ('#0072B2', '#D55E00', '#009E73'), strict=True))
 
