@@ -4,7 +4,6 @@ import logging
 import pathlib
 import shutil
 import sys
-import threading
 import zlib
 from collections.abc import Callable
 from typing import Any
@@ -21,15 +20,14 @@ KEPT = 2
 logging.getLogger('absl').setLevel(logging.CRITICAL)
 
 
-def _leave_out_closed_loops(kind, error, traceback):
-  # When a save fails, Orbax closes its event loop, and each file that TensorStore still writes in a
-  # thread of its own would print a traceback about that. The main thread's errors are all shown.
-  in_background = threading.current_thread() is not threading.main_thread()
-  if not (in_background and kind is RuntimeError and str(error) == 'Event loop is closed'):
-    _excepthook(kind, error, traceback)
+def _leave_out_closed_loops(unraisable):
+  # When a save fails, Orbax closes its event loop, and each file that TensorStore still writes would
+  # print a traceback about that. Errors that end the program do not come this way.
+  if str(unraisable.exc_value) != 'Event loop is closed':
+    _unraisablehook(unraisable)
 
 
-_excepthook, sys.excepthook = sys.excepthook, _leave_out_closed_loops
+_unraisablehook, sys.unraisablehook = sys.unraisablehook, _leave_out_closed_loops
 
 
 class Checkpoints:
