@@ -5,26 +5,58 @@ A number may also be a JAX array, as under ``optax.inject_hyperparams``, ``jax.j
 """
 
 import numbers
+from collections.abc import Collection
 from typing import Any
+
+import numpy as np
 
 
 def check_momentum(name: str, momentum: Any) -> None:
   """Raises ``ValueError`` unless this is a momentum, in [0, 1), or an array."""
-  if not _is_array(momentum) and not (isinstance(momentum, numbers.Real) and 0 <= momentum < 1):
+  if callable(momentum):
+    raise ValueError(
+      f'{name} must be a number, but is a function: to let it follow a schedule, wrap the '
+      f'optimizer, as in `optax.inject_hyperparams(lcam)(learning_rate, {name}=schedule)`.'
+    )
+  if not _is_array(momentum) and not (_is_number(momentum) and 0 <= momentum < 1):
     raise ValueError(f'{name} must be at least 0 and below 1, but is {momentum!r}.')
 
 
 def check_steps_per_epoch(steps_per_epoch: Any) -> None:
-  """Raises ``ValueError`` unless this is a whole number of at least 1, or an array."""
-  if not _is_array(steps_per_epoch) and not (
-    isinstance(steps_per_epoch, numbers.Real) and steps_per_epoch >= 1 and steps_per_epoch % 1 == 0
-  ):
+  """Raises ``ValueError`` unless this is a whole number from 1 to 2**31 - 1, or an array."""
+  if _is_array(steps_per_epoch):
+    return
+  if not (_is_number(steps_per_epoch) and steps_per_epoch >= 1 and steps_per_epoch % 1 == 0):
     raise ValueError(
       f'steps_per_epoch must be a whole number of at least 1, but is {steps_per_epoch!r}. It is '
       'the number of updates in an epoch: math.ceil(examples / batch_size).'
     )
+  if steps_per_epoch >= 2**31:
+    raise ValueError(
+      f'steps_per_epoch must be below 2**31, but is {steps_per_epoch!r}: where there are no '
+      'epochs, pass mean_decay instead.'
+    )
+
+
+def check_mean_decay(mean_decay: Any) -> None:
+  """Raises ``ValueError`` unless this is in (0, 1), or an array."""
+  if not _is_array(mean_decay) and not (_is_number(mean_decay) and 0 < mean_decay < 1):
+    raise ValueError(
+      f'mean_decay must be above 0 and below 1, but is {mean_decay!r}: 1 - 1/N takes the mean over '
+      'about the last N losses.'
+    )
+
+
+def check_rule(rule: Any, rules: Collection[str]) -> None:
+  """Raises ``ValueError`` unless this is the name of a rule."""
+  if not isinstance(rule, str) or rule not in rules:
+    raise ValueError(f'rule must be one of {", ".join(map(repr, rules))}, but is {rule!r}.')
 
 
 def _is_array(value: Any) -> bool:
   # NumPy's scalars have a shape too, and values that can be checked.
-  return hasattr(value, 'shape') and not isinstance(value, numbers.Real)
+  return hasattr(value, 'shape') and not isinstance(value, numbers.Real | np.generic)
+
+
+def _is_number(value: Any) -> bool:
+  return isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -3,13 +3,11 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import optax
 
-from lcam_optax._checks import check_momentum, check_steps_per_epoch
-from lcam_optax._loss_phase import add_loss, excess_over_mean
-
-RULES = ('equation9', 'algorithm1')
+from lcam_optax._checks import check_momentum
+from lcam_optax._loss_phase import LossPhaseState, PhaseTracker, Rule, make_tracker
+from lcam_optax._phase_momentum import PhaseMomentumState, choose, phase_momentum
 
 
 class LcamState(NamedTuple):
@@ -17,22 +15,18 @@ class LcamState(NamedTuple):
 
   Read a field out of a nesting of Optax states with ``optax.tree.get(state, 'momentum')``, or with
   ``optax.tree.get_all_with_path`` if there are several LCAMs in it.
-  ``float`` below is JAX's default, float32 unless 64-bit types are enabled. The phase is an integer
-  because transformations that do arithmetic on states (``optax.lookahead``) would turn a boolean
-  into one.
 
   Attributes:
     trace: The accumulated gradients; a pytree with the shapes of the parameters.
-    loss_sum: Sum of the losses since the last restart of the mean; shape (), float.
-    loss_sum_error: What rounding has kept out of ``loss_sum``; shape (), float.
-    count: How many losses ``loss_sum`` holds; shape (), int32.
-    epoch_step: Updates since the last restart, those whose loss was left out included; shape (),
-      int32.
-    high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32. Its
-      mean over the steps is the share of high-loss steps.
+    loss_sum: See :class:`LossPhaseState`, of which these are the fields.
+    loss_sum_error: See :class:`LossPhaseState`.
+    count: See :class:`LossPhaseState`.
+    epoch_step: See :class:`LossPhaseState`.
+    high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32.
     momentum: The momentum that the last update used; shape (), float.
   """
 
+  # Flat, as version 0.1 had it, so that states saved by it go on.
   trace: optax.Updates
   loss_sum: jax.Array
   loss_sum_error: jax.Array
@@ -47,7 +41,8 @@ def scale_by_lcam(
   low_loss_momentum: jax.typing.ArrayLike = 0.9,
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
-  rule: str = 'equation9',
+  mean_decay: jax.typing.ArrayLike | None = None,
+  rule: Rule = 'equation9',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -64,6 +59,7 @@ def scale_by_lcam(
     high_loss_momentum: See :func:`lcam`.
     low_loss_momentum: See :func:`lcam`.
     steps_per_epoch: See :func:`lcam`.
+    mean_decay: See :func:`lcam`.
     rule: See :func:`lcam`.
     nesterov: See :func:`lcam`.
     accumulator_dtype: See :func:`lcam`.
@@ -74,8 +70,10 @@ def scale_by_lcam(
     ``optax.trace`` gives them: those of the gradients, or wider with an ``accumulator_dtype``.
 
   Raises:
-    ValueError: When built, if a Python number is out of range or the rule is unknown. When updating
-      without ``value`` or with one that is not a scalar.
+    ValueError: As :func:`lcam`.
+
+  Warns:
+    UserWarning: As :func:`lcam`.
 
   Example:
     >>> import jax.numpy as jnp
@@ -89,30 +87,21 @@ def scale_by_lcam(
   References:
     See :func:`lcam`.
   """
-  check_momentum('high_loss_momentum', high_loss_momentum)
-  check_momentum('low_loss_momentum', low_loss_momentum)
-  if steps_per_epoch is not None:
-    check_steps_per_epoch(steps_per_epoch)
-  if rule not in RULES:
-    raise ValueError(f'rule must be one of {", ".join(map(repr, RULES))}, but is {rule!r}.')
-  previous_loss_decides = tie_is_high = rule == 'algorithm1'
+  tracker = make_tracker(steps_per_epoch, mean_decay, rule)
+  return _scale(tracker, high_loss_momentum, low_loss_momentum, nesterov, accumulator_dtype)
 
-  def choose(phase: jax.Array, dtype: Any) -> jax.Array:
-    return jnp.where(
-      phase, jnp.asarray(high_loss_momentum, dtype), jnp.asarray(low_loss_momentum, dtype)
-    )
+
+def _scale(
+  tracker: PhaseTracker, high: Any, low: Any, nesterov: bool, accumulator_dtype: Any | None
+) -> optax.GradientTransformationExtraArgs:
+  check_momentum('high_loss_momentum', high)
+  check_momentum('low_loss_momentum', low)
+  scale = phase_momentum(tracker, high, low, nesterov, accumulator_dtype)
 
   def init_fn(params: optax.Params) -> LcamState:
-    phase = jnp.asarray(tie_is_high, jnp.int32)
-    return LcamState(
-      trace=optax.tree.zeros_like(params, dtype=accumulator_dtype),
-      loss_sum=jnp.zeros([], float),
-      loss_sum_error=jnp.zeros([], float),
-      count=jnp.zeros([], jnp.int32),
-      epoch_step=jnp.zeros([], jnp.int32),
-      high_loss_phase=phase,
-      momentum=choose(phase, float),
-    )
+    trace, phase, momentum = scale.init(params)
+    momentum = choose(phase.high_loss_phase, high, low, momentum.dtype)
+    return LcamState(trace, *phase, momentum)
 
   def update_fn(
     updates: optax.Updates,
@@ -122,46 +111,10 @@ def scale_by_lcam(
     value: jax.typing.ArrayLike | None = None,
     **extra_args: Any,
   ) -> tuple[optax.Updates, LcamState]:
-    del params, extra_args
-    loss = _scalar_loss(value).astype(state.loss_sum.dtype)
-
-    # A restart waits for the first update of the new epoch, so that after the last update of an
-    # epoch the state still holds that epoch's mean.
-    restart = False if steps_per_epoch is None else state.epoch_step >= steps_per_epoch
-    old_sum, old_error, old_count, epoch_step = (
-      jnp.where(restart, jnp.zeros_like(x), x)
-      for x in (state.loss_sum, state.loss_sum_error, state.count, state.epoch_step)
-    )
-
-    count = optax.safe_increment(old_count)
-    loss_sum, loss_sum_error = add_loss(old_sum, old_error, loss)
-    excess = excess_over_mean(loss, loss_sum, loss_sum_error, count)
-    usable = jnp.isfinite(excess)
-    phase = (excess >= 0 if tie_is_high else excess > 0).astype(jnp.int32)
-    phase = jnp.where(usable, phase, state.high_loss_phase)
-
-    deciding_phase = state.high_loss_phase if previous_loss_decides else phase
-
-    def accumulate(g, t):
-      return g + choose(deciding_phase, t.dtype) * t
-
-    trace = jax.tree.map(
-      lambda g, t: None if g is None else accumulate(g, t),
-      updates,
-      state.trace,
-      is_leaf=lambda g: g is None,
-    )
-    updates = jax.tree.map(accumulate, updates, trace) if nesterov else trace
-
-    return updates, LcamState(
-      trace=optax.tree.cast(trace, accumulator_dtype),
-      loss_sum=jnp.where(usable, loss_sum, old_sum),
-      loss_sum_error=jnp.where(usable, loss_sum_error, old_error),
-      count=jnp.where(usable, count, old_count),
-      epoch_step=optax.safe_increment(epoch_step),
-      high_loss_phase=phase,
-      momentum=choose(deciding_phase, state.momentum.dtype),
-    )
+    del extra_args
+    nested = PhaseMomentumState(state.trace, LossPhaseState(*state[1:-1]), state.momentum)
+    updates, (trace, phase, momentum) = scale.update(updates, nested, params, value=value)
+    return updates, LcamState(trace, *phase, momentum)
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -172,7 +125,8 @@ def lcam(
   low_loss_momentum: jax.typing.ArrayLike = 0.9,
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
-  rule: str = 'equation9',
+  mean_decay: jax.typing.ArrayLike | None = None,
+  rule: Rule = 'equation9',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -187,9 +141,12 @@ def lcam(
 
   With two equal momenta it is ``optax.sgd(learning_rate, momentum)`` to the bit, and it costs the
   same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. The loss must
-  be the mean over the whole batch, across devices too.
+  be the mean over the whole batch, across devices too: ``jax.lax.pmean`` it where each has its own,
+  or their momenta differ.
 
   Put ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
+  Inside ``optax.MultiSteps`` it sees the ``value`` of the last micro-batch only, so pass the mean
+  over the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
 
   Args:
     learning_rate: A float scalar, or a schedule from the step count to one.
@@ -198,8 +155,13 @@ def lcam(
     low_loss_momentum: The momentum in the low-loss phase, in [0, 1). The paper's sparse phase,
       "right", b of equation (9); it speeds up slow-changing weights.
     steps_per_epoch: After how many updates the mean restarts, at least 1; what the authors do every
-      epoch. None takes the mean over all updates so far. **That is rarely what you want**: a loss
-      that falls is soon below such a mean at every step, and the high-loss phase never comes again.
+      epoch.
+    mean_decay: Takes the exponential mean in which a loss weighs ``mean_decay`` times what the next
+      one does, in (0, 1), for data without epochs: ``1 - 1/N`` looks back over about N updates. It
+      is the bias-corrected mean of Adam, this loss included. With neither this nor
+      ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you want**: a
+      loss that falls is soon below such a mean at every step, and the high-loss phase never comes
+      again.
     rule: When a loss takes effect, and on which side a loss is that equals the mean.
       ``'equation9'``: this loss picks this update's momentum, a tie is low. ``'algorithm1'``: this
       loss picks the next update's momentum, a tie is high, as in the scripts that made the paper's
@@ -215,8 +177,12 @@ def lcam(
 
   Raises:
     ValueError: When built, if a Python number is out of range (a momentum outside [0, 1),
-      ``steps_per_epoch`` below 1) or the rule is unknown; numbers given as arrays are not checked.
-      When updating without ``value`` or with one that is not a scalar.
+      ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)), if ``steps_per_epoch`` and
+      ``mean_decay`` are both given, or the rule is unknown; numbers given as arrays are not
+      checked. When updating without ``value`` or with one that is not a real scalar.
+
+  Warns:
+    UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
 
   Example:
     >>> import jax, jax.numpy as jnp, optax
@@ -238,30 +204,8 @@ def lcam(
     (submission to ICLR 2024) and Algorithm 1 of version 1 (`arXiv:2309.02130
     <https://arxiv.org/abs/2309.02130>`_).
   """
+  tracker = make_tracker(steps_per_epoch, mean_decay, rule)
   return optax.chain(
-    scale_by_lcam(
-      high_loss_momentum,
-      low_loss_momentum,
-      steps_per_epoch=steps_per_epoch,
-      rule=rule,
-      nesterov=nesterov,
-      accumulator_dtype=accumulator_dtype,
-    ),
+    _scale(tracker, high_loss_momentum, low_loss_momentum, nesterov, accumulator_dtype),
     optax.scale_by_learning_rate(learning_rate),
   )
-
-
-def _scalar_loss(value: jax.typing.ArrayLike | None) -> jax.Array:
-  """Returns the loss as an array, or says how to pass it."""
-  if value is None:
-    raise ValueError(
-      'LCAM chooses its momentum from the loss: pass it as '
-      '`update(grads, state, params, value=loss)`.'
-    )
-  loss = jnp.asarray(value)
-  if loss.ndim:
-    raise ValueError(
-      f'value must be a scalar loss, but has shape {loss.shape}: average per-example or '
-      'per-device losses first (`jnp.mean`, `jax.lax.pmean`).'
-    )
-  return loss

@@ -1,65 +1,207 @@
-"""The running mean of the losses, and on which side of it a loss lies.
+"""In which phase a loss is: the tracker."""
 
-The authors' scripts add the losses up in Python floats, which are float64. JAX has float32 by
-default, in which a plain sum stops growing near 2**24 terms and a tie between a loss and the mean
-(the first loss of every epoch is one) is lost to rounding. Here the sum is kept as an unevaluated
-pair of floats, about 48 bits together, and compared with the loss without a division, so that
-float32 decides as float64 does.
-"""
+import warnings
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax import lax
+import optax
 
-_LIMB_BITS = 12  # two such factors multiply without rounding in float32, which has 24
+from lcam_optax._checks import check_mean_decay, check_rule, check_steps_per_epoch
+from lcam_optax._running_mean import exponential_mean, mean_of_all
 
-
-def _two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Returns the rounded sum of two floats and its rounding error (Knuth, TAOCP 2, 4.2.2)."""
-  total = a + b
-  b_seen = total - a
-  return total, (a - (total - b_seen)) + (b - b_seen)
+Rule = Literal['equation9', 'algorithm1']
 
 
-def add_loss(
-  loss_sum: jax.Array, loss_sum_error: jax.Array, loss: jax.Array
-) -> tuple[jax.Array, jax.Array]:
-  """Adds a loss to a compensated sum.
+class _Rule(NamedTuple):
+  """What the two sources disagree about.
+
+  Attributes:
+    previous_loss_decides: Whether an update uses the phase of the loss before its own.
+    tie_is_high: Whether a loss that equals the mean is high.
+  """
+
+  previous_loss_decides: bool
+  tie_is_high: bool
+
+
+RULES: dict[str, _Rule] = {
+  'equation9': _Rule(previous_loss_decides=False, tie_is_high=False),
+  'algorithm1': _Rule(previous_loss_decides=True, tie_is_high=True),
+}
+
+
+class LossPhaseState(NamedTuple):
+  """State of :func:`loss_phase_tracker`.
+
+  ``float`` below is JAX's default, float32 unless 64-bit types are enabled. The phase is an integer
+  because transformations that do arithmetic on states (``optax.lookahead``) would turn a boolean
+  into one.
+
+  Attributes:
+    loss_sum: Sum of the losses since the last restart of the mean, each times its weight: 1, or
+      with ``mean_decay`` weights that add up to 1, so that it is the mean; shape (), float.
+    loss_sum_error: What rounding has kept out of ``loss_sum``; shape (), float.
+    count: How many losses ``loss_sum`` holds; shape (), int32.
+    epoch_step: Updates since the last restart, those whose loss was left out included; shape (),
+      int32.
+    high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32. Its
+      mean over the steps is the share of high-loss steps.
+  """
+
+  loss_sum: jax.Array
+  loss_sum_error: jax.Array
+  count: jax.Array
+  epoch_step: jax.Array
+  high_loss_phase: jax.Array
+
+
+class PhaseTracker(NamedTuple):
+  """Two functions that say in which phase an update is.
+
+  :func:`loss_phase_tracker` makes the one of LCAM. Others, with phases from elsewhere (a coin, a
+  file), are controls for it; :func:`scale_by_phase` takes them all.
+
+  Attributes:
+    init: ``init() -> state``.
+    update: ``update(state, loss) -> (phase, state)``: the phase to be used in this update, 1 for
+      high and 0 for low, shape (), int32; and the new state.
+  """
+
+  init: Callable[[], Any]
+  update: Callable[[Any, Any], tuple[jax.Array, Any]]
+
+
+def loss_phase_tracker(
+  *,
+  steps_per_epoch: jax.typing.ArrayLike | None = None,
+  mean_decay: jax.typing.ArrayLike | None = None,
+  rule: Rule = 'equation9',
+) -> PhaseTracker:
+  """Tracks whether the loss is above its running mean.
 
   Args:
-    loss_sum: The sum, rounded; a float scalar.
-    loss_sum_error: What rounding has kept out of it; same dtype.
-    loss: The loss to add; same dtype.
+    steps_per_epoch: See :func:`lcam_optax.lcam`.
+    mean_decay: See :func:`lcam_optax.lcam`.
+    rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    The new sum and the new error, whose exact total is the sum of all losses.
+    A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs the loss, a scalar.
+
+  Raises:
+    ValueError: When built, if a Python number is out of range, ``steps_per_epoch`` and
+      ``mean_decay`` are both given, or the rule is unknown. When updating, if the loss is missing
+      or is not a real scalar.
+
+  Warns:
+    UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
+
+  Example:
+    >>> tracker = loss_phase_tracker(steps_per_epoch=3)
+    >>> state = tracker.init()
+    >>> for loss in (2.0, 3.0, 1.0, 7.0):  # 7 is alone in its epoch: a tie, which is low
+    ...   phase, state = tracker.update(state, loss)
+    ...   print(int(phase))
+    0
+    1
+    0
+    0
+
+  References:
+    See :func:`lcam_optax.lcam`.
   """
-  total, error = _two_sum(loss_sum, loss)
-  return _two_sum(total, loss_sum_error + error)
+  return make_tracker(steps_per_epoch, mean_decay, rule)
 
 
-def excess_over_mean(
-  loss: jax.Array, loss_sum: jax.Array, loss_sum_error: jax.Array, count: jax.Array
-) -> jax.Array:
-  """Compares a loss with the mean of a compensated sum.
+def make_tracker(
+  steps_per_epoch: jax.typing.ArrayLike | None,
+  mean_decay: jax.typing.ArrayLike | None,
+  rule: Rule,
+) -> PhaseTracker:
+  """See :func:`loss_phase_tracker`. Its warning names the line that called the caller of this."""
+  check_rule(rule, RULES)
+  if steps_per_epoch is not None and mean_decay is not None:
+    raise ValueError(
+      'steps_per_epoch and mean_decay are two kinds of mean: pass steps_per_epoch to restart it '
+      'every epoch, or mean_decay for an exponential mean without epochs.'
+    )
+  if steps_per_epoch is not None:
+    check_steps_per_epoch(steps_per_epoch)
+  if mean_decay is not None:
+    check_mean_decay(mean_decay)
+  if steps_per_epoch is None and mean_decay is None:
+    warnings.warn(
+      'Without steps_per_epoch or mean_decay, losses are compared with the mean of all so far, '
+      'below which a falling loss soon stays, so that the high-loss phase dies out: pass '
+      'steps_per_epoch=math.ceil(examples / batch_size), or mean_decay=1 - 1/N for the last N '
+      'updates where there are no epochs.',
+      UserWarning,
+      stacklevel=3,
+    )
+  previous_loss_decides, tie_is_high = RULES[rule]
+  add_to_mean = mean_of_all if mean_decay is None else exponential_mean(mean_decay)
 
-  Args:
-    loss: A float scalar.
-    loss_sum: See :func:`add_loss`.
-    loss_sum_error: See :func:`add_loss`.
-    count: How many losses the sum holds; int32.
+  def init() -> LossPhaseState:
+    return LossPhaseState(
+      loss_sum=jnp.zeros([], float),
+      loss_sum_error=jnp.zeros([], float),
+      count=jnp.zeros([], jnp.int32),
+      epoch_step=jnp.zeros([], jnp.int32),
+      high_loss_phase=jnp.asarray(tie_is_high, jnp.int32),
+    )
 
-  Returns:
-    ``count * loss - sum``: positive if the loss is above the mean, zero if they tie. Every product
-    is one of 12 bits with 12 bits and so exact, also where the compiler fuses it with an addition.
-  """
-  float_info = jnp.finfo(loss.dtype)
-  loss_high = lax.reduce_precision(loss, float_info.nexp, float_info.nmant // 2)
-  excess, error = -loss_sum, -loss_sum_error
-  for shift in range(0, 31, _LIMB_BITS):
-    limb = (count >> shift) & (2**_LIMB_BITS - 1)
-    weight = limb.astype(loss.dtype) * 2.0**shift
-    for part in (loss_high, loss - loss_high):
-      excess, rounding = _two_sum(excess, part * weight)
-      error += rounding
-  return excess + error
+  def update(
+    state: LossPhaseState, loss: jax.typing.ArrayLike | None
+  ) -> tuple[jax.Array, LossPhaseState]:
+    loss = _scalar_loss(loss).astype(state.loss_sum.dtype)
+
+    # A restart waits for the first update of the new epoch, so that after the last update of an
+    # epoch the state still holds that epoch's mean.
+    if steps_per_epoch is not None:
+      restart = state.epoch_step >= steps_per_epoch
+      kept = {'high_loss_phase': state.high_loss_phase}
+      state = jax.tree.map(lambda x: jnp.where(restart, jnp.zeros_like(x), x), state)
+      state = state._replace(**kept)
+
+    count = optax.safe_increment(state.count)
+    loss_sum, loss_sum_error, excess = add_to_mean(
+      state.loss_sum, state.loss_sum_error, count, loss
+    )
+    usable = jnp.isfinite(excess)
+    phase = (excess >= 0 if tie_is_high else excess > 0).astype(jnp.int32)
+    phase = jnp.where(usable, phase, state.high_loss_phase)
+    return state.high_loss_phase if previous_loss_decides else phase, LossPhaseState(
+      loss_sum=jnp.where(usable, loss_sum, state.loss_sum),
+      loss_sum_error=jnp.where(usable, loss_sum_error, state.loss_sum_error),
+      count=jnp.where(usable, count, state.count),
+      epoch_step=optax.safe_increment(state.epoch_step),
+      high_loss_phase=phase,
+    )
+
+  return PhaseTracker(init, update)
+
+
+def _scalar_loss(value: Any) -> jax.Array:
+  """Returns the loss as an array, or says how to pass it."""
+  if value is None:
+    raise ValueError(
+      'The loss phase needs the loss: pass it as `update(grads, state, params, value=loss)`. '
+      "(Flax Linen's `TrainState.apply_gradients`, `optax.lookahead` and `optax.contrib.sam` drop "
+      '`value`; the README says what to do.)'
+    )
+  if isinstance(value, tuple | list):
+    raise ValueError(
+      f'value must be a scalar loss, but is a {type(value).__name__} of {len(value)}: with '
+      '`has_aux=True`, unpack `(loss, aux), grads = value_and_grad(...)(...)` and pass '
+      '`value=loss`.'
+    )
+  loss = jnp.asarray(value)
+  if loss.ndim:
+    raise ValueError(
+      f'value must be a scalar loss, but has shape {loss.shape}: average per-example or '
+      'per-device losses first (`jnp.mean`, `jax.lax.pmean`).'
+    )
+  if jnp.issubdtype(loss.dtype, jnp.complexfloating):
+    raise ValueError(f'value must be a real loss, but is {loss.dtype}: pass its real part.')
+  return loss

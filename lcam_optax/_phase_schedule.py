@@ -1,0 +1,110 @@
+"""Any hyperparameter of any optimizer, chosen by the loss."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lcam_optax._loss_phase import PhaseTracker, Rule, make_tracker
+from lcam_optax._phase_momentum import choose
+
+
+class LossPhaseScheduleState(NamedTuple):
+  """State of :func:`loss_phase_schedule`.
+
+  Attributes:
+    step: Updates so far, for values that are schedules; shape (), int32.
+    loss_phase: The state of the tracker, a :class:`LossPhaseState`.
+  """
+
+  step: jax.Array
+  loss_phase: Any
+
+
+class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
+  """See :func:`loss_phase_schedule`."""
+
+  def __init__(self, tracker: PhaseTracker, high: Any, low: Any):
+    self._tracker = tracker
+    self._high, self._low = high, low
+
+  def init(self) -> LossPhaseScheduleState:
+    return LossPhaseScheduleState(jnp.zeros([], jnp.int32), self._tracker.init())
+
+  def update(
+    self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
+  ) -> LossPhaseScheduleState:
+    del extra_args
+    _, loss_phase = self._tracker.update(state.loss_phase, value)
+    return LossPhaseScheduleState(optax.safe_increment(state.step), loss_phase)
+
+  def __call__(
+    self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
+  ) -> jax.Array:
+    del extra_args
+    if value is None:  # at init; in an update without the loss, `update` raises
+      phase = state.loss_phase.high_loss_phase
+    else:
+      phase, _ = self._tracker.update(state.loss_phase, value)
+    high, low = (
+      jnp.asarray(x(state.step) if callable(x) else x, float) for x in (self._high, self._low)
+    )
+    return choose(phase, high, low, float)
+
+
+def loss_phase_schedule(
+  high_loss_value: optax.ScalarOrSchedule,
+  low_loss_value: optax.ScalarOrSchedule,
+  *,
+  steps_per_epoch: jax.typing.ArrayLike | None = None,
+  mean_decay: jax.typing.ArrayLike | None = None,
+  rule: Rule = 'equation9',
+) -> optax.schedules.StatefulSchedule:
+  """Lets the loss phase choose a hyperparameter of any Optax optimizer.
+
+  For ``optax.inject_hyperparams``: Adam's ``b1``, Lion's, a learning rate, a weight decay. Call
+  ``update`` of the optimizer with the loss, ``value=loss``. With ``optax.sgd`` and its
+  ``momentum`` it takes the steps of :func:`lcam_optax.lcam`.
+
+  Args:
+    high_loss_value: The value in the high-loss phase: a number, an array of shape (), or a schedule
+      from the step count.
+    low_loss_value: The value in the low-loss phase, likewise.
+    steps_per_epoch: See :func:`lcam_optax.lcam`.
+    mean_decay: See :func:`lcam_optax.lcam`.
+    rule: See :func:`lcam_optax.lcam`.
+
+  Returns:
+    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. Three things to know:
+
+    * ``inject_hyperparams`` asks for the value once at ``init``, without a loss: that is the value
+      in the phase of a tie.
+    * It casts the value to the widest dtype of the parameters. With bfloat16 parameters 0.999 would
+      become 1: pass ``hyperparam_dtype=jnp.float32``.
+    * Give each hyperparameter a schedule of its own; two with the same arguments are always in the
+      same phase.
+
+  Raises:
+    ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule; values are the
+      optimizer's to check. When updating without ``value`` or with one that is not a real scalar.
+
+  Warns:
+    UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
+
+  Example:
+    >>> import jax, jax.numpy as jnp, optax
+    >>> b1 = loss_phase_schedule(0.95, 0.85, steps_per_epoch=10)
+    >>> solver = optax.inject_hyperparams(optax.adam)(0.1, b1=b1)
+    >>> params = jnp.array([1.0, 2.0])
+    >>> state = solver.init(params)
+    >>> for loss in (1.0, 3.0):
+    ...   updates, state = solver.update(params, state, params, value=loss)
+    >>> round(float(state.hyperparams['b1']), 2), int(optax.tree.get(state, 'high_loss_phase'))
+    (0.95, 1)
+
+  References:
+    See :func:`lcam_optax.lcam`.
+  """
+  tracker = make_tracker(steps_per_epoch, mean_decay, rule)
+  return _LossPhaseSchedule(tracker, high_loss_value, low_loss_value)
