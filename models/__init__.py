@@ -1,4 +1,4 @@
-"""The networks of the LCAM paper, in Flax NNX: `logits = model(x)`."""
+"""The networks of the LCAM paper, in Flax NNX: ``logits = model(x)``."""
 
 from models.imagenet21k import load_imagenet21k
 from models.m11 import M11

@@ -10,24 +10,24 @@ from jaxtyping import Array, Float
 class BatchNorm(nnx.BatchNorm):
   """Batch normalisation over every axis but the last (Ioffe and Szegedy, 2015).
 
-  `flax.nnx.BatchNorm` differs in three ways that show in the numbers, hence this subclass:
+  ``flax.nnx.BatchNorm`` differs in three ways that show in the numbers, hence this subclass:
 
   * it keeps a running average of the biased batch variance, PyTorch of the unbiased one
     (n / (n - 1) times as large: 1.6 % for 64 values, as a small batch leaves after the strides);
   * its quick variance E[x^2] - E[x]^2 loses all digits where the mean is large, and the stable one
     is an option; here it is always E[(x - E[x])^2];
-  * with `dtype=bfloat16` it rounds the running statistics and normalises in bfloat16; here the
+  * with ``dtype=bfloat16`` it rounds the running statistics and normalises in bfloat16; here the
     statistics and the normalisation are at least float32 and only the result is rounded.
 
-  Under `jax.jit` with a batch that is spread over devices, the statistics are those of the whole
+  Under ``jax.jit`` with a batch that is spread over devices, the statistics are those of the whole
   batch.
 
   Args:
-    features: the number of channels, which is the size of the last axis.
-    dtype: the type of the result.
-    param_dtype: the type of scale and bias; the running statistics are kept in it or in float32,
+    features: The number of channels, which is the size of the last axis.
+    dtype: The type of the result.
+    param_dtype: The type of scale and bias; the running statistics are kept in it or in float32,
       whichever is wider.
-    rngs: random keys (none is used: scale starts at one, bias at zero).
+    rngs: Random keys (none is used: scale starts at one, bias at zero).
 
   Example:
     >>> import jax.numpy as jnp
@@ -55,16 +55,16 @@ class BatchNorm(nnx.BatchNorm):
     self.var = nnx.BatchStat(jnp.ones(features, statistics_dtype))
 
   def __call__(self, x: Float[Array, '*axes channel']) -> Float[Array, '*axes channel']:
-    """Normalises `x`; in training mode it also updates the running statistics.
+    """Normalises ``x``; in training mode it also updates the running statistics.
 
     Args:
-      x: activations, channels last.
+      x: Activations, channels last.
 
     Returns:
-      An array of the same shape, in `dtype`.
+      An array of the same shape, in ``dtype``.
 
     Raises:
-      ValueError: in training mode, if a channel has only one value, whose variance is unknown.
+      ValueError: In training mode, if a channel has only one value, whose variance is unknown.
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if self.use_running_average:

@@ -13,24 +13,24 @@ _POSITIONS = 'Transformer/posembed_input/pos_embedding'
 
 
 def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> VisionTransformer:
-  """Loads pre-trained weights into `model`, in place, ready for fine-tuning.
+  """Loads pre-trained weights into ``model``, in place, ready for fine-tuning.
 
-  Reads an `.npz` file such as
+  Reads an ``.npz`` file such as
   https://storage.googleapis.com/vit_models/imagenet21k/ViT-B_16.npz, with the names and shapes of
   google-research/vision_transformer. As fine-tuning does there, the position embeddings are
   interpolated linearly where the image size differs from the file's, the file's head and, where
   there is one, its pre-logits layer are dropped, and the new head starts at zero.
 
   Args:
-    model: the network of the file's size, for any image size and number of classes.
-    path: the `.npz` file.
+    model: The network of the file's size, for any image size and number of classes.
+    path: The ``.npz`` file.
 
   Returns:
-    `model`.
+    ``model``.
 
   Raises:
-    ValueError: if arrays are missing from the file, are of no use to this network or have the wrong
-      shape; the message lists them, and `model` is left as it was.
+    ValueError: If arrays are missing from the file, are of no use to this network or have the wrong
+      shape; the message lists them, and ``model`` is left as it was.
 
   Example:
     >>> from flax import nnx

@@ -32,11 +32,11 @@ class M11(nnx.Module):
   biases uniform within +-1 / sqrt(fan_in), batch norms at scale one and bias zero.
 
   Args:
-    num_classes: the number of logits.
-    dtype: the type to compute in; with `jnp.bfloat16`, parameters, batch statistics, the last
+    num_classes: The number of logits.
+    dtype: The type to compute in; with ``jnp.bfloat16``, parameters, batch statistics, the last
       linear layer and the logits stay float32.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
+    param_dtype: The type of the parameters.
+    rngs: Random keys; the stream ``params``.
 
   Example:
     >>> import jax.numpy as jnp
@@ -79,17 +79,17 @@ class M11(nnx.Module):
   def __call__(self, audio: Float[Array, 'batch samples']) -> Float[Array, 'batch num_classes']:
     """Computes the logits.
 
-    In training mode (`model.train()`, the initial one) it normalises with this batch's statistics
-    and updates the running ones; after `model.eval()` it uses the running ones.
+    In training mode (``model.train()``, the initial one) it normalises with this batch's statistics
+    and updates the running ones; after ``model.eval()`` it uses the running ones.
 
     Args:
-      audio: raw audio in [-1, 1], 8,000 samples a second, of 1,100 samples or more.
+      audio: Raw audio in [-1, 1], 8,000 samples a second, of 1,100 samples or more.
 
     Returns:
-      Logits, in float32 (float64 if `dtype` is).
+      Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: if `audio` is not of shape (batch, samples), or too short.
+      ValueError: If ``audio`` is not of shape (batch, samples), or too short.
     """
     if audio.ndim != 2:
       raise ValueError(f'M11 takes audio of shape (batch, samples), not {audio.shape}.')

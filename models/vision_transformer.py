@@ -1,5 +1,7 @@
 """Vision transformers (Dosovitskiy et al., 2021, "An image is worth 16x16 words")."""
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -17,23 +19,24 @@ class VisionTransformer(nnx.Module):
   by its tanh approximation, layer norm epsilon 1e-6, no dropout (as ViT-B/16 there), no pre-logits
   layer, and a head that starts at zero, so that all logits do.
 
-  `vit_ti16`, `vit_s16`, `vit_b16` and `vit_l16` make the published sizes.
+  :func:`vit_ti16`, :func:`vit_s16`, :func:`vit_b16` and :func:`vit_l16` make the published sizes.
 
   Args:
-    num_classes: the number of logits.
-    image_size: height and width of the images, in pixels; a multiple of `patch_size`.
-    patch_size: height and width of a patch, in pixels.
-    hidden_size: the width of a token; a multiple of `num_heads`.
-    depth: the number of transformer blocks.
-    num_heads: the number of attention heads.
-    mlp_size: the width of the hidden layer in a block's perceptron.
-    dtype: the type to compute in; with `jnp.bfloat16`, parameters, the statistics of layer norms,
+    num_classes: The number of logits.
+    image_size: Height and width of the images, in pixels; a multiple of ``patch_size``.
+    patch_size: Height and width of a patch, in pixels.
+    hidden_size: The width of a token; a multiple of ``num_heads``.
+    depth: The number of transformer blocks.
+    num_heads: The number of attention heads.
+    mlp_size: The width of the hidden layer in a block's perceptron.
+    dtype: The type to compute in; with ``jnp.bfloat16``, parameters, the statistics of layer norms,
       softmax, the last layer norm, the last linear layer and the logits stay float32.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
+    param_dtype: The type of the parameters.
+    rngs: Random keys; the stream ``params``.
 
   Raises:
-    ValueError: if `image_size` is no multiple of `patch_size`, or `hidden_size` of `num_heads`.
+    ValueError: If ``image_size`` is no multiple of ``patch_size``, or ``hidden_size`` of
+      ``num_heads``.
 
   Example:
     >>> import jax.numpy as jnp
@@ -97,13 +100,13 @@ class VisionTransformer(nnx.Module):
     """Computes the logits, in training and in evaluation mode alike.
 
     Args:
-      images: normalised images, channels last. Google's weights expect pixels in [-1, 1].
+      images: Normalised images, channels last. Google's weights expect pixels in [-1, 1].
 
     Returns:
-      Logits, in float32 (float64 if `dtype` is).
+      Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: if `images` is not of shape (batch, image_size, image_size, 3).
+      ValueError: If ``images`` is not of shape (batch, image_size, image_size, 3).
     """
     size = self.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
@@ -122,164 +125,78 @@ class VisionTransformer(nnx.Module):
     return self.head(self.norm(x[:, 0]))
 
 
-def vit_ti16(
-  num_classes: int,
-  *,
-  image_size: int = 224,
-  dtype: DTypeLike = jnp.float32,
-  param_dtype: DTypeLike = jnp.float32,
-  rngs: nnx.Rngs,
-) -> VisionTransformer:
-  """Makes ViT-Ti/16: 12 blocks of width 192; 5,526,346 parameters at 224 with 10 classes.
+class _Size(NamedTuple):
+  """A published size; its perceptrons are four times as wide as its tokens.
+
+  The number of parameters is for images of 224 pixels and 10 classes.
+  """
+
+  letters: str
+  hidden_size: int
+  depth: int
+  num_heads: int
+  parameters: int
+
+
+_DOCSTRING = """Makes ViT-{letters}/16: {depth} blocks of width {hidden_size}.
+
+  It has {parameters:,} parameters at 224 pixels with 10 classes.
 
   Args:
-    num_classes: the number of logits.
-    image_size: height and width of the images, in pixels; a multiple of 16.
-    dtype: the type to compute in, see `VisionTransformer`.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
+    num_classes: The number of logits.
+    image_size: Height and width of the images, in pixels; a multiple of 16.
+    dtype: The type to compute in, see :class:`VisionTransformer`.
+    param_dtype: The type of the parameters.
+    rngs: Random keys; the stream ``params``.
 
   Returns:
     The network, from images of shape (batch, image_size, image_size, 3) to logits.
 
-  Example:
-    >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: vit_ti16(10, rngs=nnx.Rngs(0)))  # allocates nothing
-    >>> model.position_embedding.shape
-    (1, 197, 192)
-  """
-  return VisionTransformer(
-    num_classes,
-    image_size=image_size,
-    patch_size=16,
-    hidden_size=192,
-    depth=12,
-    num_heads=3,
-    mlp_size=768,
-    dtype=dtype,
-    param_dtype=param_dtype,
-    rngs=rngs,
-  )
-
-
-def vit_s16(
-  num_classes: int,
-  *,
-  image_size: int = 224,
-  dtype: DTypeLike = jnp.float32,
-  param_dtype: DTypeLike = jnp.float32,
-  rngs: nnx.Rngs,
-) -> VisionTransformer:
-  """Makes ViT-S/16: 12 blocks of width 384; 21,669,514 parameters at 224 with 10 classes.
-
-  Args:
-    num_classes: the number of logits.
-    image_size: height and width of the images, in pixels; a multiple of 16.
-    dtype: the type to compute in, see `VisionTransformer`.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
-
-  Returns:
-    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+  Raises:
+    ValueError: If ``image_size`` is no multiple of 16.
 
   Example:
     >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: vit_s16(10, image_size=32, rngs=nnx.Rngs(0)))
-    >>> model.position_embedding.shape
-    (1, 5, 384)
+    >>> from models import {name}
+    >>> model = nnx.eval_shape(lambda: {name}(10, rngs=nnx.Rngs(0)))  # allocates nothing
+    >>> len(model.blocks), model.position_embedding.shape
+    ({depth}, (1, 197, {hidden_size}))
   """
-  return VisionTransformer(
-    num_classes,
-    image_size=image_size,
-    patch_size=16,
-    hidden_size=384,
-    depth=12,
-    num_heads=6,
-    mlp_size=1536,
-    dtype=dtype,
-    param_dtype=param_dtype,
-    rngs=rngs,
-  )
 
 
-def vit_b16(
-  num_classes: int,
-  *,
-  image_size: int = 224,
-  dtype: DTypeLike = jnp.float32,
-  param_dtype: DTypeLike = jnp.float32,
-  rngs: nnx.Rngs,
-) -> VisionTransformer:
-  """Makes ViT-B/16: 12 blocks of width 768; 85,806,346 parameters at 224 with 10 classes.
+def _constructor(name: str, size: _Size):
+  """The public function that makes a size."""
 
-  Args:
-    num_classes: the number of logits.
-    image_size: height and width of the images, in pixels; a multiple of 16.
-    dtype: the type to compute in, see `VisionTransformer`.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
+  def make(
+    num_classes: int,
+    *,
+    image_size: int = 224,
+    dtype: DTypeLike = jnp.float32,
+    param_dtype: DTypeLike = jnp.float32,
+    rngs: nnx.Rngs,
+  ) -> VisionTransformer:
+    return VisionTransformer(
+      num_classes,
+      image_size=image_size,
+      patch_size=16,
+      hidden_size=size.hidden_size,
+      depth=size.depth,
+      num_heads=size.num_heads,
+      mlp_size=4 * size.hidden_size,
+      dtype=dtype,
+      param_dtype=param_dtype,
+      rngs=rngs,
+    )
 
-  Returns:
-    The network, from images of shape (batch, image_size, image_size, 3) to logits.
-
-  Example:
-    >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: vit_b16(10, rngs=nnx.Rngs(0)))  # allocates nothing
-    >>> model.position_embedding.shape
-    (1, 197, 768)
-  """
-  return VisionTransformer(
-    num_classes,
-    image_size=image_size,
-    patch_size=16,
-    hidden_size=768,
-    depth=12,
-    num_heads=12,
-    mlp_size=3072,
-    dtype=dtype,
-    param_dtype=param_dtype,
-    rngs=rngs,
-  )
+  make.__name__ = make.__qualname__ = name
+  make.__doc__ = _DOCSTRING.format(name=name, **size._asdict())
+  return make
 
 
-def vit_l16(
-  num_classes: int,
-  *,
-  image_size: int = 224,
-  dtype: DTypeLike = jnp.float32,
-  param_dtype: DTypeLike = jnp.float32,
-  rngs: nnx.Rngs,
-) -> VisionTransformer:
-  """Makes ViT-L/16: 24 blocks of width 1024; 303,311,882 parameters at 224 with 10 classes.
-
-  Args:
-    num_classes: the number of logits.
-    image_size: height and width of the images, in pixels; a multiple of 16.
-    dtype: the type to compute in, see `VisionTransformer`.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`.
-
-  Returns:
-    The network, from images of shape (batch, image_size, image_size, 3) to logits.
-
-  Example:
-    >>> from flax import nnx
-    >>> model = nnx.eval_shape(lambda: vit_l16(10, rngs=nnx.Rngs(0)))  # allocates nothing
-    >>> len(model.blocks)
-    24
-  """
-  return VisionTransformer(
-    num_classes,
-    image_size=image_size,
-    patch_size=16,
-    hidden_size=1024,
-    depth=24,
-    num_heads=16,
-    mlp_size=4096,
-    dtype=dtype,
-    param_dtype=param_dtype,
-    rngs=rngs,
-  )
+vit_ti16 = _constructor('vit_ti16', _Size('Ti', 192, 12, 3, 5_526_346))
+vit_s16 = _constructor('vit_s16', _Size('S', 384, 12, 6, 21_669_514))
+vit_b16 = _constructor('vit_b16', _Size('B', 768, 12, 12, 85_806_346))
+vit_l16 = _constructor('vit_l16', _Size('L', 1024, 24, 16, 303_311_882))
 
 
 class _Block(nnx.Module):

@@ -22,28 +22,29 @@ _conv1x1 = partial(_conv, kernel_size=(1, 1), padding='VALID')
 
 
 class WideResNet(nnx.Module):
-  """WRN-`depth`-`width`: a pre-activation residual network for small colour images.
+  """WRN-``depth``-``width``: a pre-activation residual network for small colour images.
 
-  A 3x3 convolution to 16 channels, three groups of `(depth - 4) / 6` residual blocks with 16, 32
-  and 64 times `width` channels (the second and third group halve the image), batch norm, ReLU, the
-  mean over the image, and a linear layer. A block that changes the width has a 1x1 convolution of
-  its activated input as its shortcut. WRN-28-10 has 36,479,194 parameters for 10 classes.
+  A 3x3 convolution to 16 channels, three groups of ``(depth - 4) / 6`` residual blocks with 16,
+  32 and 64 times ``width`` channels (the second and third group halve the image), batch norm, ReLU,
+  the mean over the image, and a linear layer. A block that changes the width has a 1x1 convolution
+  of its activated input as its shortcut. WRN-28-10 has 36,479,194 parameters for 10 classes.
 
   Convolution kernels start normal with variance 2 / fan_out, the linear layer's uniform within
   +-1 / sqrt(fan_in), biases at zero; convolutions have no bias.
 
   Args:
-    depth: the number of convolutions on the longest path; 6n + 4 for a positive n.
-    width: the widening factor k of the paper, at least 1.
-    num_classes: the number of logits.
-    dropout_rate: the chance to drop an activation before a block's second convolution.
-    dtype: the type to compute in; with `jnp.bfloat16`, parameters, batch statistics, the last
+    depth: The number of convolutions on the longest path; 6n + 4 for a positive n.
+    width: The widening factor k of the paper, at least 1.
+    num_classes: The number of logits.
+    dropout_rate: The chance to drop an activation before a block's second convolution.
+    dtype: The type to compute in; with ``jnp.bfloat16``, parameters, batch statistics, the last
       linear layer and the logits stay float32.
-    param_dtype: the type of the parameters.
-    rngs: random keys; the stream `params`, and `dropout` where `dropout_rate` is not 0.
+    param_dtype: The type of the parameters.
+    rngs: Random keys; the stream ``params``, and ``dropout`` where ``dropout_rate`` is not 0.
 
   Raises:
-    ValueError: if `depth` is not 6n + 4, `width` is below 1 or `dropout_rate` is not in [0, 1).
+    ValueError: If ``depth`` is not 6n + 4, ``width`` is below 1 or ``dropout_rate`` is not in
+      [0, 1).
 
   Example:
     >>> import jax.numpy as jnp
@@ -98,17 +99,17 @@ class WideResNet(nnx.Module):
   ) -> Float[Array, 'batch num_classes']:
     """Computes the logits.
 
-    In training mode (`model.train()`, the initial one) it normalises with this batch's statistics
-    and updates the running ones; after `model.eval()` it uses the running ones.
+    In training mode (``model.train()``, the initial one) it normalises with this batch's statistics
+    and updates the running ones; after ``model.eval()`` it uses the running ones.
 
     Args:
-      images: normalised images, channels last, of any size.
+      images: Normalised images, channels last, of any size.
 
     Returns:
-      Logits, in float32 (float64 if `dtype` is).
+      Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: if `images` is not of shape (batch, height, width, 3).
+      ValueError: If ``images`` is not of shape (batch, height, width, 3).
     """
     if images.ndim != 4 or images.shape[-1] != 3:
       raise ValueError(

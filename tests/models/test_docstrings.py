@@ -18,5 +18,7 @@ def test_public_names_say_what_they_take_and_give(name):
   assert '>>> ' in text
   assert 'Args:' in call
   assert 'Returns:' in call
+  assert public.__module__.startswith('models.')
+  assert public.__name__ == public.__qualname__ == name  # as help() and pickle have it
   for argument in inspect.signature(make).parameters.keys() - {'self'}:
     assert f'{argument}: ' in text

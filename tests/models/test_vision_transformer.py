@@ -28,6 +28,7 @@ _SMALL = {
 )
 def test_has_the_published_number_of_parameters(make, count):
   assert parameter_count(lambda rngs: make(10, rngs=rngs)) == count
+  assert f'{count:,} parameters' in make.__doc__
 
 
 def test_another_image_size_changes_the_position_embeddings_alone():
