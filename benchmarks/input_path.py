@@ -32,8 +32,8 @@ from train.data import (
   ResidentInput,
   Split,
   StreamedInput,
-  draw,
-  preprocessing,
+  find_source,
+  gather,
   step_key,
 )
 
@@ -52,7 +52,7 @@ def main(
     steps: batches per round; ten times as many where that is quick.
     rounds: how often each way is timed.
   """
-  prepare = preprocessing(dataset)
+  prepare = find_source(dataset).preprocessing
   with tempfile.TemporaryDirectory() as folder:
     split = _mapped_examples(pathlib.Path(folder), _EXAMPLES[dataset])
     augment = _augmentation(prepare)
@@ -88,7 +88,7 @@ def _augmentation(prepare: Preprocessing) -> Callable:
 
   @jax.jit
   def augment(batch, epoch, step):
-    inputs, labels = draw(batch)
+    inputs, labels = gather(batch)
     return prepare.train(step_key(0, epoch, step), inputs), labels
 
   return augment
@@ -111,7 +111,7 @@ def _training_step(dataset: str, prepare: Preprocessing) -> Callable:
   @jax.jit(donate_argnums=0)
   def update(held, batch, epoch, step):
     params, rest, solver_state = held
-    inputs, labels = draw(batch)
+    inputs, labels = gather(batch)
     inputs = prepare.train(step_key(0, epoch, step), inputs)
     (loss, rest), grads = jax.value_and_grad(loss_of, has_aux=True)(params, rest, inputs, labels)
     updates, solver_state = solver.update(grads, solver_state, params, value=loss)

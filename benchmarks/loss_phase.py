@@ -36,7 +36,7 @@ from rich.progress import track
 from rich.table import Table
 
 from train.__main__ import Run, configure
-from train.data import Batch, draw, load, make_input, preprocessing, step_key
+from train.data import Batch, find_source, gather, make_input, step_key
 from train.errors import UserError
 from train.experiments import BASELINE, Part
 from train.networks import make_network
@@ -163,14 +163,14 @@ def measure(part: Part, data_dir: str | None) -> list[tuple]:
   Raises:
     UserError: If the data set cannot be had, its epochs are too short, or a loss is not finite.
   """
-  data = load(part.dataset, data_dir, part.train_examples)
+  data = find_source(part.dataset).load(data_dir, part.train_examples)
   whole_batches = len(data.train) // part.batch_size
   if whole_batches < MIN_BATCHES:
     raise UserError(
       f'{len(data.train)} examples make {whole_batches} batches of {part.batch_size}, too few for a '
       'correlation: choose a smaller --batch-size.'
     )
-  source, prepare = make_input(data.train), preprocessing(part.dataset)
+  source, prepare = make_input(data.train), find_source(part.dataset).preprocessing
   steps_per_epoch = source.steps_per_epoch(part.batch_size)
   schedule = make_schedule(part.schedule, part.epochs, steps_per_epoch)
   optimizer = watch(make_optimizer(part, BASELINE, steps_per_epoch))
@@ -213,7 +213,7 @@ def make_loss_of_another(loss_fn: Callable, prepare) -> Callable:
 
   @jax.jit
   def loss_of_another(state: TrainState, batch: Batch, seed, epoch, step):
-    inputs, labels = draw(batch)
+    inputs, labels = gather(batch)
     inputs = prepare.train(step_key(seed, epoch, step), inputs)
     return loss_fn(state.params, state.rest, inputs, labels)[0]
 

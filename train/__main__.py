@@ -11,7 +11,7 @@ import tyro
 from rich.console import Console
 
 from train.errors import FullDiskError, UserError
-from train.experiments import AUDIO, EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
+from train.experiments import EXPERIMENTS, QUICKSTART, Part, find_arms, find_parts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,9 +146,9 @@ def execute(command: Quickstart | List | Run | Report | Prepare, console: Consol
 
       report(workdir, console)
     case Prepare(dataset, data_dir):
-      from train.data import prepare
+      from train.data import find_source
 
-      console.print(f'{dataset}: ready in {prepare(dataset, data_dir)}', soft_wrap=True)
+      console.print(f'{dataset}: ready in {find_source(dataset).prepare(data_dir)}', soft_wrap=True)
 
 
 def train_and_report(command: Run, console: Console) -> None:
@@ -215,7 +215,7 @@ def _override(part: Part, command: Run) -> Part:
   if part.network.kind == 'vit_b16' and not command.pretrained.is_file():
     raise UserError(f'{command.pretrained} is no file: pass the ImageNet-21k weights.')
   is_audio = part.network.kind == 'm11'
-  if command.dataset is not None and (command.dataset in AUDIO) != is_audio:
+  if command.dataset is not None and _is_audio(command.dataset) != is_audio:
     raise UserError(
       f'{part.experiment} trains {part.network.kind} on {"audio" if is_audio else "images"}, which '
       f'{command.dataset} is not.'
@@ -238,6 +238,12 @@ def _override(part: Part, command: Run) -> Part:
     schedule=schedule,
     **given('dataset', 'epochs', 'batch_size', 'train_examples', 'dtype'),
   )
+
+
+def _is_audio(dataset: str) -> bool:
+  from train.data import find_source
+
+  return find_source(dataset).kind == 'audio'
 
 
 if __name__ == '__main__':

@@ -3,7 +3,6 @@
 import functools
 import math
 import time
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -11,32 +10,14 @@ from flax import nnx
 from rich.console import Console
 from rich.padding import Padding
 
-from train.data import Batch, preprocessing
+from train.data import SOURCES, Batch
 from train.experiments import EXPERIMENTS, Part, describe_network, find_parts
 from train.networks import make_network
 from train.optimizer import make_optimizer
+from train.setup import preprocessing
 from train.step import EpochSums, TrainState, make_train_step
 
 PROBE_STEPS = 10
-
-
-class DataSize(NamedTuple):
-  """The size of a data set: training examples, shape and dtype of one, number of classes."""
-
-  examples: int
-  shape: tuple[int, ...]
-  dtype: str
-  classes: int
-
-
-DATA_SIZES = {
-  'digits': DataSize(1_000, (8, 8, 3), 'uint8', 10),
-  'cifar10': DataSize(50_000, (32, 32, 3), 'uint8', 10),
-  'cifar100': DataSize(50_000, (32, 32, 3), 'uint8', 100),
-  'speech_commands': DataSize(85_511, (16_000,), 'int16', 12),
-  'speech_commands_35': DataSize(84_843, (16_000,), 'int16', 35),
-  'spoken_digit': DataSize(2_250, (8_000,), 'int16', 10),
-}
 
 
 def list_experiments(console: Console, probed: tuple[str, ...]) -> None:
@@ -85,7 +66,7 @@ def list_experiments(console: Console, probed: tuple[str, ...]) -> None:
 
 def steps_per_epoch(part: Part) -> int:
   """Returns the number of steps of an epoch, a short last one included."""
-  return math.ceil(DATA_SIZES[part.dataset].examples / part.batch_size)
+  return math.ceil(SOURCES[part.dataset].train_examples / part.batch_size)
 
 
 def step_cost(part: Part) -> tuple[int, float]:
@@ -123,8 +104,10 @@ def _example_cost(network, dataset):
 
 def _program(part):
   """Returns the training step of a part, with the shapes of its state and of a batch."""
-  size = DATA_SIZES[part.dataset]
-  structure = nnx.eval_shape(lambda: make_network(part.network, size.classes, part.dtype, seed=0))
+  source = SOURCES[part.dataset]
+  structure = nnx.eval_shape(
+    lambda: make_network(part.network, source.num_classes, part.dtype, seed=0)
+  )
   optimizer = make_optimizer(part, part.arms[0], steps_per_epoch(part))
   step = make_train_step(structure, optimizer, preprocessing(part.dataset, part.network.image_size))
   _, params, rest = nnx.split(structure, nnx.Param, ...)
@@ -135,7 +118,7 @@ def _program(part):
     jax.eval_shape(EpochSums.zeros),
   )
   batch = Batch(
-    jax.ShapeDtypeStruct((part.batch_size, *size.shape), size.dtype),
+    jax.ShapeDtypeStruct((part.batch_size, *source.shape), source.dtype),
     jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
     jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
   )

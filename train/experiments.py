@@ -48,8 +48,6 @@ def controls(low: float, high: float) -> tuple[Arm, ...]:
   return Arm('coin', 'coin', low, high), lcam(high, low, 'swapped')
 
 
-AUDIO = ('speech_commands', 'speech_commands_35', 'spoken_digit')  # the other data sets are images
-
 BASELINE = fixed(0.9)
 BALANCED_PAIR = (BASELINE, lcam(0.857, 0.93), lcam(0.93, 0.857))
 WIDE_PAIR = (BASELINE, fixed(0.95), lcam(0.95, 0.9), lcam(0.9, 0.95))
@@ -152,7 +150,7 @@ class Part:
     experiment: The experiment that it belongs to.
     name: Its name, where the experiment has several parts.
     summary: One line on what it asks.
-    dataset: A name of ``train.data.DATASETS``.
+    dataset: A name of ``train.data.SOURCES``.
     network: The network.
     arms: What is compared.
     extra_arms: What can be asked for besides.

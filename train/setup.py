@@ -7,12 +7,18 @@ from collections.abc import Callable
 import optax
 from flax import nnx
 
-from train.data import load, make_input, preprocessing
+from train.data import Preprocessing, find_source, make_input
 from train.errors import UserError
 from train.experiments import Arm, Part
 from train.networks import make_network
 from train.optimizer import make_optimizer, set_arm
 from train.step import EpochSums, TrainState, make_eval_step, make_train_step
+
+
+def preprocessing(dataset: str, image_size: int | None) -> Preprocessing:
+  """Returns the preprocessing of a data set for a network that takes images of a size, or any."""
+  found = find_source(dataset).preprocessing
+  return found if image_size is None else found.resized(image_size)
 
 
 class Setup:
@@ -48,7 +54,7 @@ class Setup:
     """
     self.part = part
     self._pretrained = pretrained
-    dataset = load(part.dataset, data_dir, part.train_examples)
+    dataset = find_source(part.dataset).load(data_dir, part.train_examples)
     self._num_classes = len(dataset.class_names)
     try:
       self._structure = nnx.eval_shape(lambda: self._make_network(0, None))

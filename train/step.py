@@ -14,7 +14,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int
 
-from train.data import Batch, Preprocessing, draw, step_key
+from train.data import Batch, Preprocessing, gather, step_key
 
 Scalar = Float[Array, '']
 
@@ -113,7 +113,7 @@ def make_train_step(
 
   @partial(jax.jit, donate_argnums=0)
   def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
-    inputs, labels = draw(batch)
+    inputs, labels = gather(batch)
     inputs = preprocessing.train(step_key(seed, epoch, step), inputs)
     (loss, rest), grads = jax.value_and_grad(loss_fn, has_aux=True)(
       state.params, state.rest, inputs, labels
@@ -149,7 +149,7 @@ def make_eval_step(model: nnx.Module, preprocessing: Preprocessing):
 
   @jax.jit
   def eval_step(params, rest, batch: Batch) -> EvalSums:
-    inputs, labels = draw(batch)
+    inputs, labels = gather(batch)
     logits = nnx.merge(graphdef, params, rest)(preprocessing.evaluate(inputs))
     losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
     return EvalSums(losses.sum(), (logits.argmax(-1) != labels).sum())

@@ -1,35 +1,41 @@
-"""Data sets, from TFDS to the training step.
+"""Data sets, from where they come from to the training step.
 
-    dataset = load('cifar10')                        # mapped arrays; prepared by TFDS when missing
+    source = find_source('cifar10')                  # or make a Dataset of your own arrays
+    dataset = source.load()                          # mapped arrays; prepared by TFDS when missing
     inputs = make_input(dataset.train)               # on the device, or streamed if large
-    prepare_batch = preprocessing('cifar10')
     for batch in inputs.epoch(seed, epoch, batch_size=128):
-      step(batch)                                    # jitted: draw(batch), prepare_batch.train(...)
+      step(batch)                                    # jitted: source.preprocessing.train(key, ...)
+                                                     # of what gather(batch) returns
 
-Batches, crops and flips are pure functions of (seed, epoch, step). TensorFlow is never imported here:
-`prepare` runs TFDS in a process of its own.
+Batches, crops and flips are pure functions of (seed, epoch, step). TensorFlow is never imported
+here: ``source.prepare()`` runs TFDS in a process of its own.
 """
 
+from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError, Dataset, Split
-from train.data.inputs import Batch, ResidentInput, StreamedInput, draw, make_input
-from train.data.loading import DATASETS, load, prepare
-from train.data.preprocess import Preprocessing, preprocessing
+from train.data.images import ImagePreprocessing
+from train.data.inputs import Batch, ResidentInput, StreamedInput, gather, make_input
+from train.data.preprocess import AsStored, Preprocessing
 from train.data.randomness import coin_key, step_key
+from train.data.source import DataSource
+from train.data.sources import SOURCES, find_source
 
 __all__ = [
-  'DATASETS',
+  'SOURCES',
+  'AsStored',
+  'AudioPreprocessing',
   'Batch',
   'DataError',
+  'DataSource',
   'Dataset',
+  'ImagePreprocessing',
   'Preprocessing',
   'ResidentInput',
   'Split',
   'StreamedInput',
   'coin_key',
-  'draw',
-  'load',
+  'find_source',
+  'gather',
   'make_input',
-  'prepare',
-  'preprocessing',
   'step_key',
 ]

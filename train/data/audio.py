@@ -19,11 +19,11 @@ _ATTENUATION, _TRANSITION = 82, 0.1
 class AudioPreprocessing:
   """Resampling to 8 kHz and scaling to -1 to 1; no augmentation, as the paper names none.
 
-  Both methods are pure and may be called under `jax.jit`. The recordings are stored at their own
+  Both methods are pure and may be called under ``jax.jit``. The recordings are stored at their own
   rate, so that the cache holds the data set's own samples and resampling loses nothing to rounding.
 
   Attributes:
-    sample_rate: samples per second of the stored audio: 8,000 or 16,000.
+    sample_rate: Samples per second of the stored audio: 8,000 or 16,000.
 
   Example:
     >>> import jax
@@ -36,11 +36,11 @@ class AudioPreprocessing:
   def train(
     self, key: Key[Array, ''], inputs: Int16[Array, 'batch samples']
   ) -> Float32[Array, 'batch new_samples']:
-    """Does what `evaluate` does.
+    """Does what :meth:`evaluate` does.
 
     Args:
-      key: the step's random key; not used.
-      inputs: the audio as stored.
+      key: The step's random key; not used.
+      inputs: The audio as stored.
 
     Returns:
       What the network gets.
@@ -52,7 +52,7 @@ class AudioPreprocessing:
     """Scales and resamples a batch.
 
     Args:
-      inputs: the audio as stored.
+      inputs: The audio as stored.
 
     Returns:
       What the network gets.
@@ -68,12 +68,12 @@ def halve_rate(samples: Float32[Array, 'batch samples']) -> Float32[Array, 'batc
   on, within 0.001 dB below 0.9 times. It has no delay; beyond its ends, audio is silent.
 
   Args:
-    samples: audio, an even number of samples each.
+    samples: Audio, an even number of samples each.
 
   Returns:
     The audio at half the rate.
 
-  Source:
+  References:
     Oppenheim and Schafer, "Discrete-Time Signal Processing", 3rd edition, 2010, chapters 4 and 7.
   """
   taps = half_band_taps()
@@ -92,7 +92,7 @@ def halve_rate(samples: Float32[Array, 'batch samples']) -> Float32[Array, 'batc
 
 @functools.cache
 def half_band_taps() -> np.ndarray:
-  """The filter of `halve_rate`: every other tap is zero, but for the one in the middle.
+  """The filter of :func:`halve_rate`: every other tap is zero, but for the one in the middle.
 
   Returns:
     The taps, float32, an odd number of them.

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from train.data.dataset import Dataset, Split
+from train.data.dataset import DataError, Dataset, Split
 
 SPLITS = ('train', 'test')
 _DESCRIPTION = 'dataset.json'
@@ -36,17 +36,17 @@ def write(
 ) -> None:
   """Writes a cache, in place of one that is there.
 
-  Only one process may write the same cache at a time. Whatever interrupts it, `folder` is never
-  there in part.
+  Only one process may write the same cache at a time. Whatever interrupts it, ``folder`` is
+  never there in part.
 
   Args:
-    folder: where the cache goes.
-    description: what the JSON file says besides: at least `name` and `class_names`.
-    examples: split (`train` or `test`), input and label of each example, in order; all inputs have
-      the same shape and type.
+    folder: Where the cache goes.
+    description: What the JSON file says besides: at least ``name`` and ``class_names``.
+    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order; all
+      inputs have the same shape and type.
 
   Raises:
-    OSError: if the disk is full or not writable.
+    OSError: If the disk is full or not writable.
   """
   folder.parent.mkdir(parents=True, exist_ok=True)
   scratch = folder.with_name(f'.{folder.name}.incomplete')
@@ -69,13 +69,14 @@ def read(folder: pathlib.Path) -> Dataset:
   """Maps a cache's arrays, after a check of their sizes, shapes and types.
 
   Args:
-    folder: the cache.
+    folder: The cache.
 
   Returns:
     The data set; its arrays are read-only memory maps.
 
   Raises:
-    DamagedCacheError: if it is not as `write` left it; what only checksums show is for `verify`.
+    DamagedCacheError: If it is not as :func:`write` left it; what only checksums show is for
+      :func:`verify`.
   """
   description = _read_description(folder)
   try:
@@ -86,16 +87,18 @@ def read(folder: pathlib.Path) -> Dataset:
     return Dataset(description['name'], train, test, tuple(description['class_names']))
   except KeyError as error:
     raise DamagedCacheError(f'{_DESCRIPTION} says nothing of {error}') from error
+  except DataError as error:
+    raise DamagedCacheError(str(error).removesuffix('.')) from error
 
 
 def verify(folder: pathlib.Path) -> None:
   """Compares a cache's checksums with those of its JSON file; reads every byte.
 
   Args:
-    folder: the cache.
+    folder: The cache.
 
   Raises:
-    DamagedCacheError: if a file is not as `write` left it.
+    DamagedCacheError: If a file is not as :func:`write` left it.
   """
   read(folder)
   for name, expected in _read_description(folder)['arrays'].items():
@@ -118,7 +121,7 @@ def _write_arrays(folder, examples):
 
 
 class _GrowingArray:
-  """An `.npy` file whose rows are written as they come, their number at the end."""
+  """An ``.npy`` file whose rows are written as they come, their number at the end."""
 
   def __init__(self, path, row_shape, dtype):
     self._file = open(path, 'wb')  # noqa: SIM115  closed by close()

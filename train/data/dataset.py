@@ -1,47 +1,176 @@
-"""What a data set is once it has been loaded."""
+"""What a data set is once it has been loaded: the project's own, or one that a user makes."""
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Int32
+from jaxtyping import Shaped
 
 from train.errors import UserError
 
+# What the networks compute in; NumPy and scikit-learn give the wide types unasked.
+_NARROW = {'float64': np.float32, 'int64': np.int32, 'uint64': np.uint32}
+
 
 class DataError(UserError):
-  """A data set cannot be had; the message is one sentence that says what to do about it."""
+  """A data set cannot be had or used; the message is one sentence that says why."""
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Split:
-  """The examples of one split, as they are stored; the arrays may be memory maps.
+  """The examples of one split, row by row, as they are stored.
+
+  Arguments may be whatever NumPy makes an array of numbers from: lists, pandas frames, JAX arrays.
+  64-bit numbers become 32-bit ones; everything else is kept as it is and not copied. A memory map
+  stays one: what is 64 bits wide in it is narrowed batch by batch, on the way to the device.
 
   Attributes:
-    inputs: images, uint8 (examples, height, width, channels), or one second of audio each, int16
-      (examples, samples).
-    labels: classes, int32 (examples,).
+    inputs: Features, images, audio, tokens: any shape behind the axis of examples.
+    labels: Classes, integers (examples,), or any other targets: numbers (examples, ...).
+
+  Raises:
+    DataError: If they are no arrays of numbers, have different numbers of rows or none, or hold
+      NaN or infinity. Memory maps of inputs are not searched for those, since that reads all of
+      them.
+
+  Example:
+    >>> split = Split([[0.5, 1.0], [0.0, 2.0], [1.5, 3.0]], labels=[1, 0, 1])
+    >>> len(split), split.inputs.dtype.name, split.labels.dtype.name
+    (3, 'float32', 'int32')
   """
 
-  inputs: np.ndarray
-  labels: Int32[np.ndarray, ' examples']
+  inputs: Shaped[np.ndarray, 'examples ...']
+  labels: Shaped[np.ndarray, 'examples ...']
+
+  def __post_init__(self):
+    inputs, labels = _to_array(self.inputs, 'inputs'), _to_array(self.labels, 'labels')
+    if len(inputs) != len(labels):
+      raise DataError(
+        'A split has one label per input, not inputs of shape '
+        f'{inputs.shape} and labels of shape {labels.shape}.'
+      )
+    if len(inputs) == 0:
+      raise DataError(f'A split needs an example, but its inputs have shape {inputs.shape}.')
+    if not isinstance(inputs, np.memmap):
+      _check_finite(inputs, 'inputs')
+    _check_finite(labels, 'labels')
+    object.__setattr__(self, 'inputs', inputs)
+    object.__setattr__(self, 'labels', labels)
 
   def __len__(self) -> int:
     """The number of examples."""
     return len(self.labels)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
   """A data set's two splits and the names of its classes.
 
   Attributes:
-    name: one of `DATASETS`.
-    train: the training examples.
-    test: the test examples.
-    class_names: the name of each label, in order.
+    name: What reports call it.
+    train: The training examples.
+    test: The test examples.
+    class_names: The name of each label, in order; empty where labels are not classes.
+
+  Raises:
+    DataError: If the splits do not hold the same kind of arrays, or there are class names and a
+      label is not one of 0 to ``len(class_names) - 1``.
+
+  Example:
+    >>> train, test = Split([[0.1], [0.9]], [0, 1]), Split([[0.2]], [0])
+    >>> Dataset('mine', train, test, class_names=('low', 'high')).num_classes
+    2
   """
 
   name: str
   train: Split
   test: Split
-  class_names: tuple[str, ...]
+  class_names: tuple[str, ...] = ()
+
+  def __post_init__(self):
+    object.__setattr__(self, 'class_names', tuple(map(str, self.class_names)))
+    for part in ('inputs', 'labels'):
+      train, test = getattr(self.train, part), getattr(self.test, part)
+      if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+        raise DataError(
+          f'The {part} of {self.name} must be alike but for their number, but those to train with '
+          f'are {train.dtype} {train.shape}, those to test with {test.dtype} {test.shape}.'
+        )
+    if self.class_names:
+      self._check_classes('training', self.train.labels)
+      self._check_classes('test', self.test.labels)
+
+  @property
+  def num_classes(self) -> int:
+    """The number of classes; 0 where labels are not classes."""
+    return len(self.class_names)
+
+  def with_train_examples(self, number: int) -> 'Dataset':
+    """Returns this data set with its first so many training examples only.
+
+    Args:
+      number: How many, from 1 to all of them.
+
+    Raises:
+      DataError: If there are not so many.
+    """
+    if not 1 <= number <= len(self.train):
+      raise DataError(f'There are {len(self.train)} training examples to take, not {number}.')
+    first = Split(self.train.inputs[:number], self.train.labels[:number])
+    return dataclasses.replace(self, train=first)
+
+  def _check_classes(self, split, labels):
+    if labels.ndim != 1 or labels.dtype.kind not in 'iu':
+      raise DataError(
+        f'With class names, labels are integers of shape (examples,), but the {split} labels of '
+        f'{self.name} are {labels.dtype} {labels.shape}; leave class_names out for other targets.'
+      )
+    wrong = (labels < 0) | (labels >= self.num_classes)
+    if wrong.any():
+      row = int(wrong.argmax())
+      raise DataError(
+        f'Label {labels[row]} in row {row} of the {split} labels of {self.name} is not one of its '
+        f'{self.num_classes} classes, 0 to {self.num_classes - 1}.'
+      )
+
+
+def _to_array(values, what: str) -> np.ndarray:
+  """An array with an axis of examples and no 64-bit numbers; the one place that converts."""
+  if isinstance(values, np.memmap):
+    array = values
+  else:
+    try:
+      array = np.asarray(values)
+    except ValueError as error:
+      raise DataError(f'The {what} of a split have rows of different shapes.') from error
+  # JAX knows bfloat16 as a number, NumPy does not.
+  if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+    raise DataError(
+      f'The {what} of a split must be numbers, not {array.dtype} of shape {array.shape}.'
+    )
+  if array.ndim == 0:
+    raise DataError(f'The {what} of a split must have an axis of examples, not shape ().')
+  narrow = _NARROW.get(array.dtype.name)
+  if narrow is None or isinstance(array, np.memmap):
+    return array
+  if array.dtype.kind in 'iu' and array.size:
+    limits = np.iinfo(narrow)
+    for extreme in (array.min(), array.max()):
+      if not limits.min <= extreme <= limits.max:
+        raise DataError(
+          f'The {what} of a split hold {extreme}, which is no {limits.dtype}: use smaller numbers.'
+        )
+  with np.errstate(over='ignore'):  # what becomes infinite is refused with its row
+    return array.astype(narrow)
+
+
+def _check_finite(array: np.ndarray, what: str) -> None:
+  if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
+    return
+  with np.errstate(invalid='ignore'):
+    extremes = array.min(), array.max()  # both NaN if there is one, and quicker than a mask
+  if not np.isfinite(extremes).all():
+    row = int(np.isfinite(array.reshape(len(array), -1)).all(1).argmin())
+    raise DataError(
+      f'The {what} of a split, {array.dtype} {array.shape}, hold NaN or infinity in row {row}.'
+    )

@@ -22,9 +22,9 @@ def load_digits() -> Dataset:
     >>> load_digits().train.inputs.shape
     (1000, 8, 8, 3)
 
-  Source:
+  References:
     Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
-    Repository, 1998; the test part, through `sklearn.datasets.load_digits`.
+    Repository, 1998; the test part, through ``sklearn.datasets.load_digits``.
   """
   digits = datasets.load_digits()
   grey = np.rint(digits.images * (255 / _LARGEST_VALUE)).astype(np.uint8)

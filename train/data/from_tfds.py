@@ -1,15 +1,17 @@
-"""Prepares a data set with TFDS and writes its cache: `python -m train.data.from_tfds NAME DIR`.
+"""Prepares a data set with TFDS and writes its cache: ``python -m train.data.from_tfds NAME DIR``.
 
-This is the process in which TensorFlow may be imported; `loading.prepare` runs it. Progress goes to
-stderr; what prevents it goes to stdout, in one sentence, with exit status 1.
+This is the process in which TensorFlow may be imported; :class:`train.data.tfds_source.TfdsSource`
+runs it. Progress goes to stderr; what prevents it goes to stdout, in one sentence, with exit
+status 1.
 """
 
 import errno
+import importlib
 import logging
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,30 +19,38 @@ from rich.console import Console
 from rich.progress import track
 
 from train.data import cache
-from train.data.loading import cache_folder
+from train.data.dataset import DataError
+from train.data.sources import find_source
+from train.data.tfds_source import TfdsSource, cache_folder
 
 _Examples = Iterator[tuple[str, np.ndarray, int]]
-# Of each digit and speaker of spoken_digit; the data set's own rule.
-_SPOKEN_DIGIT_TEST_RECORDINGS = 5
+# Of each word and speaker; the rule of spoken_digit's makers.
+_TEST_RECORDINGS = 5
 
 
 def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Prepares a data set in `data_dir`, unless TFDS has done so before, and writes its cache.
+  """Prepares a data set in ``data_dir``, unless TFDS has done so before, and writes its cache.
 
   Args:
-    name: one of `DATASETS`, but not the embedded digits.
+    name: A :class:`TfdsSource` of :data:`train.data.SOURCES`.
     data_dir: TFDS's folder.
 
   Returns:
-    The cache.
+    The folder of the cache.
+
+  Raises:
+    DataError: If TFDS does not prepare a data set of that name.
   """
+  source = find_source(name)
+  if not isinstance(source, TfdsSource):
+    raise DataError(f'TFDS does not prepare {name}.')
   # Imported here, so that what is missing can be said in one sentence.
   import filelock
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download import downloader
 
-  if name == 'speech_commands_35':
-    import train.data.speech_commands_35  # noqa: F401  registers the builder
+  if source.builder_module is not None:
+    importlib.import_module(source.builder_module)  # registers the builder
   # Without a network, TFDS would try for minutes.
   downloader.MAX_RETRIES = 4
   for chatty in ('absl', 'urllib3'):
@@ -52,7 +62,7 @@ def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
     if not _is_sound(folder):  # another process may have been faster
       builder = tfds.builder(name, data_dir=data_dir)
       builder.download_and_prepare()
-      cache.write(folder, _describe(name, builder), _EXAMPLES[name](builder))
+      cache.write(folder, _describe(source, builder), _examples(source, builder))
   return folder
 
 
@@ -64,52 +74,56 @@ def _is_sound(folder):
   return True
 
 
-def _describe(name, builder) -> dict[str, Any]:
+def _describe(source: TfdsSource, builder) -> dict[str, Any]:
   description = {
-    'name': name,
+    'name': source.name,
     'tfds_name': builder.name,
     'tfds_version': str(builder.version),
-    'splits': {split: split for split in cache.SPLITS},
+    'splits': _split_descriptions(source),
     'class_names': builder.info.features['label'].names,
   }
-  if name == 'spoken_digit':
-    last = _SPOKEN_DIGIT_TEST_RECORDINGS - 1
-    description['splits'] = {
-      'train': f'train, recordings from {last + 1} on of each digit and speaker',
-      'test': f'train, recordings 0 to {last} of each digit and speaker',
-    }
-  if 'audio' in builder.info.features:
+  if source.kind == 'audio':
     description['sample_rate'] = builder.info.features['audio'].sample_rate
   return description
 
 
-def _image_examples(builder) -> _Examples:
-  for split in cache.SPLITS:
-    for example in _read(builder, split):
-      yield split, example['image'], example['label']
+def _split_descriptions(source: TfdsSource) -> dict[str, str]:
+  match source.test_split:
+    case 'test':
+      return {split: split for split in cache.SPLITS}
+    case 'first_recordings':
+      return {
+        'train': f'train, recordings from {_TEST_RECORDINGS} on of each word and speaker',
+        'test': f'train, recordings 0 to {_TEST_RECORDINGS - 1} of each word and speaker',
+      }
+    case unknown:
+      raise ValueError(f'There is no test split {unknown!r}.')
 
 
-def _audio_examples(builder) -> _Examples:
-  for split in cache.SPLITS:
-    for example in _read(builder, split):
-      yield split, _one_second(example['audio'], builder), example['label']
+def _examples(source: TfdsSource, builder) -> _Examples:
+  match source.test_split:
+    case 'test':
+      for split in cache.SPLITS:
+        for example in _read(builder, split):
+          yield split, _input(source, example, builder), example['label']
+    case 'first_recordings':
+      for example in _read(builder, 'train'):
+        word_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
+        recording = int(word_speaker_recording.rpartition('_')[2])
+        split = 'test' if recording < _TEST_RECORDINGS else 'train'
+        yield split, _input(source, example, builder), example['label']
+    case unknown:
+      raise ValueError(f'There is no test split {unknown!r}.')
 
 
-def _spoken_digit_examples(builder) -> _Examples:
-  for example in _read(builder, 'train'):
-    digit_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
-    recording = int(digit_speaker_recording.rpartition('_')[2])
-    split = 'test' if recording < _SPOKEN_DIGIT_TEST_RECORDINGS else 'train'
-    yield split, _one_second(example['audio'], builder), example['label']
-
-
-_EXAMPLES: dict[str, Callable[[Any], _Examples]] = {
-  'cifar10': _image_examples,
-  'cifar100': _image_examples,
-  'speech_commands': _audio_examples,
-  'speech_commands_35': _audio_examples,
-  'spoken_digit': _spoken_digit_examples,
-}
+def _input(source: TfdsSource, example: Mapping[str, Any], builder) -> np.ndarray:
+  match source.kind:
+    case 'images':
+      return example['image']
+    case 'audio':
+      return _one_second(example['audio'], builder)
+    case unknown:
+      raise ValueError(f'There is no way to store {unknown!r}.')
 
 
 def _one_second(samples, builder) -> np.ndarray:
@@ -175,7 +189,7 @@ def _explain(error: BaseException, name: str, data_dir: str) -> str | None:
 
 
 def main(name: str, data_dir: str) -> int:
-  """Runs `convert`; says on stdout, in a sentence, what a user can do when it fails."""
+  """Runs :func:`convert`; says on stdout, in a sentence, what a user can do when it fails."""
   answers = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # TFDS prints to stdout too
   try:

@@ -11,14 +11,15 @@ from jaxtyping import Array, Bool, Float32, Int, Key, UInt8
 class ImagePreprocessing:
   """Random crop and flip (training only), resizing, normalisation.
 
-  Both methods are pure and may be called under `jax.jit`.
+  Its methods are pure and may be called under ``jax.jit``.
 
   Attributes:
-    mean: what is subtracted from each channel, on the scale where white is 1.
-    std: what each channel is divided by afterwards.
-    padding: pixels of black put around the image before a random crop to its own size; 0: no crop.
-    flip: whether half of the images, drawn at random, are mirrored left to right.
-    size: the height and width that images are resized to (bilinear, antialiased); None: as they are.
+    mean: What is subtracted from each channel, on the scale where white is 1.
+    std: What each channel is divided by afterwards.
+    padding: Pixels of black put around the image before a random crop to its own size; 0 is no
+      crop.
+    flip: Whether half of the images, drawn at random, are mirrored left to right.
+    size: The height and width that images are resized to (bilinear, antialiased); None leaves them.
 
   Example:
     >>> import jax
@@ -36,14 +37,32 @@ class ImagePreprocessing:
   flip: bool = False
   size: int | None = None
 
+  def resized(self, image_size: int) -> 'ImagePreprocessing':
+    """Returns the variant for a vision transformer that takes images of another size.
+
+    Args:
+      image_size: Height and width that images are resized to. They are scaled to -1 to 1, as the
+        ImageNet-21k weights expect, in place of a data set's own statistics.
+
+    Example:
+      >>> ImagePreprocessing(mean=(0.3,), std=(0.4,), padding=1).resized(224)
+      ImagePreprocessing(mean=(0.5,), std=(0.5,), padding=1, flip=False, size=224)
+    """
+    half = (0.5,) * len(self.mean)
+    return dataclasses.replace(self, mean=half, std=half, size=image_size)
+
+  def without_augmentation(self) -> 'ImagePreprocessing':
+    """Returns the variant whose :meth:`train` neither crops nor flips."""
+    return dataclasses.replace(self, padding=0, flip=False)
+
   def train(
     self, key: Key[Array, ''], inputs: UInt8[Array, 'batch height width channels']
   ) -> Float32[Array, 'batch new_height new_width channels']:
     """Augments and normalises a batch.
 
     Args:
-      key: the step's random key.
-      inputs: the images as stored.
+      key: The step's random key.
+      inputs: The images as stored.
 
     Returns:
       What the network gets.
@@ -63,7 +82,7 @@ class ImagePreprocessing:
     """Normalises a batch without augmenting it.
 
     Args:
-      inputs: the images as stored.
+      inputs: The images as stored.
 
     Returns:
       What the network gets.
@@ -83,9 +102,9 @@ def crop(
   """Surrounds images with zeros and cuts their own size out again.
 
   Args:
-    images: the images.
-    offsets: row and column, 0 to `2 * padding`, of each cut's corner in the padded image.
-    padding: how many zero pixels are put on each side.
+    images: The images.
+    offsets: Row and column, 0 to ``2 * padding``, of each cut's corner in the padded image.
+    padding: How many zero pixels are put on each side.
 
   Returns:
     The cuts.
@@ -104,8 +123,8 @@ def mirror(
   """Mirrors some images left to right.
 
   Args:
-    images: the images.
-    which: the images to mirror.
+    images: The images.
+    which: The images to mirror.
 
   Returns:
     All images, those mirrored.

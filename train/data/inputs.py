@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int32
+from jaxtyping import Array, Int32, Shaped
 
 from train.data.dataset import Split
 from train.data.randomness import epoch_order
@@ -23,31 +23,31 @@ _RESIDENT_SHARE = 1 / 4
 
 
 class Batch(NamedTuple):
-  """What a jitted step gets; `draw` turns it into the examples.
+  """What a jitted step gets; :func:`gather` turns it into the examples.
 
   Attributes:
-    inputs: the inputs of the whole split (resident) or of this batch (streamed), as stored.
-    labels: their labels, int32.
-    rows: the rows of `inputs` and `labels` that make the batch.
+    inputs: The inputs of the whole split (resident) or of this batch (streamed), as stored.
+    labels: Their labels, classes or other targets, as stored.
+    rows: The rows of ``inputs`` and ``labels`` that make the batch.
   """
 
-  inputs: Array
-  labels: Int32[Array, ' rows']
+  inputs: Shaped[Array, 'rows ...']
+  labels: Shaped[Array, 'rows ...']
   rows: Int32[Array, ' batch']
 
 
-def draw(batch: Batch) -> tuple[Array, Int32[Array, ' batch']]:
+def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
   """Takes a batch's examples out of its arrays; to be called inside the jitted step.
 
   Args:
-    batch: the batch.
+    batch: The batch.
 
   Returns:
-    Inputs as stored (batch, ...) and labels.
+    Inputs and labels as stored.
 
   Example:
     >>> batch = Batch(jnp.array([5, 6, 7]), jnp.array([0, 1, 0]), rows=jnp.array([2, 1]))
-    >>> [array.tolist() for array in draw(batch)]
+    >>> [array.tolist() for array in gather(batch)]
     [[7, 6], [0, 1]]
   """
   return batch.inputs[batch.rows], batch.labels[batch.rows]
@@ -67,10 +67,10 @@ class _Input(abc.ABC):
     """An epoch's batches, in an order drawn anew for each epoch.
 
     Args:
-      seed: the run's seed.
-      epoch: the epoch, from 0.
-      batch_size: examples per batch; the last batch has what is left.
-      start_step: the first batch to yield.
+      seed: The run's seed.
+      epoch: The epoch, from 0.
+      batch_size: Examples per batch; the last batch has what is left.
+      start_step: The first batch to yield.
 
     Returns:
       An iterator over the batches.
@@ -81,7 +81,7 @@ class _Input(abc.ABC):
     """Every example once, in the order stored.
 
     Args:
-      batch_size: examples per batch; the last batch has what is left.
+      batch_size: Examples per batch; the last batch has what is left.
 
     Returns:
       An iterator over the batches.
@@ -98,7 +98,7 @@ class ResidentInput(_Input):
   Its iterators never wait for the device.
 
   Args:
-    split: the examples; they are copied to the default device once.
+    split: The examples; they are copied to the default device once.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -120,10 +120,10 @@ class ResidentInput(_Input):
 class StreamedInput(_Input):
   """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
 
-  The batches equal those of `ResidentInput`, bit for bit.
+  The batches equal those of :class:`ResidentInput`, bit for bit.
 
   Args:
-    split: the examples.
+    split: The examples.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -150,14 +150,15 @@ def make_input(split: Split, stream: bool | None = None) -> ResidentInput | Stre
   """Puts a split on the device, or streams it if it is large.
 
   Args:
-    split: the examples.
-    stream: whether to stream; None: only what takes more than a quarter of the device's memory.
+    split: The examples.
+    stream: Whether to stream; None streams what takes more than a quarter of the device's memory.
 
   Returns:
     The input; its batches are the same either way.
   """
   if stream is None:
-    stream = split.inputs.nbytes > _RESIDENT_SHARE * _device_memory()
+    size = split.inputs.nbytes + split.labels.nbytes
+    stream = size > _RESIDENT_SHARE * _device_memory()
   return StreamedInput(split) if stream else ResidentInput(split)
 
 

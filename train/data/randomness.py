@@ -13,12 +13,12 @@ def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples
   """The order in which an epoch visits the training examples.
 
   Args:
-    seed: the run's seed.
-    epoch: the epoch, from 0.
-    examples: how many training examples there are; static under `jax.jit`.
+    seed: The run's seed.
+    epoch: The epoch, from 0.
+    examples: How many training examples there are; static under ``jax.jit``.
 
   Returns:
-    A permutation of 0 to `examples - 1`, on the default device.
+    A permutation of 0 to ``examples - 1``, on the default device.
 
   Example:
     >>> sorted(epoch_order(0, 2, examples=4).tolist())
@@ -32,12 +32,12 @@ def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
   """The random key of one training step.
 
   Args:
-    seed: the run's seed.
-    epoch: the epoch, from 0; may be traced.
-    step: the step within the epoch, from 0; may be traced.
+    seed: The run's seed.
+    epoch: The epoch, from 0; may be traced.
+    step: The step within the epoch, from 0; may be traced.
 
   Returns:
-    A key that no other (epoch, step) of this seed has, and no `epoch_order`.
+    A key that no other (epoch, step) of this seed has, and no :func:`epoch_order`.
 
   Example:
     >>> bool(step_key(0, 1, 2) == step_key(0, 1, 2)), bool(step_key(0, 1, 2) == step_key(0, 2, 1))
@@ -51,8 +51,8 @@ def coin_key(seed: int, update: int) -> Key[Array, '']:
   """The random key of the coin that the control for momentum noise tosses.
 
   Args:
-    seed: the run's seed; may be traced.
-    update: the update, from 0; may be traced.
+    seed: The run's seed; may be traced.
+    update: The update, from 0; may be traced.
 
   Returns:
     A key that neither the weights nor the data of this seed have.

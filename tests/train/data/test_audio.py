@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from scipy import signal
 
-from train.data import preprocessing
+from train.data import find_source
 from train.data.audio import half_band_taps, halve_rate
 
 _SECOND = np.arange(16_000) / 16_000
@@ -14,7 +14,7 @@ def _tone(frequency):
 
 
 def _resample(samples, name='speech_commands'):
-  return np.asarray(jax.jit(preprocessing(name).evaluate)(samples))
+  return np.asarray(jax.jit(find_source(name).preprocessing.evaluate)(samples))
 
 
 def _loudness(samples):
@@ -71,10 +71,5 @@ def test_full_scale_becomes_one():
 
 @pytest.mark.parametrize('name', ['speech_commands', 'speech_commands_35', 'spoken_digit'])
 def test_audio_is_not_augmented(name):
-  found, speech = preprocessing(name), _speechlike()
+  found, speech = find_source(name).preprocessing, _speechlike()
   np.testing.assert_array_equal(found.train(jax.random.key(0), speech), found.evaluate(speech))
-
-
-def test_audio_has_no_image_size():
-  with pytest.raises(ValueError, match='no images'):
-    preprocessing('spoken_digit', image_size=224)

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from train.data import preprocessing, step_key
+from train.data import find_source, step_key
 from train.data.images import ImagePreprocessing, crop, mirror
 
 _MEAN, _STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
@@ -66,8 +66,8 @@ def test_half_of_the_images_are_mirrored():
 
 
 def test_cifar_is_cropped_from_zeros_and_normalised_as_in_the_papers_scripts():
-  found = preprocessing('cifar10')
-  assert found == preprocessing('cifar100')
+  found = find_source('cifar10').preprocessing
+  assert found == find_source('cifar100').preprocessing
   assert (found.padding, found.flip) == (4, True)
   images = _images(0, size=32)
   expected = (images / 255 - _MEAN) / _STD
@@ -82,7 +82,7 @@ def test_cifar_is_cropped_from_zeros_and_normalised_as_in_the_papers_scripts():
 
 def test_augmentation_is_a_pure_function_of_the_step():
   images = _images(0, size=32)
-  train = jax.jit(preprocessing('cifar10').train)
+  train = jax.jit(find_source('cifar10').preprocessing.train)
   first = train(step_key(0, 1, 2), images)
   np.testing.assert_array_equal(train(step_key(0, 1, 2), images), first)
   for other in ((1, 1, 2), (0, 2, 2), (0, 1, 3)):
@@ -92,17 +92,18 @@ def test_augmentation_is_a_pure_function_of_the_step():
 @pytest.mark.parametrize('name', ['digits', 'cifar10'])
 def test_augmentation_can_be_switched_off(name):
   images = _images(0)
-  plain = preprocessing(name, augment=False)
+  plain = find_source(name).preprocessing.without_augmentation()
   np.testing.assert_array_equal(plain.train(jax.random.key(0), images), plain.evaluate(images))
 
 
 def test_digits_are_never_mirrored():
-  assert not preprocessing('digits').flip
+  assert not find_source('digits').preprocessing.flip
 
 
 def test_vision_transformers_get_resized_images_from_minus_one_to_one():
   images = _images(0, size=32)
-  found = np.asarray(preprocessing('cifar10', image_size=56).evaluate(images))
+  resized = find_source('cifar10').preprocessing.resized(56)
+  found = np.asarray(resized.evaluate(images))
   assert found.shape == (6, 56, 56, 3)
   for image, result in zip(images, found, strict=True):
     expected = np.stack(
@@ -113,9 +114,4 @@ def test_vision_transformers_get_resized_images_from_minus_one_to_one():
       axis=-1,
     )
     np.testing.assert_allclose(result, expected / 127.5 - 1, atol=1e-5)
-  assert preprocessing('cifar10', image_size=56).train(jax.random.key(0), images).shape == (
-    6,
-    56,
-    56,
-    3,
-  )
+  assert resized.train(jax.random.key(0), images).shape == (6, 56, 56, 3)

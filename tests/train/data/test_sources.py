@@ -6,7 +6,8 @@ import sys
 import numpy as np
 import pytest
 
-from train.data import DATASETS, DataError, cache, load, prepare, preprocessing
+from train.data import SOURCES, DataError, cache, find_source
+from train.data.tfds_source import cache_folder
 
 _HERE = pathlib.Path(__file__).parent
 
@@ -19,7 +20,7 @@ def fake_tfds(monkeypatch):
 
 
 def test_embedded_digits_are_the_same_everywhere():
-  digits = load('digits')
+  digits = find_source('digits').load()
   assert digits.train.inputs.shape == (1000, 8, 8, 3)
   assert digits.test.inputs.shape == (797, 8, 8, 3)
   assert digits.train.inputs.dtype == np.uint8
@@ -30,18 +31,30 @@ def test_embedded_digits_are_the_same_everywhere():
   # The split must not move with scikit-learn's version.
   assert digits.train.labels[:12].tolist() == [1, 1, 9, 7, 9, 4, 1, 1, 1, 6, 5, 9]
   assert digits.train.inputs.sum(dtype=np.int64) == 14_926_644
-  normalised = np.asarray(preprocessing('digits').evaluate(digits.train.inputs))
+  normalised = np.asarray(find_source('digits').preprocessing.evaluate(digits.train.inputs))
   assert abs(normalised.mean()) < 1e-4
   assert abs(normalised.std() - 1) < 1e-4
 
 
-def test_every_data_set_has_its_preprocessing():
-  for name in DATASETS:
-    hash(preprocessing(name))
+@pytest.mark.parametrize('source', SOURCES.values(), ids=SOURCES.keys())
+def test_a_source_says_what_loading_it_gives(source):
+  hash(source)  # so that programs can be kept by it
+  if source.name != 'digits' and not cache_folder(source.name, None).exists():
+    pytest.skip(f"{source.name} is not there: 'python -m train prepare {source.name}' gets it")
+  dataset = source.load()
+  assert dataset.name == source.name
+  assert dataset.num_classes == source.num_classes
+  assert (len(dataset.train), len(dataset.test)) == (source.train_examples, source.test_examples)
+  for split in (dataset.train, dataset.test):
+    assert split.inputs.shape[1:] == source.shape
+    assert split.inputs.dtype == source.dtype
+  prepared = source.preprocessing.evaluate(dataset.train.inputs[:2])
+  assert prepared.dtype == np.float32
 
 
 def test_the_first_training_examples_can_be_taken():
-  whole, part = load('digits'), load('digits', train_examples=10)
+  digits = find_source('digits')
+  whole, part = digits.load(), digits.load(train_examples=10)
   np.testing.assert_array_equal(part.train.inputs, whole.train.inputs[:10])
   assert len(part.train) == 10
   assert len(part.test) == 797
@@ -50,21 +63,21 @@ def test_the_first_training_examples_can_be_taken():
 @pytest.mark.parametrize('number', [0, 1001])
 def test_examples_that_are_not_there_cannot_be_taken(number):
   with pytest.raises(DataError, match=r'1000 training examples'):
-    load('digits', train_examples=number)
+    find_source('digits').load(train_examples=number)
 
 
 def test_an_unknown_data_set_is_named():
   with pytest.raises(DataError, match="'mnist'; there are digits, cifar10"):
-    load('mnist')
+    find_source('mnist')
 
 
 def test_digits_need_no_preparation():
-  with pytest.raises(DataError, match='need no preparation'):
-    prepare('digits')
+  with pytest.raises(DataError, match='comes with scikit-learn and needs no preparation'):
+    find_source('digits').prepare()
 
 
 def test_a_missing_cache_is_prepared_by_another_process(fake_tfds, tmp_path, capfd):
-  dataset = load('cifar10', str(tmp_path))
+  dataset = find_source('cifar10').load(str(tmp_path))
   np.testing.assert_array_equal(dataset.train.inputs[:, 0, 0, 0], range(6))
   assert dataset.class_names == ('cat', 'dog')
   printed, shown = capfd.readouterr()
@@ -73,13 +86,13 @@ def test_a_missing_cache_is_prepared_by_another_process(fake_tfds, tmp_path, cap
   assert 'cifar10 train to arrays' in shown
   # Now it is there, and TFDS is not asked again.
   fake_tfds('bug')
-  load('cifar10', str(tmp_path), train_examples=2)
-  assert prepare('cifar10', str(tmp_path)) == tmp_path / 'lcam' / 'cifar10'
+  find_source('cifar10').load(str(tmp_path), train_examples=2)
+  assert find_source('cifar10').prepare(str(tmp_path)) == tmp_path / 'lcam' / 'cifar10'
 
 
 def test_the_folder_comes_from_the_environment(fake_tfds, tmp_path, monkeypatch):
   monkeypatch.setenv('TFDS_DATA_DIR', str(tmp_path / 'new'))
-  assert prepare('cifar10') == tmp_path / 'new' / 'lcam' / 'cifar10'
+  assert find_source('cifar10').prepare() == tmp_path / 'new' / 'lcam' / 'cifar10'
 
 
 @pytest.mark.parametrize(
@@ -100,7 +113,7 @@ def test_a_failure_is_one_sentence_and_leaves_nothing_to_trust(
 ):
   fake_tfds(failure)
   with pytest.raises(DataError, match=sentence) as raised:
-    load('cifar10', str(tmp_path))
+    find_source('cifar10').load(str(tmp_path))
   assert '\n' not in str(raised.value)
   assert ('Traceback' in capfd.readouterr().err) == (failure == 'bug')
   assert not (tmp_path / 'lcam' / 'cifar10').exists()
@@ -109,24 +122,24 @@ def test_a_failure_is_one_sentence_and_leaves_nothing_to_trust(
 def test_preparing_again_after_a_kill_succeeds(fake_tfds, tmp_path):
   fake_tfds('killed')
   with pytest.raises(DataError):
-    prepare('cifar10', str(tmp_path))
+    find_source('cifar10').prepare(str(tmp_path))
   assert (tmp_path / 'lcam' / '.cifar10.incomplete').exists()
   fake_tfds('')
-  folder = prepare('cifar10', str(tmp_path))
+  folder = find_source('cifar10').prepare(str(tmp_path))
   cache.verify(folder)
   assert not (tmp_path / 'lcam' / '.cifar10.incomplete').exists()
 
 
 def test_damage_is_reported_with_the_command_that_mends_it(fake_tfds, tmp_path, capfd):
-  folder = prepare('cifar10', str(tmp_path))
+  folder = find_source('cifar10').prepare(str(tmp_path))
   (folder / 'train_labels.npy').unlink()
   command = f'python -m train prepare cifar10 --data-dir {tmp_path}'
   with pytest.raises(DataError, match=command) as raised:
-    load('cifar10', str(tmp_path))
+    find_source('cifar10').load(str(tmp_path))
   assert 'train_labels.npy is missing' in str(raised.value)
-  prepare('cifar10', str(tmp_path))
+  find_source('cifar10').prepare(str(tmp_path))
   assert 'Rebuilding' in capfd.readouterr().err
-  assert len(load('cifar10', str(tmp_path)).train) == 6
+  assert len(find_source('cifar10').load(str(tmp_path)).train) == 6
 
 
 def test_a_wrong_folder_is_one_sentence(tmp_path):
@@ -137,24 +150,25 @@ def test_a_wrong_folder_is_one_sentence(tmp_path):
     ('gs://bucket/data', 'no folder of this machine'),
   ):
     with pytest.raises(DataError, match=sentence):
-      load('cifar10', str(wrong))
+      find_source('cifar10').load(str(wrong))
 
 
 @pytest.mark.skipif(os.name != 'posix' or os.geteuid() == 0, reason='root may write everywhere')
 def test_a_folder_that_is_not_writable_is_one_sentence(tmp_path):
   tmp_path.chmod(0o500)
   with pytest.raises(DataError, match='not writable: choose another'):
-    load('cifar10', str(tmp_path))
+    find_source('cifar10').load(str(tmp_path))
 
 
 def test_a_training_process_never_imports_tensorflow(fake_tfds, tmp_path):
   program = """
 import sys
 import jax
-from train.data import draw, load, make_input, preprocessing, step_key
-dataset = load('cifar10', sys.argv[1])
+from train.data import find_source, gather, make_input, step_key
+source = find_source('cifar10')
+dataset = source.load(sys.argv[1])
 batch = next(make_input(dataset.train).epoch(0, 0, 4))
-jax.jit(preprocessing('cifar10').train)(step_key(0, 0, 0), draw(batch)[0])
+jax.jit(source.preprocessing.train)(step_key(0, 0, 0), gather(batch)[0])
 print([name for name in sys.modules if name.startswith('tensorflow')])
 """
   process = subprocess.run(

@@ -7,8 +7,8 @@ PyTorch and NumPy, nothing of the trainer, and a folder with the data set as `tr
 
     python -c "
     import numpy as np
-    from train.data import load
-    digits = load('digits')
+    from train.data import find_source
+    digits = find_source('digits').load()
     for split in ('train', 'test'):
       np.save(f'FOLDER/{split}_inputs.npy', getattr(digits, split).inputs)
       np.save(f'FOLDER/{split}_labels.npy', getattr(digits, split).labels)

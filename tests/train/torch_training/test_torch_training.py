@@ -19,8 +19,8 @@ from flax import nnx
 import models
 from tests.models import reference_inputs
 from tests.models.filling import filled
-from train.data import preprocessing
-from train.data.loading import cache_folder
+from train.data import find_source
+from train.data.tfds_source import cache_folder
 from train.experiments import FIGURE_3, QUICKSTART, Arm, Drops, Network, Part, lcam
 from train.loop import evaluate
 from train.setup import Setup
@@ -61,7 +61,7 @@ class Float64Normalisation:
   """What `ImagePreprocessing` does without augmentation, but in float64."""
 
   def __init__(self, dataset):
-    source = preprocessing(dataset)
+    source = find_source(dataset).preprocessing
     self._mean, self._std = source.mean, source.std
 
   def train(self, key, inputs):
@@ -93,7 +93,7 @@ def as_in_torch(monkeypatch):
   def plain_preprocessing(dataset, image_size):
     if jax.config.jax_enable_x64:
       return Float64Normalisation(dataset)
-    return preprocessing(dataset, image_size, augment=False)
+    return find_source(dataset).preprocessing.without_augmentation()
 
   monkeypatch.setattr('train.setup.make_network', make_network)
   monkeypatch.setattr('train.setup.preprocessing', plain_preprocessing)

@@ -1,0 +1,142 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from train.data import AsStored, DataError, Dataset, Split, gather, make_input
+
+_NUMBERS = st.sampled_from(
+  ['bool', 'uint8', 'int16', 'int32', 'float16', 'float32', 'int64', 'float64']
+)
+_KEPT = {'int64': 'int32', 'float64': 'float32'}
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), dtype=_NUMBERS, streamed=st.booleans())
+def test_any_arrays_come_out_of_a_batch_as_they_went_in(data, dtype, streamed):
+  shape = data.draw(hnp.array_shapes(min_dims=1, max_dims=4, max_side=5))
+  elements = None
+  if dtype.startswith('float'):
+    elements = st.floats(-1e4, 1e4, width=int(dtype.removeprefix('float')))
+  elif dtype == 'int64':
+    elements = st.integers(-(2**31), 2**31 - 1)
+  inputs = data.draw(hnp.arrays(dtype, shape, elements=elements))
+  targets = np.linspace(0, 1, 2 * len(inputs)).reshape(-1, 2)
+  split = Split(inputs, targets)
+  assert len(split) == len(inputs)
+  source = make_input(split, stream=streamed)
+  batches = [gather(batch) for batch in source.in_order(batch_size=2)]
+  found = [np.concatenate([np.asarray(batch[part]) for batch in batches]) for part in (0, 1)]
+  assert found[0].dtype == _KEPT.get(dtype, dtype)
+  np.testing.assert_array_equal(found[0], inputs.astype(found[0].dtype))
+  np.testing.assert_array_equal(found[1], targets.astype(np.float32))
+
+
+@pytest.mark.parametrize(
+  'inputs', [[[1.0], [2.0]], ((1,), (2,)), jnp.array([[1], [2]], 'bfloat16')]
+)
+def test_lists_and_jax_arrays_become_arrays(inputs):
+  split = Split(inputs, labels=jnp.array([0, 1]))
+  assert isinstance(split.inputs, np.ndarray)
+  np.testing.assert_array_equal(split.inputs.astype(int), [[1], [2]])
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'int16', 'float32'])
+def test_arrays_that_need_no_conversion_are_not_copied(dtype):
+  inputs, labels = np.ones((3, 2), dtype), np.zeros(3, np.int32)
+  split = Split(inputs, labels)
+  assert split.inputs is inputs
+  assert split.labels is labels
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'float64'])
+def test_memory_maps_stay_memory_maps(dtype, tmp_path):
+  np.save(tmp_path / 'inputs.npy', np.arange(6, dtype=dtype).reshape(3, 2))
+  split = Split(np.load(tmp_path / 'inputs.npy', mmap_mode='r'), [0, 1, 0])
+  assert isinstance(split.inputs, np.memmap)
+  for stream in (False, True):
+    (batch,) = make_input(split, stream).in_order(batch_size=3)
+    found = gather(batch)[0]
+    assert found.dtype == _KEPT.get(dtype, dtype)
+    np.testing.assert_array_equal(found, [[0, 1], [2, 3], [4, 5]])
+
+
+_NAN = np.nan
+
+
+@pytest.mark.parametrize(
+  ('inputs', 'labels', 'sentence'),
+  [
+    (np.ones((3, 2)), [0, 1], r'one label per input, not inputs of shape \(3, 2\) .* \(2,\)\.'),
+    (np.ones((0, 2)), [], r'needs an example, but its inputs have shape \(0, 2\)\.'),
+    (5.0, [0], r'inputs of a split must have an axis of examples'),
+    ([[1, 2], [3]], [0, 1], 'inputs of a split have rows of different shapes'),
+    ([1, 2], ['cat', 'dog'], r'labels of a split must be numbers, not <U3 of shape \(2,\)'),
+    ([1, None], [0, 1], 'inputs of a split must be numbers, not object'),
+    ([[1, 2], [3, _NAN]], [0, 1], r'inputs of a split, float32 \(2, 2\), hold NaN .* in row 1\.'),
+    ([1, 2, 3], [0.0, np.inf, 1.0], 'labels of a split.* NaN or infinity in row 1'),
+    ([1.0, 1e300], [0, 1], 'inputs of a split.* NaN or infinity in row 1'),
+    (jnp.array([_NAN, 1], 'bfloat16'), [0, 1], 'bfloat16 .* NaN or infinity in row 0'),
+    ([[1], [2**40]], [0, 1], 'inputs of a split hold 1099511627776, which is no int32'),
+  ],
+)
+def test_a_bad_split_is_one_sentence(inputs, labels, sentence):
+  with pytest.raises(DataError, match=sentence) as raised:
+    Split(inputs, labels)
+  assert '\n' not in str(raised.value)
+  assert str(raised.value).endswith('.')
+
+
+def _dataset(train_labels, test_labels, class_names=('cat', 'dog', 'owl')):
+  train = Split(np.ones((len(train_labels), 2)), train_labels)
+  test = Split(np.ones((len(test_labels), 2)), test_labels)
+  return Dataset('pets', train, test, class_names)
+
+
+def test_class_names_may_be_any_sequence():
+  dataset = _dataset([0, 1, 2], [2], class_names=np.array(['cat', 'dog', 'owl']))
+  assert dataset.class_names == ('cat', 'dog', 'owl')
+  assert dataset.num_classes == 3
+
+
+def test_targets_that_are_no_classes_need_no_names():
+  dataset = _dataset(np.ones((4, 2)), np.zeros((1, 2)), class_names=())
+  assert dataset.num_classes == 0
+  train, test = Split([1.0, 2.0], [-3.5, 9]), Split([1.0], [0.1])
+  assert Dataset('plain', train, test).class_names == ()
+
+
+@pytest.mark.parametrize(
+  ('train', 'test', 'sentence'),
+  [
+    ([0, 1, 3, 4], [0], 'Label 3 in row 2 of the training labels of pets .* 3 classes, 0 to 2'),
+    ([0, 1], [2, -1], 'Label -1 in row 1 of the test labels of pets'),
+    ([0.0, 1.0], [2.0], r'training labels of pets are float32 \(2,\); leave class_names out'),
+    (np.eye(3, dtype=int), np.eye(3, dtype=int), r'training labels of pets are int32 \(3, 3\)'),
+    ([True, False], [True], r'training labels of pets are bool \(2,\)'),
+    ([0, 1], [0.5], r'labels of pets must be alike .* int32 \(2,\), .* float32 \(1,\)'),
+  ],
+)
+def test_labels_that_are_no_classes_are_one_sentence(train, test, sentence):
+  with pytest.raises(DataError, match=sentence):
+    _dataset(train, test)
+
+
+def test_the_splits_must_hold_the_same_kind_of_inputs():
+  train = Split(np.zeros((2, 8, 8), np.uint8), [0, 1])
+  for other in (np.zeros((2, 8, 8), np.float32), np.zeros((2, 8, 9), np.uint8)):
+    with pytest.raises(DataError, match=r'inputs of x must be alike .* uint8 \(2, 8, 8\)'):
+      Dataset('x', train, Split(other, [0, 1]), ('a', 'b'))
+
+
+@pytest.mark.parametrize('dtype', ['uint8', 'int32', 'bool', 'float32', 'float16', 'bfloat16'])
+def test_as_stored_scales_nothing(dtype):
+  inputs = jnp.array([[0, 1], [1, 0]], dtype)
+  expected = 'float32' if 'float' in dtype else dtype
+  for found in (AsStored().train(jax.random.key(0), inputs), AsStored().evaluate(inputs)):
+    assert found.dtype == expected
+    np.testing.assert_array_equal(found.astype(int), [[0, 1], [1, 0]])
+  assert hash(AsStored()) == hash(AsStored())

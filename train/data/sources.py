@@ -1,0 +1,102 @@
+"""The data sets that the experiments know by name."""
+
+from train.data.audio import AudioPreprocessing
+from train.data.dataset import DataError
+from train.data.digits import load_digits
+from train.data.images import ImagePreprocessing
+from train.data.source import DataSource, EmbeddedSource
+from train.data.tfds_source import TfdsSource
+
+# ImageNet's statistics, which the paper's scripts use for both CIFARs.
+_CIFAR_PREPROCESSING = ImagePreprocessing(
+  mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), padding=4, flip=True
+)
+
+_ALL: tuple[DataSource, ...] = (
+  EmbeddedSource(
+    name='digits',
+    kind='images',
+    train_examples=1_000,
+    test_examples=797,
+    shape=(8, 8, 3),
+    dtype='uint8',
+    num_classes=10,
+    # The statistics of the training split. The digits fill their 8x8 pixels, so they move by one
+    # pixel only, and a mirrored digit is another sign.
+    preprocessing=ImagePreprocessing(mean=(0.304874,) * 3, std=(0.375424,) * 3, padding=1),
+    package='scikit-learn',
+    read=load_digits,
+  ),
+  TfdsSource(
+    name='cifar10',
+    kind='images',
+    train_examples=50_000,
+    test_examples=10_000,
+    shape=(32, 32, 3),
+    dtype='uint8',
+    num_classes=10,
+    preprocessing=_CIFAR_PREPROCESSING,
+  ),
+  TfdsSource(
+    name='cifar100',
+    kind='images',
+    train_examples=50_000,
+    test_examples=10_000,
+    shape=(32, 32, 3),
+    dtype='uint8',
+    num_classes=100,
+    preprocessing=_CIFAR_PREPROCESSING,
+  ),
+  TfdsSource(
+    name='speech_commands',
+    kind='audio',
+    train_examples=85_511,
+    test_examples=4_890,
+    shape=(16_000,),
+    dtype='int16',
+    num_classes=12,
+    preprocessing=AudioPreprocessing(sample_rate=16_000),
+  ),
+  TfdsSource(
+    name='speech_commands_35',
+    kind='audio',
+    train_examples=84_843,
+    test_examples=11_005,
+    shape=(16_000,),
+    dtype='int16',
+    num_classes=35,
+    preprocessing=AudioPreprocessing(sample_rate=16_000),
+    builder_module='train.data.speech_commands_35',
+  ),
+  TfdsSource(
+    name='spoken_digit',
+    kind='audio',
+    train_examples=2_250,
+    test_examples=250,
+    shape=(8_000,),
+    dtype='int16',
+    num_classes=10,
+    preprocessing=AudioPreprocessing(sample_rate=8_000),
+    test_split='first_recordings',
+  ),
+)
+
+SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
+
+
+def find_source(name: str) -> DataSource:
+  """Returns a data set by name.
+
+  Args:
+    name: One of :data:`SOURCES`.
+
+  Raises:
+    DataError: If there is none of that name; it lists those that there are.
+
+  Example:
+    >>> len(find_source('digits').load(train_examples=100).train)
+    100
+  """
+  if name not in SOURCES:
+    raise DataError(f'There is no data set {name!r}; there are {", ".join(SOURCES)}.')
+  return SOURCES[name]
