@@ -153,3 +153,10 @@ def test_a_changed_byte_is_found_by_its_checksum(folder):
   cache.read(folder)
   with pytest.raises(cache.DamagedCacheError, match='checksum of train_inputs'):
     cache.verify(folder)
+
+
+def test_labels_without_a_class_are_damage(tmp_path):
+  description = {'name': 'cifar10', 'class_names': ['cat']}
+  with pytest.raises(cache.DamagedCacheError, match=r'Label 1 in row 1 .* 1 classes, 0 to 0$'):
+    cache.write(tmp_path / 'cifar10', description, _examples())
+  assert list(tmp_path.iterdir()) == []
