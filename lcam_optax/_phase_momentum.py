@@ -1,5 +1,6 @@
 """A trace of the gradients whose momentum is chosen by a phase."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -26,7 +27,10 @@ class PhaseMomentumState(NamedTuple):
 
 def choose(phase: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
   """Returns the one of two values that belongs to a phase."""
-  return jnp.where(phase, jnp.asarray(high, dtype), jnp.asarray(low, dtype))
+  values = jnp.stack([jnp.asarray(low, dtype), jnp.asarray(high, dtype)])
+  # A sum of one value, so exact. XLA on CPU would fuse a `where` into the loop over each leaf and
+  # choose again for every element; the result of a sum it computes once (docs/speed.md).
+  return jnp.sum(values, where=jnp.arange(2) == (phase != 0))
 
 
 def scale_by_phase(
@@ -99,11 +103,11 @@ def phase_momentum(
   ) -> tuple[optax.Updates, PhaseMomentumState]:
     del params, extra_args
     high_phase, tracked = tracker.update(state.phase, value)
+    momentum_of = functools.cache(functools.partial(choose, high_phase, high, low))
 
     def accumulate(g, t):
       # A momentum in the dtype of an integer trace would be 0.
-      dtype = t.dtype if jnp.issubdtype(t.dtype, jnp.inexact) else float
-      return g + choose(high_phase, high, low, dtype) * t
+      return g + momentum_of(t.dtype if jnp.issubdtype(t.dtype, jnp.inexact) else float) * t
 
     trace = jax.tree.map(
       lambda g, t: None if g is None else accumulate(g, t),
@@ -115,7 +119,7 @@ def phase_momentum(
     return updates, PhaseMomentumState(
       trace=optax.tree.cast(trace, accumulator_dtype),
       phase=tracked,
-      momentum=choose(high_phase, high, low, state.momentum.dtype),
+      momentum=momentum_of(state.momentum.dtype),
     )
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
