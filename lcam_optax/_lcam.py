@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from lcam_optax._checks import check_momentum
+from lcam_optax._checks import check_momentum, check_trace, check_value
 from lcam_optax._loss_phase import LossPhaseState, PhaseTracker, Rule, make_tracker
 from lcam_optax._phase_momentum import PhaseMomentumState, choose, phase_momentum
 
@@ -26,11 +26,12 @@ class LcamState(NamedTuple):
     momentum: The momentum that the last update used; shape (), float.
   """
 
-  # Flat, as version 0.1 had it, so that states saved by it go on.
+  # Flat, as version 0.1 had it, so that states saved by it go on. ``count`` is a method of tuples,
+  # which leaves it no narrower type.
   trace: optax.Updates
   loss_sum: jax.Array
   loss_sum_error: jax.Array
-  count: jax.Array
+  count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
   momentum: jax.Array
@@ -96,16 +97,20 @@ def _scale(
 ) -> optax.GradientTransformationExtraArgs:
   check_momentum('high_loss_momentum', high)
   check_momentum('low_loss_momentum', low)
+  check_trace(nesterov, accumulator_dtype)
   scale = phase_momentum(tracker, high, low, nesterov, accumulator_dtype)
 
+  def flat(nested: Any) -> LcamState:
+    return LcamState(trace=nested.trace, **nested.phase._asdict(), momentum=nested.momentum)
+
   def init_fn(params: optax.Params) -> LcamState:
-    trace, phase, momentum = scale.init(params)
-    momentum = choose(phase.high_loss_phase, high, low, momentum.dtype)
-    return LcamState(trace, *phase, momentum)
+    state = flat(scale.init(params))
+    momentum = choose(state.high_loss_phase, high, low, state.momentum.dtype)
+    return state._replace(momentum=momentum)
 
   def update_fn(
     updates: optax.Updates,
-    state: LcamState,
+    state: Any,
     params: optax.Params | None = None,
     *,
     value: jax.typing.ArrayLike | None = None,
@@ -113,8 +118,8 @@ def _scale(
   ) -> tuple[optax.Updates, LcamState]:
     del extra_args
     nested = PhaseMomentumState(state.trace, LossPhaseState(*state[1:-1]), state.momentum)
-    updates, (trace, phase, momentum) = scale.update(updates, nested, params, value=value)
-    return updates, LcamState(trace, *phase, momentum)
+    updates, nested = scale.update(updates, nested, params, value=value)
+    return updates, flat(nested)
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -204,6 +209,7 @@ def lcam(
     (submission to ICLR 2024) and Algorithm 1 of version 1 (`arXiv:2309.02130
     <https://arxiv.org/abs/2309.02130>`_).
   """
+  check_value('learning_rate', learning_rate)
   tracker = make_tracker(steps_per_epoch, mean_decay, rule)
   return optax.chain(
     _scale(tracker, high_loss_momentum, low_loss_momentum, nesterov, accumulator_dtype),

@@ -91,7 +91,7 @@ def phase_momentum(
 
   def update_fn(
     updates: optax.Updates,
-    state: PhaseMomentumState,
+    state: Any,
     params: optax.Params | None = None,
     *,
     value: Any = None,
