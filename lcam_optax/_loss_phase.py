@@ -183,7 +183,7 @@ def _scalar_loss(value: Any) -> jax.Array:
   if value is None:
     raise ValueError(
       'The loss phase needs the loss: pass it as `update(grads, state, params, value=loss)`. '
-      "(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead` and `optax.contrib.sam` do "
+      '(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead` and `optax.contrib.sam` do '
       'not pass `value` on: see `help(lcam_optax.lcam)`.)'
     )
   if isinstance(value, tuple):
