@@ -10,7 +10,6 @@ import optax
 from lcam_optax._checks import check_value
 from lcam_optax._loss_phase import PhaseTracker, Rule, make_tracker
 
-
 _Value = Callable[[jax.Array], Any]  # of the step count
 
 
