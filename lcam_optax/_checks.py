@@ -8,6 +8,7 @@ import numbers
 from collections.abc import Collection
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -71,7 +72,8 @@ def check_trace(nesterov: Any, accumulator_dtype: Any) -> None:
   if accumulator_dtype is None:
     return
   try:
-    is_inexact = jnp.issubdtype(jnp.dtype(accumulator_dtype), jnp.inexact)
+    is_array = isinstance(accumulator_dtype, jax.Array | np.ndarray)
+    is_inexact = not is_array and jnp.issubdtype(jnp.dtype(accumulator_dtype), jnp.inexact)
   except TypeError:
     is_inexact = False
   if not is_inexact:

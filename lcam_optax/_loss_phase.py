@@ -67,6 +67,16 @@ class PhaseTracker(NamedTuple):
     init: ``init() -> state``.
     update: ``update(state, loss) -> (phase, state)``: the phase to be used in this update, 1 for
       high and 0 for low, shape (), int32; and the new state.
+
+  Example:
+    >>> import jax
+    >>> def toss(key, loss):
+    ...   key, now = jax.random.split(key)
+    ...   return jax.random.bernoulli(now, 0.25).astype(int), key
+    >>> coin = PhaseTracker(init=lambda: jax.random.key(0), update=toss)
+    >>> phase, state = coin.update(coin.init(), 2.0)
+    >>> int(phase) in (0, 1)
+    True
   """
 
   init: Callable[[], Any]

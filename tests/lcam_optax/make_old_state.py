@@ -1,7 +1,7 @@
 """Makes old_state.pickle: a state of version 0.1, and the steps which that version took from it.
 
-    git checkout 513a96e -- lcam_optax && python -m tests.lcam_optax.make_old_state
-    git checkout HEAD -- lcam_optax
+git checkout 513a96e -- lcam_optax && python -m tests.lcam_optax.make_old_state
+git checkout HEAD -- lcam_optax
 """
 
 import pathlib
