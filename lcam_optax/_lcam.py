@@ -145,13 +145,21 @@ def lcam(
     m_t = g_t + \beta_t m_{t-1}, \qquad \theta_t = \theta_{t-1} - \eta_t m_t
 
   With two equal momenta it is ``optax.sgd(learning_rate, momentum)`` to the bit, and it costs the
-  same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. The loss must
-  be the mean over the whole batch, across devices too: ``jax.lax.pmean`` it where each has its own,
-  or their momenta differ.
+  same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. Put
+  ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
 
-  Put ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
-  Inside ``optax.MultiSteps`` it sees the ``value`` of the last micro-batch only, so pass the mean
-  over the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
+  The loss must be the mean over the whole batch:
+
+  * Under ``jax.jit`` it is, on any number of devices. Inside ``jax.shard_map`` take
+    ``jax.lax.pmean`` of the loss within the function that is differentiated, and of the gradients
+    too: that is right with ``check_vma`` on and off.
+  * Inside ``optax.MultiSteps`` the ``value`` of the last micro-batch decides, so pass the mean over
+    the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
+  * ``optax.lookahead`` and ``optax.contrib.sam`` pass no ``value`` on. Within the step, give them
+    an optimizer that has it: ``optax.GradientTransformation(solver.init,
+    functools.partial(solver.update, value=loss))``.
+  * ``apply_gradients`` of Flax Linen's ``TrainState`` cannot pass it either: call
+    ``state.tx.update`` yourself.
 
   Args:
     learning_rate: A float scalar, or a schedule from the step count to one.
@@ -163,10 +171,11 @@ def lcam(
       epoch.
     mean_decay: Takes the exponential mean in which a loss weighs ``mean_decay`` times what the next
       one does, in (0, 1), for data without epochs: ``1 - 1/N`` looks back over about N updates. It
-      is the bias-corrected mean of Adam, this loss included. With neither this nor
-      ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you want**: a
-      loss that falls is soon below such a mean at every step, and the high-loss phase never comes
-      again.
+      is the bias-corrected mean of Adam, this loss included. ``optax.inject_hyperparams`` rounds
+      what it injects to the dtype of the parameters: name this in its ``static_args``. With neither
+      this nor ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you
+      want**: a loss that falls is soon below such a mean at every step, and the high-loss phase
+      never comes again.
     rule: When a loss takes effect, and on which side a loss is that equals the mean.
       ``'equation9'``: this loss picks this update's momentum, a tie is low. ``'algorithm1'``: this
       loss picks the next update's momentum, a tie is high, as in the scripts that made the paper's
@@ -181,10 +190,11 @@ def lcam(
     a tie.
 
   Raises:
-    ValueError: When built, if a Python number is out of range (a momentum outside [0, 1),
-      ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)), if ``steps_per_epoch`` and
-      ``mean_decay`` are both given, or the rule is unknown; numbers given as arrays are not
-      checked. When updating without ``value`` or with one that is not a real scalar.
+    ValueError: When built, if an argument has the wrong type, a Python number is out of range (a
+      momentum outside [0, 1), ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)),
+      ``steps_per_epoch`` and ``mean_decay`` are both given, or the rule is unknown; of numbers
+      given as arrays only the shape is checked, which is (). When updating without ``value`` or
+      with one that is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.

@@ -78,18 +78,21 @@ def loss_phase_schedule(
     rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. Three things to know:
+    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. What to know:
 
     * ``inject_hyperparams`` asks for the value once at ``init``, without a loss: that is the value
       in the phase of a tie.
-    * It casts the value to the widest dtype of the parameters. With bfloat16 parameters 0.999 would
-      become 1: pass ``hyperparam_dtype=jnp.float32``.
-    * Give each hyperparameter a schedule of its own; two with the same arguments are always in the
-      same phase.
+    * It gives numbers the widest dtype of the parameters, its own and those of this schedule. In
+      bfloat16, 0.999 is 1, and so is Adam's ``b2``: keep the parameters in float32, or pass
+      ``hyperparam_dtype=jnp.float32``, which makes float32 of the states of most optimizers.
+    * Optax's Adam corrects the bias of its first moment by ``1 - b1**t`` with the ``b1`` of step t.
+    * Give each hyperparameter a schedule of its own: with the same mean and rule, they are always
+      in the same phase.
 
   Raises:
-    ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule; values are the
-      optimizer's to check. When updating without ``value`` or with one that is not a real scalar.
+    ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule, and if a value is
+      of the wrong type; its range is the optimizer's to check. When updating without ``value`` or
+      with one that is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.

@@ -154,6 +154,24 @@ def test_equal_momenta_are_exactly_sgd(
     chex.assert_trees_all_equal(our_updates, sgd_updates, strict=True)
 
 
+@pytest.mark.parametrize('jit', [False, True])
+@pytest.mark.parametrize('dtype', ['int32', 'complex64', 'float32', 'float64'])
+def test_equal_momenta_are_exactly_sgd_in_other_dtypes(dtype, jit):
+  with jax.enable_x64(dtype == 'float64'):
+    rng = np.random.default_rng(0)
+    ours, sgd = lcam(0.1, 0.9, 0.9, steps_per_epoch=2), optax.sgd(0.1, 0.9)
+    params = jnp.asarray(rng.normal(size=5) * 100, dtype)
+    our_update, sgd_update = (
+      jax.jit(solver.update) if jit else solver.update for solver in (ours, sgd)
+    )
+    our_state, sgd_state = ours.init(params), sgd.init(params)
+    for loss in rng.normal(size=4):
+      grads = jnp.asarray(rng.normal(size=5) * 100, dtype)
+      our_updates, our_state = our_update(grads, our_state, params, value=loss)
+      sgd_updates, sgd_state = sgd_update(grads, sgd_state, params)
+      chex.assert_trees_all_equal(our_updates, sgd_updates, strict=True)
+
+
 @settings(deadline=None, max_examples=30)
 @given(
   losses=st.lists(st.integers(-50, 50), min_size=1, max_size=20),

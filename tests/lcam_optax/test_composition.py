@@ -96,6 +96,14 @@ def test_injected_schedule_of_a_momentum():
   np.testing.assert_allclose(optax.tree.get(state, 'momentum'), 0.3, rtol=1e-6)
 
 
+def test_a_static_mean_decay_keeps_its_digits_where_parameters_have_few():
+  params = jax.tree.map(lambda x: x.astype('bfloat16'), params_tree())
+  injected = optax.inject_hyperparams(lcam, static_args='mean_decay')(0.1, mean_decay=0.999)
+  _, state = train(injected, params=params)
+  _, plain = train(lcam(0.1, mean_decay=0.999))
+  assert optax.tree.get(state, 'loss_sum') == optax.tree.get(plain, 'loss_sum')
+
+
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_injected_hyperparams_keep_low_precision(dtype):
   params = jax.tree.map(lambda x: x.astype(dtype), params_tree())
