@@ -97,7 +97,7 @@ def loss_phase_tracker(
     rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs the loss, a scalar.
+    A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs a scalar loss.
 
   Raises:
     ValueError: When built, if a Python number is out of range, ``steps_per_epoch`` and

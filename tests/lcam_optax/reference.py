@@ -78,7 +78,7 @@ def adam(params, gradient, b1s, *, lr, b2=0.999, eps=1e-8):
 
 
 def lion(params, gradient, b1s, *, lr, b2=0.99, weight_decay=1e-3):
-  """Chen et al., "Symbolic Discovery of Optimization Algorithms", Algorithm 2; yields parameters."""
+  """Chen et al., "Symbolic Discovery of Optimization Algorithms", Algorithm 2; as `adam`."""
   params, m = np.array(params, np.float64), 0.0
   for b1 in b1s:
     grad = gradient(params)
