@@ -1,30 +1,29 @@
 """Checks of the numbers a transformation is built from.
 
 A number may also be a JAX array, as under ``optax.inject_hyperparams``, ``jax.jit`` and
-``jax.vmap``. Its value may be unknown until it runs, so arrays are not checked.
+``jax.vmap``. Its value may be unknown until it runs, so of arrays only the shape is checked.
 """
 
 import numbers
 from collections.abc import Collection
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 
 
 def check_momentum(name: str, momentum: Any) -> None:
   """Raises ``ValueError`` unless this is a momentum, in [0, 1), or an array."""
-  if callable(momentum):
-    raise ValueError(
-      f'{name} must be a number, but is a function: to let it follow a schedule, wrap the '
-      f'optimizer, as in `optax.inject_hyperparams(lcam)(learning_rate, {name}=schedule)`.'
-    )
-  if not _is_array(momentum) and not (_is_number(momentum) and 0 <= momentum < 1):
+  _refuse_schedule(name, momentum)
+  if not _is_array(name, momentum) and not (_is_number(momentum) and 0 <= momentum < 1):
     raise ValueError(f'{name} must be at least 0 and below 1, but is {momentum!r}.')
 
 
 def check_steps_per_epoch(steps_per_epoch: Any) -> None:
   """Raises ``ValueError`` unless this is a whole number from 1 to 2**31 - 1, or an array."""
-  if _is_array(steps_per_epoch):
+  if _is_array('steps_per_epoch', steps_per_epoch):
     return
   if not (_is_number(steps_per_epoch) and steps_per_epoch >= 1 and steps_per_epoch % 1 == 0):
     raise ValueError(
@@ -40,7 +39,10 @@ def check_steps_per_epoch(steps_per_epoch: Any) -> None:
 
 def check_mean_decay(mean_decay: Any) -> None:
   """Raises ``ValueError`` unless this is in (0, 1), or an array."""
-  if not _is_array(mean_decay) and not (_is_number(mean_decay) and 0 < mean_decay < 1):
+  _refuse_schedule('mean_decay', mean_decay)
+  if not _is_array('mean_decay', mean_decay) and not (
+    _is_number(mean_decay) and 0 < mean_decay < 1
+  ):
     raise ValueError(
       f'mean_decay must be above 0 and below 1, but is {mean_decay!r}: 1 - 1/N takes the mean over '
       'about the last N losses.'
@@ -53,9 +55,49 @@ def check_rule(rule: Any, rules: Collection[str]) -> None:
     raise ValueError(f'rule must be one of {", ".join(map(repr, rules))}, but is {rule!r}.')
 
 
-def _is_array(value: Any) -> bool:
+def check_value(name: str, value: Any) -> None:
+  """Raises ``ValueError`` unless this is a number, an array or a schedule of the step count."""
+  stateful = isinstance(value, optax.schedules.StatefulSchedule)
+  if stateful or not (callable(value) or _is_array(name, value) or _is_number(value)):
+    raise ValueError(
+      f'{name} must be a number or a function of the step count, but is {value!r}. (Schedules with '
+      'a state, as of the loss, are for `optax.inject_hyperparams`.)'
+    )
+
+
+def check_trace(nesterov: Any, accumulator_dtype: Any) -> None:
+  """Raises ``ValueError`` unless these are a flag, and the dtype of a trace or None."""
+  if not isinstance(nesterov, bool | np.bool_):
+    raise ValueError(f'nesterov must be True or False, but is {nesterov!r}.')
+  if accumulator_dtype is None:
+    return
+  try:
+    is_array = isinstance(accumulator_dtype, jax.Array | np.ndarray)
+    is_inexact = not is_array and jnp.issubdtype(jnp.dtype(accumulator_dtype), jnp.inexact)
+  except TypeError:
+    is_inexact = False
+  if not is_inexact:
+    raise ValueError(
+      f'accumulator_dtype must be a floating-point or complex dtype, but is {accumulator_dtype!r}. '
+      "(`optax.inject_hyperparams` calls such a type: pass its name, as in 'float32'.)"
+    )
+
+
+def _refuse_schedule(name: str, value: Any) -> None:
+  if callable(value):
+    raise ValueError(
+      f'{name} must be a number, but is a function: to let it follow a schedule, wrap the '
+      f'optimizer, as in `optax.inject_hyperparams(lcam)(..., {name}=schedule)`.'
+    )
+
+
+def _is_array(name: str, value: Any) -> bool:
   # NumPy's scalars have a shape too, and values that can be checked.
-  return hasattr(value, 'shape') and not isinstance(value, numbers.Real | np.generic)
+  if not hasattr(value, 'shape') or isinstance(value, np.generic):
+    return False
+  if value.shape != ():  # known where the value is not
+    raise ValueError(f'{name} must be one number, but has shape {value.shape}.')
+  return True
 
 
 def _is_number(value: Any) -> bool:

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
-from lcam_optax._checks import check_momentum
+from lcam_optax._checks import check_momentum, check_trace, check_value
 from lcam_optax._loss_phase import LossPhaseState, PhaseTracker, Rule, make_tracker
 from lcam_optax._phase_momentum import PhaseMomentumState, choose, phase_momentum
 
@@ -26,11 +26,12 @@ class LcamState(NamedTuple):
     momentum: The momentum that the last update used; shape (), float.
   """
 
-  # Flat, as version 0.1 had it, so that states saved by it go on.
+  # Flat, as version 0.1 had it, so that states saved by it go on. ``count`` is a method of tuples,
+  # which leaves it no narrower type.
   trace: optax.Updates
   loss_sum: jax.Array
   loss_sum_error: jax.Array
-  count: jax.Array
+  count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
   momentum: jax.Array
@@ -96,16 +97,20 @@ def _scale(
 ) -> optax.GradientTransformationExtraArgs:
   check_momentum('high_loss_momentum', high)
   check_momentum('low_loss_momentum', low)
+  check_trace(nesterov, accumulator_dtype)
   scale = phase_momentum(tracker, high, low, nesterov, accumulator_dtype)
 
+  def flat(nested: Any) -> LcamState:
+    return LcamState(trace=nested.trace, **nested.phase._asdict(), momentum=nested.momentum)
+
   def init_fn(params: optax.Params) -> LcamState:
-    trace, phase, momentum = scale.init(params)
-    momentum = choose(phase.high_loss_phase, high, low, momentum.dtype)
-    return LcamState(trace, *phase, momentum)
+    state = flat(scale.init(params))
+    momentum = choose(state.high_loss_phase, high, low, state.momentum.dtype)
+    return state._replace(momentum=momentum)
 
   def update_fn(
     updates: optax.Updates,
-    state: LcamState,
+    state: Any,
     params: optax.Params | None = None,
     *,
     value: jax.typing.ArrayLike | None = None,
@@ -113,8 +118,8 @@ def _scale(
   ) -> tuple[optax.Updates, LcamState]:
     del extra_args
     nested = PhaseMomentumState(state.trace, LossPhaseState(*state[1:-1]), state.momentum)
-    updates, (trace, phase, momentum) = scale.update(updates, nested, params, value=value)
-    return updates, LcamState(trace, *phase, momentum)
+    updates, nested = scale.update(updates, nested, params, value=value)
+    return updates, flat(nested)
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -140,13 +145,21 @@ def lcam(
     m_t = g_t + \beta_t m_{t-1}, \qquad \theta_t = \theta_{t-1} - \eta_t m_t
 
   With two equal momenta it is ``optax.sgd(learning_rate, momentum)`` to the bit, and it costs the
-  same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. The loss must
-  be the mean over the whole batch, across devices too: ``jax.lax.pmean`` it where each has its own,
-  or their momenta differ.
+  same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. Put
+  ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
 
-  Put ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
-  Inside ``optax.MultiSteps`` it sees the ``value`` of the last micro-batch only, so pass the mean
-  over the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
+  The loss must be the mean over the whole batch:
+
+  * Under ``jax.jit`` it is, on any number of devices. Inside ``jax.shard_map`` take
+    ``jax.lax.pmean`` of the loss within the function that is differentiated, and of the gradients
+    too: that is right with ``check_vma`` on and off.
+  * Inside ``optax.MultiSteps`` the ``value`` of the last micro-batch decides, so pass the mean over
+    the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
+  * ``optax.lookahead`` and ``optax.contrib.sam`` pass no ``value`` on. Within the step, give them
+    an optimizer that has it: ``optax.GradientTransformation(solver.init,
+    functools.partial(solver.update, value=loss))``.
+  * ``apply_gradients`` of Flax Linen's ``TrainState`` cannot pass it either: call
+    ``state.tx.update`` yourself.
 
   Args:
     learning_rate: A float scalar, or a schedule from the step count to one.
@@ -158,10 +171,11 @@ def lcam(
       epoch.
     mean_decay: Takes the exponential mean in which a loss weighs ``mean_decay`` times what the next
       one does, in (0, 1), for data without epochs: ``1 - 1/N`` looks back over about N updates. It
-      is the bias-corrected mean of Adam, this loss included. With neither this nor
-      ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you want**: a
-      loss that falls is soon below such a mean at every step, and the high-loss phase never comes
-      again.
+      is the bias-corrected mean of Adam, this loss included. ``optax.inject_hyperparams`` rounds
+      what it injects to the dtype of the parameters: name this in its ``static_args``. With neither
+      this nor ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you
+      want**: a loss that falls is soon below such a mean at every step, and the high-loss phase
+      never comes again.
     rule: When a loss takes effect, and on which side a loss is that equals the mean.
       ``'equation9'``: this loss picks this update's momentum, a tie is low. ``'algorithm1'``: this
       loss picks the next update's momentum, a tie is high, as in the scripts that made the paper's
@@ -176,10 +190,11 @@ def lcam(
     a tie.
 
   Raises:
-    ValueError: When built, if a Python number is out of range (a momentum outside [0, 1),
-      ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)), if ``steps_per_epoch`` and
-      ``mean_decay`` are both given, or the rule is unknown; numbers given as arrays are not
-      checked. When updating without ``value`` or with one that is not a real scalar.
+    ValueError: When built, if an argument has the wrong type, a Python number is out of range (a
+      momentum outside [0, 1), ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)),
+      ``steps_per_epoch`` and ``mean_decay`` are both given, or the rule is unknown; of numbers
+      given as arrays only the shape is checked, which is (). When updating without ``value`` or
+      with one that is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
@@ -204,6 +219,7 @@ def lcam(
     (submission to ICLR 2024) and Algorithm 1 of version 1 (`arXiv:2309.02130
     <https://arxiv.org/abs/2309.02130>`_).
   """
+  check_value('learning_rate', learning_rate)
   tracker = make_tracker(steps_per_epoch, mean_decay, rule)
   return optax.chain(
     _scale(tracker, high_loss_momentum, low_loss_momentum, nesterov, accumulator_dtype),

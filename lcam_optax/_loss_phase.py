@@ -52,7 +52,7 @@ class LossPhaseState(NamedTuple):
 
   loss_sum: jax.Array
   loss_sum_error: jax.Array
-  count: jax.Array
+  count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
 
@@ -67,6 +67,16 @@ class PhaseTracker(NamedTuple):
     init: ``init() -> state``.
     update: ``update(state, loss) -> (phase, state)``: the phase to be used in this update, 1 for
       high and 0 for low, shape (), int32; and the new state.
+
+  Example:
+    >>> import jax
+    >>> def toss(key, loss):
+    ...   key, now = jax.random.split(key)
+    ...   return jax.random.bernoulli(now, 0.25).astype(int), key
+    >>> coin = PhaseTracker(init=lambda: jax.random.key(0), update=toss)
+    >>> phase, state = coin.update(coin.init(), 2.0)
+    >>> int(phase) in (0, 1)
+    True
   """
 
   init: Callable[[], Any]
@@ -87,7 +97,7 @@ def loss_phase_tracker(
     rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs the loss, a scalar.
+    A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs a scalar loss.
 
   Raises:
     ValueError: When built, if a Python number is out of range, ``steps_per_epoch`` and
@@ -114,11 +124,7 @@ def loss_phase_tracker(
   return make_tracker(steps_per_epoch, mean_decay, rule)
 
 
-def make_tracker(
-  steps_per_epoch: jax.typing.ArrayLike | None,
-  mean_decay: jax.typing.ArrayLike | None,
-  rule: Rule,
-) -> PhaseTracker:
+def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTracker:
   """See :func:`loss_phase_tracker`. Its warning names the line that called the caller of this."""
   check_rule(rule, RULES)
   if steps_per_epoch is not None and mean_decay is not None:
@@ -164,7 +170,7 @@ def make_tracker(
       state = jax.tree.map(lambda x: jnp.where(restart, jnp.zeros_like(x), x), state)
       state = state._replace(**kept)
 
-    count = optax.safe_increment(state.count)
+    count = jnp.asarray(optax.safe_increment(state.count))
     loss_sum, loss_sum_error, excess = add_to_mean(
       state.loss_sum, state.loss_sum_error, count, loss
     )
@@ -175,7 +181,7 @@ def make_tracker(
       loss_sum=jnp.where(usable, loss_sum, state.loss_sum),
       loss_sum_error=jnp.where(usable, loss_sum_error, state.loss_sum_error),
       count=jnp.where(usable, count, state.count),
-      epoch_step=optax.safe_increment(state.epoch_step),
+      epoch_step=jnp.asarray(optax.safe_increment(state.epoch_step)),
       high_loss_phase=phase,
     )
 
@@ -187,16 +193,18 @@ def _scalar_loss(value: Any) -> jax.Array:
   if value is None:
     raise ValueError(
       'The loss phase needs the loss: pass it as `update(grads, state, params, value=loss)`. '
-      "(Flax Linen's `TrainState.apply_gradients`, `optax.lookahead` and `optax.contrib.sam` drop "
-      '`value`; the README says what to do.)'
+      '(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead` and `optax.contrib.sam` do '
+      'not pass `value` on: see `help(lcam_optax.lcam)`.)'
     )
-  if isinstance(value, tuple | list):
+  if isinstance(value, tuple):
     raise ValueError(
-      f'value must be a scalar loss, but is a {type(value).__name__} of {len(value)}: with '
-      '`has_aux=True`, unpack `(loss, aux), grads = value_and_grad(...)(...)` and pass '
-      '`value=loss`.'
+      f'value must be a scalar loss, but is a tuple of {len(value)}: with `has_aux=True`, unpack '
+      '`(loss, aux), grads = value_and_grad(...)(...)` and pass `value=loss`.'
     )
-  loss = jnp.asarray(value)
+  try:
+    loss = jnp.asarray(value)
+  except TypeError:
+    raise ValueError(f'value must be a scalar loss, but is a {type(value).__name__}.') from None
   if loss.ndim:
     raise ValueError(
       f'value must be a scalar loss, but has shape {loss.shape}: average per-example or '

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lcam_optax._checks import check_momentum
+from lcam_optax._checks import check_momentum, check_trace
 from lcam_optax._loss_phase import PhaseTracker
 
 
@@ -58,7 +58,8 @@ def scale_by_phase(
     a :class:`PhaseMomentumState`.
 
   Raises:
-    ValueError: When built, if a momentum is a Python number outside [0, 1).
+    ValueError: When built, if a momentum is a Python number outside [0, 1), or an argument has the
+      wrong type.
 
   Example:
     >>> import jax.numpy as jnp
@@ -72,8 +73,13 @@ def scale_by_phase(
     0.75 1.75
     0.5 1.875
   """
+  if not isinstance(tracker, PhaseTracker):
+    raise ValueError(
+      f'tracker must be a PhaseTracker, as `loss_phase_tracker(...)` returns, but is {tracker!r}.'
+    )
   check_momentum('high_phase_momentum', high_phase_momentum)
   check_momentum('low_phase_momentum', low_phase_momentum)
+  check_trace(nesterov, accumulator_dtype)
   return phase_momentum(
     tracker, high_phase_momentum, low_phase_momentum, nesterov, accumulator_dtype
   )
@@ -95,7 +101,7 @@ def phase_momentum(
 
   def update_fn(
     updates: optax.Updates,
-    state: PhaseMomentumState,
+    state: Any,
     params: optax.Params | None = None,
     *,
     value: Any = None,

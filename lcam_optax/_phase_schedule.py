@@ -1,13 +1,16 @@
 """Any hyperparameter of any optimizer, chosen by the loss."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
+from lcam_optax._checks import check_value
 from lcam_optax._loss_phase import PhaseTracker, Rule, make_tracker
-from lcam_optax._phase_momentum import choose
+
+_Value = Callable[[jax.Array], Any]  # of the step count
 
 
 class LossPhaseScheduleState(NamedTuple):
@@ -25,7 +28,7 @@ class LossPhaseScheduleState(NamedTuple):
 class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
   """See :func:`loss_phase_schedule`."""
 
-  def __init__(self, tracker: PhaseTracker, high: Any, low: Any):
+  def __init__(self, tracker: PhaseTracker, high: _Value, low: _Value):
     self._tracker = tracker
     self._high, self._low = high, low
 
@@ -37,7 +40,8 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
   ) -> LossPhaseScheduleState:
     del extra_args
     _, loss_phase = self._tracker.update(state.loss_phase, value)
-    return LossPhaseScheduleState(optax.safe_increment(state.step), loss_phase)
+    step = jnp.asarray(optax.safe_increment(state.step))
+    return LossPhaseScheduleState(step, loss_phase)
 
   def __call__(
     self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
@@ -47,15 +51,13 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
       phase = state.loss_phase.high_loss_phase
     else:
       phase, _ = self._tracker.update(state.loss_phase, value)
-    high, low = (
-      jnp.asarray(x(state.step) if callable(x) else x, float) for x in (self._high, self._low)
-    )
-    return choose(phase, high, low, float)
+    # Of two Python floats, the result takes the dtype of what it meets, as a constant would.
+    return jnp.where(phase, self._high(state.step), self._low(state.step))
 
 
 def loss_phase_schedule(
-  high_loss_value: optax.ScalarOrSchedule,
-  low_loss_value: optax.ScalarOrSchedule,
+  high_loss_value: jax.typing.ArrayLike | optax.Schedule,
+  low_loss_value: jax.typing.ArrayLike | optax.Schedule,
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
   mean_decay: jax.typing.ArrayLike | None = None,
@@ -76,18 +78,21 @@ def loss_phase_schedule(
     rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. Three things to know:
+    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. What to know:
 
     * ``inject_hyperparams`` asks for the value once at ``init``, without a loss: that is the value
       in the phase of a tie.
-    * It casts the value to the widest dtype of the parameters. With bfloat16 parameters 0.999 would
-      become 1: pass ``hyperparam_dtype=jnp.float32``.
-    * Give each hyperparameter a schedule of its own; two with the same arguments are always in the
-      same phase.
+    * It gives numbers the widest dtype of the parameters, its own and those of this schedule. In
+      bfloat16, 0.999 is 1, and so is Adam's ``b2``: keep the parameters in float32, or pass
+      ``hyperparam_dtype=jnp.float32``, which makes float32 of the states of most optimizers.
+    * Optax's Adam corrects the bias of its first moment by ``1 - b1**t`` with the ``b1`` of step t.
+    * Give each hyperparameter a schedule of its own: with the same mean and rule, they are always
+      in the same phase.
 
   Raises:
-    ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule; values are the
-      optimizer's to check. When updating without ``value`` or with one that is not a real scalar.
+    ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule, and if a value is
+      of the wrong type; its range is the optimizer's to check. When updating without ``value`` or
+      with one that is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
@@ -106,5 +111,14 @@ def loss_phase_schedule(
   References:
     See :func:`lcam_optax.lcam`.
   """
+  check_value('high_loss_value', high_loss_value)
+  check_value('low_loss_value', low_loss_value)
   tracker = make_tracker(steps_per_epoch, mean_decay, rule)
-  return _LossPhaseSchedule(tracker, high_loss_value, low_loss_value)
+  return _LossPhaseSchedule(tracker, _as_schedule(high_loss_value), _as_schedule(low_loss_value))
+
+
+def _as_schedule(value: Any) -> _Value:
+  if callable(value):
+    return value
+  constant = value if hasattr(value, 'dtype') else float(value)
+  return lambda step: constant

@@ -4,7 +4,8 @@ The authors' scripts add the losses up in Python floats, which are float64. JAX 
 default, in which a plain sum stops growing near 2**24 terms and a tie between a loss and the mean
 (the first loss of every epoch is one) is lost to rounding. Here what is summed is kept as an
 unevaluated pair of floats, about 48 bits together, and compared with the loss without a division,
-so that float32 decides as float64 does.
+so that float32 decides as float64 does. (The exponential mean has weights that are not exact: it is
+right to the last digits of a float32.)
 
 Both means have the same signature: from (total, error, count, loss), with ``count`` the number of
 losses including this one, to the new total and error and the *excess*, a number with the sign of
@@ -12,7 +13,6 @@ the loss minus the mean with this loss in it. The excess is NaN or infinite wher
 """
 
 import math
-import numbers
 from collections.abc import Callable
 
 import jax
@@ -45,26 +45,32 @@ def mean_of_all(
   return loss_sum, loss_sum_error, _times_minus(count, loss, loss_sum, loss_sum_error)
 
 
-def exponential_mean(decay: jax.typing.ArrayLike) -> RunningMean:
+def exponential_mean(decay: float | jax.Array) -> RunningMean:
   r"""Returns the running mean in which a loss weighs ``decay`` times what the next one does.
 
   With :math:`v_n = d v_{n-1} + (1 - d) L_n` it is :math:`v_n / (1 - d^n)`, kept in the form
-  :math:`\mu_n = \mu_{n-1} + w_n (L_n - \mu_{n-1}), w_n = (1 - d) / (1 - d^n)`, which is exact for
-  losses that do not change. A loss is above the mean that holds it if it is above the one before.
+  :math:`\mu_n = \mu_{n-1} + w_n (L_n - \mu_{n-1}), w_n = (1 - d) / (1 - d^n)`. A loss is above
+  the mean that holds it if it is above the one before, so that the first loss and losses that do
+  not change are ties, whatever the rounding of the weights does to the last digits of the mean.
+
+  Args:
+    decay: The decay, in (0, 1). One that was rounded to 1 is the limit, the mean of all losses.
+
+  Returns:
+    A function that adds a loss to the mean; see above. The total is the mean itself.
   """
-  if isinstance(decay, numbers.Real):  # a decay close to 1 loses its digits in float32
-    decay = float(decay)
-    share, log_decay = 1 - decay, math.log(decay)
-  else:
-    share = 1 - decay
-    log_decay = jnp.log1p(-share)
 
   def add(mean: jax.Array, mean_error: jax.Array, count: jax.Array, loss: jax.Array):
+    if isinstance(decay, jax.Array):
+      share = jnp.maximum(1 - decay.astype(loss.dtype), 2.0**-100)
+      log_decay = jnp.log1p(-share)
+    else:  # not yet rounded to float32, in which one close to 1 has few digits left
+      share, log_decay = 1 - float(decay), math.log(decay)
     first = count == 1
     mean, mean_error = jnp.where(first, loss, mean), jnp.where(first, 0, mean_error)
     excess = (loss - mean) - mean_error
     weight = share / -jnp.expm1(count.astype(loss.dtype) * log_decay)
-    return *_add(mean, mean_error, (weight * excess).astype(loss.dtype)), excess
+    return *_add(mean, mean_error, weight * excess), excess
 
   return add
 

@@ -5,10 +5,12 @@ import subprocess
 import sys
 import zipfile
 
+import lcam_optax
+
 ROOT = pathlib.Path(__file__).parent.parent
 
 
-def test_the_wheel_holds_the_library_alone(tmp_path):
+def test_the_wheel_has_the_version_of_the_library_and_holds_it_alone(tmp_path):
   subprocess.run(
     [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--wheel-dir', tmp_path, ROOT],
     check=True,
@@ -19,6 +21,7 @@ def test_the_wheel_holds_the_library_alone(tmp_path):
   packages = {name.split('/')[0] for name in names if '.dist-info/' not in name}
   assert packages == {'lcam_optax'}
   assert 'lcam_optax/py.typed' in names
+  assert f'lcam_optax-{lcam_optax.__version__}-' in wheel.name
   sources = {path.name for path in (ROOT / 'lcam_optax').glob('*.py')}
   assert sources == {name.split('/')[1] for name in names if name.endswith('.py')}
 

@@ -3,50 +3,210 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 import lcam_optax
-from lcam_optax import balanced_momentum, hold_then_decay, lcam, scale_by_lcam, step_drops
+from lcam_optax import (
+  balanced_momentum,
+  hold_then_decay,
+  lcam,
+  loss_phase_schedule,
+  loss_phase_tracker,
+  scale_by_lcam,
+  scale_by_phase,
+  step_drops,
+)
+
+TRACKER = loss_phase_tracker(steps_per_epoch=4)
 
 
-@pytest.mark.parametrize('build', [lambda **kw: lcam(0.1, **kw), scale_by_lcam])
+def build_lcam(*args, **keywords):
+  return lcam(0.1, *args, **{'steps_per_epoch': 4} | keywords)
+
+
+def build_scale_by_lcam(*args, **keywords):
+  return scale_by_lcam(*args, **{'steps_per_epoch': 4} | keywords)
+
+
+def build_schedule(**keywords):
+  return loss_phase_schedule(0.9, 0.5, **keywords)
+
+
+def build_scale_by_phase(high=0.9, low=0.5, **keywords):
+  return scale_by_phase(TRACKER, high, low, **keywords)
+
+
+USERS_OF_THE_LOSS = [
+  lambda **kw: lcam(0.1, **kw),
+  scale_by_lcam,
+  loss_phase_tracker,
+  build_schedule,
+]
+NO_NUMBERS = [None, True, np.True_, '0.9', [0.9], 0.9j, object()]
+
+
+@pytest.mark.parametrize('build', [build_lcam, build_scale_by_lcam])
 @pytest.mark.parametrize('name', ['high_loss_momentum', 'low_loss_momentum'])
-@pytest.mark.parametrize('momentum', [1.0, 1, -0.1, float('nan'), np.float32(1.5), None, '0.9'])
+@pytest.mark.parametrize(
+  'momentum', [1.0, 1, -0.1, float('nan'), float('inf'), np.float32(1.5), *NO_NUMBERS]
+)
 def test_momentum_out_of_range(build, name, momentum):
   with pytest.raises(ValueError, match=f'{name} must be at least 0 and below 1'):
     build(**{name: momentum})
 
 
-@pytest.mark.parametrize('steps', [0, -1, 0.5, 390.625, float('nan'), np.int64(0), '391'])
-def test_steps_per_epoch_out_of_range(steps):
+@pytest.mark.parametrize('momentum', [1.0, -0.1, *NO_NUMBERS])
+def test_momentum_of_a_phase_out_of_range(momentum):
+  with pytest.raises(ValueError, match='high_phase_momentum must be at least 0 and below 1'):
+    build_scale_by_phase(high=momentum)
+  with pytest.raises(ValueError, match='low_phase_momentum must be at least 0 and below 1'):
+    build_scale_by_phase(low=momentum)
+
+
+@pytest.mark.parametrize('build', USERS_OF_THE_LOSS)
+@pytest.mark.parametrize('steps', [0, -1, 0.5, 390.625, float('nan'), np.int64(0), *NO_NUMBERS[1:]])
+def test_steps_per_epoch_out_of_range(build, steps):
   with pytest.raises(ValueError, match='steps_per_epoch must be a whole number of at least 1'):
+    build(steps_per_epoch=steps)
+
+
+@pytest.mark.parametrize('steps', [2**31, float('inf'), 1e10])
+def test_steps_per_epoch_too_large_to_count(steps):
+  with pytest.raises(ValueError, match='steps_per_epoch must be'):
     lcam(0.1, steps_per_epoch=steps)
 
 
-def test_unknown_rule():
-  with pytest.raises(ValueError, match=r"one of 'equation9', 'algorithm1', but is 'eq9'"):
-    lcam(0.1, rule='eq9')
+@pytest.mark.parametrize('build', USERS_OF_THE_LOSS)
+@pytest.mark.parametrize('decay', [0, 0.0, 1.0, 1, 1.5, -0.5, float('nan'), *NO_NUMBERS[1:]])
+def test_mean_decay_out_of_range(build, decay):
+  with pytest.raises(ValueError, match='mean_decay must be above 0 and below 1'):
+    build(mean_decay=decay)
 
 
-def test_arrays_are_not_checked():
-  jax.jit(lambda momentum: lcam(0.1, momentum, steps_per_epoch=momentum).init(0.0))(5.0)
+@pytest.mark.parametrize('build', USERS_OF_THE_LOSS)
+def test_two_kinds_of_mean(build):
+  with pytest.raises(ValueError, match='steps_per_epoch and mean_decay are two kinds of mean'):
+    build(steps_per_epoch=4, mean_decay=0.9)
 
 
-def test_missing_value():
-  solver = lcam(0.1)
+@pytest.mark.parametrize('build', USERS_OF_THE_LOSS)
+@pytest.mark.parametrize('rule', ['eq9', None, 9, ('equation9',), ['equation9']])
+def test_unknown_rule(build, rule):
+  with pytest.raises(ValueError, match=r"one of 'equation9', 'algorithm1', but is"):
+    build(rule=rule, steps_per_epoch=4)
+
+
+@pytest.mark.parametrize('build', [build_lcam, build_scale_by_lcam, build_scale_by_phase])
+def test_options_of_the_trace(build):
+  for nesterov in (1, 'yes', None, jnp.array(True)):
+    with pytest.raises(ValueError, match='nesterov must be True or False'):
+      build(nesterov=nesterov)
+  for dtype in ('float99', 'int32', int, bool, 32, jnp.zeros(())):
+    with pytest.raises(ValueError, match='accumulator_dtype must be a floating-point or complex'):
+      build(accumulator_dtype=dtype)
+
+
+@pytest.mark.parametrize('value', [*NO_NUMBERS, loss_phase_schedule(0.2, 0.1, mean_decay=0.9)])
+def test_numbers_that_may_follow_the_step_count(value):
+  for name, build in {
+    'learning_rate': lambda: lcam(value, steps_per_epoch=4),
+    'high_loss_value': lambda: loss_phase_schedule(value, 0.1, steps_per_epoch=4),
+    'low_loss_value': lambda: loss_phase_schedule(0.1, value, steps_per_epoch=4),
+  }.items():
+    with pytest.raises(ValueError, match=f'{name} must be a number or a function of the step'):
+      build()
+
+
+@pytest.mark.parametrize(
+  'schedule', [lambda step: 0.9, loss_phase_schedule(0.9, 0.8, mean_decay=0.9)]
+)
+@pytest.mark.parametrize('name', ['high_loss_momentum', 'low_loss_momentum', 'mean_decay'])
+def test_a_schedule_needs_inject_hyperparams(name, schedule):
+  with pytest.raises(ValueError, match=rf'{name} .*optax\.inject_hyperparams.*{name}=schedule'):
+    scale_by_lcam(**{'mean_decay': 0.9, name: schedule})
+
+
+def test_an_injected_accumulator_dtype_is_named():
+  def build(dtype):  # Optax takes a type for a schedule
+    return optax.inject_hyperparams(lcam)(0.1, steps_per_epoch=4, accumulator_dtype=dtype)
+
+  with pytest.raises(ValueError, match=r"inject_hyperparams.*pass its name, as in 'float32'"):
+    build(jnp.float32).init(jnp.ones(2))
+  state = build('float32').init(jnp.ones(2, jnp.bfloat16))
+  assert optax.tree.get(state, 'trace').dtype == jnp.float32
+
+
+@pytest.mark.parametrize(
+  'tracker', ['equation9', loss_phase_tracker, optax.identity(), None, ('init', 'update')]
+)
+def test_scale_by_phase_takes_trackers_only(tracker):
+  with pytest.raises(ValueError, match='tracker must be a PhaseTracker'):
+    scale_by_phase(tracker, 0.9, 0.5)
+
+
+@pytest.mark.parametrize(
+  'build',
+  [
+    lambda x: lcam(x, steps_per_epoch=4),
+    lambda x: build_lcam(x),
+    lambda x: build_lcam(0.9, x),
+    lambda x: lcam(0.1, steps_per_epoch=x),
+    lambda x: lcam(0.1, mean_decay=x),
+    lambda x: build_scale_by_phase(x, x),
+    lambda x: loss_phase_schedule(x, x, mean_decay=x),
+  ],
+)
+def test_what_is_traced_is_not_checked_but_for_its_shape(build):
+  for x in (jnp.array(5.0), np.array(-1.0)):
+    build(x)
+  jax.jit(lambda x: build(x) and 0)(5.0)
+  jax.vmap(lambda x: build(x) and 0)(jnp.array([5.0, -1.0]))
+  with pytest.raises(ValueError, match=r'must be one number, but has shape \(2,\)'):
+    build(jnp.array([0.5, 0.6]))
+
+
+def test_numbers_of_numpy_are_numbers():
+  lcam(np.float32(0.1), np.float64(0.9), np.float16(0.5), steps_per_epoch=np.int64(391))
+  loss_phase_tracker(steps_per_epoch=391.0)
+  loss_phase_schedule(np.float32(0.9), np.int32(0), mean_decay=np.float32(0.9))
+
+
+def optimizers():
+  b1 = loss_phase_schedule(0.9, 0.5, steps_per_epoch=4)
+  return [build_lcam(), build_scale_by_lcam(), optax.inject_hyperparams(optax.adam)(0.1, b1=b1)]
+
+
+def update(solver, value, jit=False):
   params = jnp.ones(2)
-  with pytest.raises(ValueError, match=r'update\(grads, state, params, value=loss\)'):
-    solver.update(params, solver.init(params), params)
+  call = jax.jit(solver.update) if jit else solver.update
+  return call(params, solver.init(params), params, value=value)
+
+
+@pytest.mark.parametrize('solver', optimizers())
+@pytest.mark.parametrize(
+  ('value', 'sentence'),
+  [
+    (None, r'update\(grads, state, params, value=loss\).*TrainState.*lookahead.*sam'),
+    ((jnp.ones(()), {'accuracy': 1.0}), r'tuple of 2: with `has_aux=True`, unpack'),
+    (1j, 'must be a real loss, but is complex'),
+    (jnp.complex64(1), 'must be a real loss, but is complex64'),
+    ('1.0', 'must be a scalar loss, but is a str'),
+    ({'loss': 1.0}, 'must be a scalar loss, but is a dict'),
+    (jnp.sum, 'must be a scalar loss, but is a function'),
+    ([1.0, 2.0], r'has shape \(2,\): average per-example or per-device losses first'),
+  ],
+)
+def test_losses_that_are_none(solver, value, sentence):
+  with pytest.raises(ValueError, match=sentence):
+    update(solver, value)
 
 
 @pytest.mark.parametrize('jit', [False, True])
 @pytest.mark.parametrize('shape', [(4,), (1,), (2, 3)])
 def test_loss_that_is_not_a_scalar(shape, jit):
-  solver = lcam(0.1)
-  params = jnp.ones(2)
-  update = jax.jit(solver.update) if jit else solver.update
   with pytest.raises(ValueError, match='average per-example or per-device losses first'):
-    update(params, solver.init(params), params, value=jnp.ones(shape))
+    update(build_lcam(), jnp.ones(shape), jit)
 
 
 @pytest.mark.parametrize(('momentum', 'mean'), [(1.0, 0.9), (-0.1, 0.9), (0.9, 1.0), (0.9, -1.0)])
@@ -81,5 +241,5 @@ def test_schedules_check_their_epochs():
 def test_every_public_name_has_an_example():
   for name in lcam_optax.__all__:
     documented = getattr(lcam_optax, name).__doc__
-    assert documented
-    assert name == 'LcamState' or '>>>' in documented, name
+    assert documented, name
+    assert name.endswith('State') or '>>>' in documented, name

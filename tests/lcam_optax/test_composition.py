@@ -7,8 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import optax.contrib
 import pytest
-from jax.sharding import PartitionSpec as P
+from flax.training.train_state import TrainState
 
 from lcam_optax import LcamState, lcam, scale_by_lcam
 
@@ -57,42 +58,57 @@ def test_chain(expected):
   assert_same(train(optax.chain(optax.identity(), SOLVER, optax.scale(1.0)))[0], expected)
 
 
-def test_injected_hyperparams_are_every_number(expected):
-  solver = optax.inject_hyperparams(lcam)(0.1, 0.8, 0.4, steps_per_epoch=4)
+# Optax may come to leave some of an optimizer's numbers out, as it does with static_args.
+@pytest.mark.parametrize('static_args', [(), 'steps_per_epoch'])
+def test_injected_hyperparams(expected, static_args):
+  solver = optax.inject_hyperparams(lcam, static_args)(0.1, 0.8, 0.4, steps_per_epoch=4)
   params, state = train(solver)
   assert_same(params, expected)
-  assert set(state.hyperparams) == {
-    'learning_rate',
-    'high_loss_momentum',
-    'low_loss_momentum',
-    'steps_per_epoch',
-  }
+  assert {'learning_rate', 'high_loss_momentum', 'low_loss_momentum'} <= set(state.hyperparams)
 
 
-def test_injected_momenta_can_be_changed_without_recompiling():
-  solver = optax.inject_hyperparams(lcam)(0.1, 0.8, 0.4, steps_per_epoch=4)
+@pytest.mark.parametrize('static_args', [(), 'steps_per_epoch'])
+def test_injected_momenta_can_be_changed_without_recompiling(static_args):
+  solver = optax.inject_hyperparams(lcam, static_args)(0.1, 0.8, 0.4, steps_per_epoch=4)
   update = jax.jit(chex.assert_max_traces(solver.update, n=1))
   params = params_tree()
   state = solver.init(params)
   _, state = update(params, state, params, value=jnp.float32(1.0))
-  state = optax.tree.set(state, low_loss_momentum=jnp.float32(0.25), steps_per_epoch=jnp.asarray(1))
+  state = optax.tree.set(state, low_loss_momentum=jnp.float32(0.25))
   _, state = update(params, state, params, value=jnp.float32(1.0))
   assert optax.tree.get(state, 'momentum') == 0.25
-  _, state = update(params, state, params, value=jnp.float32(9.0))
-  assert optax.tree.get(state, 'momentum') == 0.25, 'an epoch of one step is always a tie'
+
+
+def test_traced_steps_per_epoch_and_mean_decay(expected):
+  @jax.jit
+  def final(**mean):
+    return train(lcam(0.1, 0.8, 0.4, **mean), jit=False)[0]
+
+  assert_same(final(steps_per_epoch=4), expected)
+  plain = train(lcam(0.1, 0.8, 0.4, mean_decay=0.5))[0]
+  assert_same(final(mean_decay=0.5), plain)
 
 
 def test_injected_schedule_of_a_momentum():
-  solver = optax.inject_hyperparams(scale_by_lcam)(0.8, lambda count: 0.1 * count)
+  injected = optax.inject_hyperparams(scale_by_lcam)
+  solver = injected(0.8, lambda count: 0.1 * count, steps_per_epoch=4)
   _, state = train(solver, losses=[1.0, 1.0, 1.0, 1.0])
   np.testing.assert_allclose(optax.tree.get(state, 'momentum'), 0.3, rtol=1e-6)
+
+
+def test_a_static_mean_decay_keeps_its_digits_where_parameters_have_few():
+  params = jax.tree.map(lambda x: x.astype('bfloat16'), params_tree())
+  injected = optax.inject_hyperparams(lcam, static_args='mean_decay')(0.1, mean_decay=0.999)
+  _, state = train(injected, params=params)
+  _, plain = train(lcam(0.1, mean_decay=0.999))
+  assert optax.tree.get(state, 'loss_sum') == optax.tree.get(plain, 'loss_sum')
 
 
 @pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
 def test_injected_hyperparams_keep_low_precision(dtype):
   params = jax.tree.map(lambda x: x.astype(dtype), params_tree())
-  injected = optax.inject_hyperparams(lcam, hyperparam_dtype=jnp.float32)(0.1, 0.8, 0.4)
-  _, state = train(injected, params=params)
+  injected = optax.inject_hyperparams(lcam, hyperparam_dtype=jnp.float32)
+  _, state = train(injected(0.1, 0.8, 0.4, steps_per_epoch=4), params=params)
   chex.assert_trees_all_equal_dtypes(optax.tree.get(state, 'trace'), params)
 
 
@@ -110,17 +126,17 @@ def test_partition(expected):
 
 def test_none_leaves():
   params = {'weight': jnp.ones(2), 'absent': None}
-  params, _ = train(lcam(0.1, nesterov=True), params=params)
+  params, _ = train(lcam(0.1, steps_per_epoch=4, nesterov=True), params=params)
   assert params['absent'] is None
 
 
-def test_multi_steps_updates_once_per_accumulated_batch(expected):
+def test_multi_steps_hears_the_last_loss_of_each_accumulated_batch(expected):
   solver = optax.MultiSteps(SOLVER, every_k_schedule=2)
   params, state = params_tree(), solver.init(params_tree())
   update = jax.jit(solver.update)
   for loss in LOSSES:
-    for _ in range(2):
-      updates, state = update(params, state, params, value=loss)
+    for value in (100 - loss, loss):
+      updates, state = update(params, state, params, value=value)
       params = optax.apply_updates(params, updates)
   assert_same(params, expected)
   assert int(optax.tree.get(state, 'epoch_step')) == 2
@@ -158,6 +174,40 @@ def test_lookahead_with_the_loss_bound_at_each_step(reset_state):
   assert int(optax.tree.get(state, 'count')) == (0 if reset_state else 3)
 
 
+@pytest.mark.parametrize('opaque', [False, True])
+def test_sam_with_the_loss_bound_at_each_step(opaque):
+  # optax.contrib.sam takes no value, so the loss is bound to the outer optimizer.
+  def sam(loss):
+    outer = optax.GradientTransformation(SOLVER.init, functools.partial(SOLVER.update, value=loss))
+    adversary = optax.chain(optax.contrib.normalize(), optax.sgd(0.0))  # leaves the gradient alone
+    return optax.contrib.sam(outer, adversary, sync_period=2, opaque_mode=opaque)
+
+  @jax.jit
+  def step(params, state, loss):
+    keywords = {'grad_fn': lambda params, step: params} if opaque else {}
+    updates, state = sam(loss).update(params, state, params, **keywords)
+    return optax.apply_updates(params, updates), state
+
+  params, state = params_tree(), sam(None).init(params_tree())
+  for loss in LOSSES:
+    for value in (loss,) if opaque else (100 - loss, loss):  # otherwise two calls are one update
+      params, state = step(params, state, value)
+  assert_same(params, train(SOLVER)[0])
+  with pytest.raises(TypeError, match='value'):
+    optax.contrib.sam(SOLVER, optax.sgd(0.1)).update(params, state, params, value=1.0)
+
+
+def test_linen_train_state_with_the_loss_passed_by_hand(expected):
+  state = TrainState.create(apply_fn=None, params=params_tree(), tx=SOLVER)
+  with pytest.raises(ValueError, match='Linen'):
+    state.apply_gradients(grads=state.params, value=2.0)
+  for loss in LOSSES:
+    updates, opt_state = state.tx.update(state.params, state.opt_state, state.params, value=loss)
+    params = optax.apply_updates(state.params, updates)
+    state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+  assert_same(state.params, expected)
+
+
 def test_tree_map_params_reaches_the_trace_alone():
   state = train(SOLVER)[1]
   mapped = optax.tree.map_params(SOLVER, lambda x: x + 1, state)
@@ -187,22 +237,6 @@ def test_vmap_over_momenta():
   for index in range(len(highs)):
     alone = run(highs[index], lows[index])
     assert_same(jax.tree.map(lambda x, i=index: x[i], together), alone)
-
-
-def test_shard_map_with_the_loss_averaged(expected):
-  mesh = jax.make_mesh((1,), ('data',), axis_types=(jax.sharding.AxisType.Auto,))
-
-  @jax.jit
-  @functools.partial(jax.shard_map, mesh=mesh, in_specs=(P(), P(), P('data')), out_specs=(P(), P()))
-  def step(params, state, losses):
-    loss = jax.lax.pmean(jnp.mean(losses), 'data')
-    updates, state = SOLVER.update(params, state, params, value=loss)
-    return optax.apply_updates(params, updates), state
-
-  params, state = params_tree(), SOLVER.init(params_tree())
-  for loss in LOSSES:
-    params, state = step(params, state, jnp.array([loss - 1, loss + 1]))
-  assert_same(params, expected)
 
 
 def test_donation(expected):
@@ -240,7 +274,7 @@ def test_keeps_the_dtype_of_the_parameters(dtype, loss_dtype):
 
 def test_accumulator_dtype():
   params = jax.tree.map(lambda x: jnp.asarray(x, 'bfloat16'), PARAMS)
-  trained, state = train(lcam(0.1, accumulator_dtype=jnp.float32), params=params)
+  trained, state = train(lcam(0.1, steps_per_epoch=4, accumulator_dtype=jnp.float32), params=params)
   chex.assert_trees_all_equal_dtypes(trained, params)
   assert state[0].trace['weight'].dtype == jnp.float32
 

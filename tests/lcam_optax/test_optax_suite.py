@@ -31,6 +31,7 @@ def test_the_cases_are_found():
   assert len(CASES) > 10
 
 
+@pytest.mark.filterwarnings('ignore:Without steps_per_epoch or mean_decay')
 @pytest.mark.parametrize('case', CASES)
 def test_case_of_the_suite(case, monkeypatch):
   monkeypatch.setattr(optax.contrib, 'momo', lcam_for_rosenbrock)
