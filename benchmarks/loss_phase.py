@@ -26,26 +26,23 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import matplotlib
 import numpy as np
 import optax
 import tyro
-from flax import nnx
+from matplotlib.figure import Figure
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from train.__main__ import Run, configure
-from train.data import Batch, find_source, gather, make_input, step_key
+from train.comparison import BASELINE, Comparison
+from train.cpu_flags import set_cpu_flags
+from train.data import Batch, Preprocessing, gather, make_input, step_key
 from train.errors import UserError
-from train.experiments import BASELINE, Part
-from train.networks import make_network
-from train.optimizer import make_optimizer, make_schedule, set_arm
-from train.statistics import Estimate, estimate, format_estimate
-from train.step import EpochSums, TrainState, make_loss, make_train_step
-
-matplotlib.use('Agg')  # no window, also where there is a screen
-from matplotlib import pyplot as plt
+from train.fit import build_network, make_programs, preprocessing_of
+from train.optimizer import make_optimizer
+from train.options import RunOptions, configure
+from train.programs import Programs, TrainState
+from train.reports.statistics import Estimate, estimate, format_estimate
 
 COLUMNS = ('dataset', 'batch_size', 'seed', 'epoch', 'learning_rate', 'quantity', 'correlation')
 FIRST_EPOCH = 'epoch 1'
@@ -95,8 +92,9 @@ def main(
     workdir: where the table and the plot go.
     data_dir: where TFDS keeps its data sets; TFDS's own default if not given.
   """
-  (part,) = configure(
-    Run(
+  set_cpu_flags()
+  (comparison,) = configure(
+    RunOptions(
       'figure3',
       seeds=seeds,
       dataset=dataset,
@@ -107,14 +105,14 @@ def main(
       batch_size=batch_size,
     )
   )
-  rows = measure(part, data_dir)
+  rows = measure(comparison, data_dir)
   workdir.mkdir(parents=True, exist_ok=True)
   with (workdir / 'correlations.csv').open('w', newline='') as file:
     csv.writer(file).writerows([COLUMNS, *([dataset, batch_size, *row] for row in rows)])
   means = average(rows)
   title = (
     f'Correlation with loss minus mean so far: {dataset}, batch {batch_size}; '
-    f'mean over epochs and {len(part.seeds)} seeds, 95 % confidence interval'
+    f'mean over epochs and {len(comparison.seeds)} seeds, 95 % confidence interval'
   )
   show(means, title)
   plot(means, title, workdir / 'loss_phase.png')
@@ -157,41 +155,40 @@ def kernels(params: Any) -> dict[str, jax.Array]:
   }
 
 
-def measure(part: Part, data_dir: str | None) -> list[tuple]:
+def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
   """Trains once per seed and returns rows: seed, epoch, learning rate, quantity, correlation.
+
+  Args:
+    comparison: What is trained; its arms are not used.
+    data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
 
   Raises:
     UserError: If the data set cannot be had, its epochs are too short, or a loss is not finite.
   """
-  data = find_source(part.dataset).load(data_dir, part.train_examples)
-  whole_batches = len(data.train) // part.batch_size
+  dataset = comparison.load(data_dir)
+  whole_batches = len(dataset.train) // comparison.batch_size
   if whole_batches < MIN_BATCHES:
     raise UserError(
-      f'{len(data.train)} examples make {whole_batches} batches of {part.batch_size}, too few for a '
-      'correlation: choose a smaller --batch-size.'
+      f'{len(dataset.train)} examples make {whole_batches} batches of {comparison.batch_size}, too '
+      'few for a correlation: choose a smaller --batch-size.'
     )
-  source, prepare = make_input(data.train), find_source(part.dataset).preprocessing
-  steps_per_epoch = source.steps_per_epoch(part.batch_size)
-  schedule = make_schedule(part.schedule, part.epochs, steps_per_epoch)
-  optimizer = watch(make_optimizer(part, BASELINE, steps_per_epoch))
-
-  def new_network(seed):
-    return make_network(part.network, len(data.class_names), part.dtype, seed)
-
-  structure = nnx.eval_shape(lambda: new_network(0))
-  step = make_train_step(structure, optimizer, prepare)
-  loss_of_another = make_loss_of_another(make_loss(structure), prepare)
+  source = make_input(dataset.train)
+  steps_per_epoch = source.steps_per_epoch(comparison.batch_size)
+  schedule = comparison.schedule.build(comparison.epochs, steps_per_epoch)
+  programs = make_programs(comparison, dataset.num_classes)
+  optimizer = watch(make_optimizer(comparison, BASELINE, steps_per_epoch, seed=0))
+  step = programs.make_train_step(optimizer)
+  loss_of_another = make_loss_of_another(programs, preprocessing_of(comparison))
 
   rows = []
-  for seed in part.seeds:
-    _, params, rest = nnx.split(new_network(seed), nnx.Param, ...)
-    opt_state = set_arm(optimizer.init(params), BASELINE, seed)
-    state = TrainState(params, rest, opt_state, EpochSums.zeros())
-    for epoch in track(range(part.epochs), f'seed {seed}'):
+  for seed in comparison.seeds:
+    network = build_network(comparison, dataset.num_classes, seed)
+    state = programs.initial_state(network, optimizer, steps_per_epoch)
+    for epoch in track(range(comparison.epochs), f'seed {seed}'):
       noted, others = [], []
       pairs = zip(
-        source.epoch(seed, epoch, part.batch_size),
-        source.epoch(seed + 1, epoch, part.batch_size),
+        source.epoch(seed, epoch, comparison.batch_size),
+        source.epoch(seed + 1, epoch, comparison.batch_size),
         strict=True,
       )
       for index, (batch, other) in enumerate(pairs):
@@ -208,14 +205,20 @@ def measure(part: Part, data_dir: str | None) -> list[tuple]:
   return rows
 
 
-def make_loss_of_another(loss_fn: Callable, prepare) -> Callable:
-  """Returns a jitted function of state, batch, seed, epoch and step: the loss, in training mode."""
+def make_loss_of_another(programs: Programs, preprocessing: Preprocessing) -> Callable:
+  """Returns a jitted function of state, batch, seed, epoch and step: the loss, in training mode.
+
+  Args:
+    programs: Those of the network.
+    preprocessing: Turns raw inputs into what the network takes.
+  """
 
   @jax.jit
   def loss_of_another(state: TrainState, batch: Batch, seed, epoch, step):
     inputs, labels = gather(batch)
-    inputs = prepare.train(step_key(seed, epoch, step), inputs)
-    return loss_fn(state.params, state.rest, inputs, labels)[0]
+    inputs = preprocessing.train(step_key(seed, epoch, step), inputs)
+    loss, _ = programs.loss(state.params, state.model_state, inputs, labels)
+    return loss
 
   return loss_of_another
 
@@ -285,7 +288,8 @@ def plot(means: dict[str, dict[str, Estimate]], title: str, path: pathlib.Path) 
   """Draws the correlations, a row per quantity and a mark per stage."""
   names = list(means)[::-1]
   stages = list(means[names[0]])
-  figure, axis = plt.subplots(figsize=(9.5, 0.38 * len(names) + 1.8), layout='constrained')
+  figure = Figure(figsize=(9.5, 0.38 * len(names) + 1.8), layout='constrained')
+  axis = figure.subplots()
   for index, stage in enumerate(stages):
     values = [means[name][stage] for name in names]
     axis.errorbar(
@@ -302,7 +306,6 @@ def plot(means: dict[str, dict[str, Estimate]], title: str, path: pathlib.Path) 
   axis.grid(alpha=0.3, axis='x')
   figure.legend(loc='outside upper center', ncols=len(stages), frameon=False)
   figure.savefig(path, dpi=130)
-  plt.close(figure)
 
 
 if __name__ == '__main__':

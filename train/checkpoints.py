@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
@@ -16,18 +17,21 @@ from train.errors import UserError
 
 KEPT = 2
 
-# What goes wrong is raised, and told by the trainer in a sentence; Orbax logs its traceback besides.
-logging.getLogger('absl').setLevel(logging.CRITICAL)
+
+def quiet_background_errors() -> None:
+  """Keeps the tracebacks of Orbax's background work off the terminal of a program.
+
+  What goes wrong is raised, and told by the trainer in a sentence; Orbax logs its traceback besides.
+  And when a save fails, Orbax closes its event loop, and each file that TensorStore still writes
+  would print a traceback about that. Errors that end the program do not come this way.
+  """
+  logging.getLogger('absl').setLevel(logging.CRITICAL)
+  sys.unraisablehook = _leave_out_closed_loops
 
 
-def _leave_out_closed_loops(unraisable):
-  # When a save fails, Orbax closes its event loop, and each file that TensorStore still writes would
-  # print a traceback about that. Errors that end the program do not come this way.
+def _leave_out_closed_loops(unraisable) -> None:
   if str(unraisable.exc_value) != 'Event loop is closed':
-    _unraisablehook(unraisable)
-
-
-_unraisablehook, sys.unraisablehook = sys.unraisablehook, _leave_out_closed_loops
+    sys.__unraisablehook__(unraisable)
 
 
 class Checkpoints:
@@ -62,7 +66,7 @@ class Checkpoints:
       notes: JSON-able values to be kept with it.
     """
     # Copies, because the next step is given the buffers of the state to write to.
-    leaves = [np.array(leaf) for leaf in jax.device_get(jax.tree.leaves(state))]
+    leaves = [np.array(leaf) for leaf in jax.device_get(_plain(jax.tree.leaves(state)))]
     self._manager.save(
       step,
       args=ocp.args.Composite(
@@ -83,7 +87,7 @@ class Checkpoints:
       UserError: If there are checkpoints and none can be read.
     """
     leaves, structure = jax.tree.flatten(template)
-    expected = [np.zeros(leaf.shape, leaf.dtype) for leaf in leaves]
+    expected = [np.zeros(leaf.shape, leaf.dtype) for leaf in _plain(leaves)]
     steps = sorted(self._manager.all_steps(), reverse=True)
     for step in steps:
       try:
@@ -102,7 +106,8 @@ class Checkpoints:
         continue
       for damaged in steps[: steps.index(step)]:
         self._put_aside(damaged)
-      return jax.tree.unflatten(structure, [jax.device_put(leaf) for leaf in found.leaves]), notes
+      restored = [_like(leaf, array) for leaf, array in zip(leaves, found.leaves, strict=True)]
+      return jax.tree.unflatten(structure, restored), notes
     if steps:
       raise UserError(
         f'No checkpoint in {self._directory} can be read: mend what the lines above say, or delete '
@@ -120,6 +125,21 @@ class Checkpoints:
   def close(self) -> None:
     """Waits, and frees what the manager holds."""
     self._manager.close()
+
+
+def _plain(leaves: list[jax.Array]) -> list[jax.Array]:
+  """Returns leaves as numbers: random keys, of a network with dropout for example, are none."""
+  return [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
+
+
+def _like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
+  """Returns a restored array on the device, as a random key where the leaf is one."""
+  array = jax.device_put(array)
+  return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
+
+
+def _is_key(leaf: jax.Array) -> bool:
+  return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 def _checksum(leaves: list[np.ndarray]) -> int:

@@ -6,120 +6,194 @@ import time
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from rich.console import Console
 from rich.padding import Padding
+from rich.progress import Progress
 
-from train.data import SOURCES, Batch
-from train.experiments import EXPERIMENTS, Part, describe_network, find_parts
-from train.networks import make_network
+from train.arms import ARM_FORMS
+from train.comparison import Comparison
+from train.data import Batch, DataSource
+from train.experiments import find_comparisons
+from train.fit import build_network, make_programs
+from train.networks import Network
 from train.optimizer import make_optimizer
-from train.setup import preprocessing
-from train.step import EpochSums, TrainState, make_train_step
+from train.programs import TrainState, TrainStep
 
-PROBE_STEPS = 10
+PROBE_SECONDS = 10.0
+MAX_PROBE_STEPS = 10
+_UNITS = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
 
 
-def list_experiments(console: Console, probed: tuple[str, ...]) -> None:
-  """Prints the experiments, their arms and what they cost.
+def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
+  """Prints experiments, their arms and what they cost.
 
   Args:
     console: Where to print.
-    probed: Experiments of which ten steps are timed on this device.
+    names: Which experiments.
+    probed: Of which ones a step of each network is timed on this device.
 
   Raises:
     UserError: If one of them does not exist.
   """
-  probed_parts = {id(part) for name in probed for part in find_parts(name)}
-  with console.status('Counting what the experiments cost ...') as status:
-    for experiment, parts in EXPERIMENTS.items():
-      console.print(f'\n[bold]{experiment}[/]', highlight=False)
-      for part in parts:
-        parameters, flops = step_cost(part)
-        steps, runs = steps_per_epoch(part) * part.epochs, len(part.arms) * len(part.seeds)
-        costs = [
-          f'{parameters:,} parameters',
-          f'{runs} runs of {steps:,} steps and {flops * steps / 1e15:.3g} PFLOP',
-        ]
-        if id(part) in probed_parts:
-          status.update(f'Timing {PROBE_STEPS} steps of {experiment}, {part.name} ...')
-          costs.append(f'{runs * steps * step_seconds(part) / 3600:.2f} hours here')
-        network = describe_network(part.network)
-        lines = [
-          f'{part.name}: {part.summary}',
-          f'  {network} on {part.dataset}, {part.epochs} epochs of batch {part.batch_size}',
-          f'  {"; ".join(costs)}',
-          f'  arms: {" ".join(arm.name for arm in part.arms)}',
-        ]
-        if part.extra_arms:
-          lines.append(f'  on request: {" ".join(arm.name for arm in part.extra_arms)}')
-        if part.reported:
-          lines.append(f'  the paper: {part.reported}')
-        for line in lines:
-          console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+  comparisons = {name: find_comparisons(name) for name in (*names, *probed)}
+  probe = Probe(console)
+  for experiment, several in comparisons.items():
+    if experiment in probed:
+      probe.time(several)
+  for experiment, several in comparisons.items():
+    console.print(f'\n[bold]{experiment}[/]', highlight=False)
+    for comparison in several:
+      seconds = probe.seconds(comparison) if experiment in probed else None
+      for line in describe(comparison, seconds):
+        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
   console.print(
-    '\nArms on request are run when --arms names them. `list --probe NAME ...` times ten steps, to '
-    f'tell the hours of training on this device ({jax.devices()[0].device_kind}).',
+    f'\n--arms takes these names, and any other of {ARM_FORMS}. `list --probe NAME ...` times a '
+    f'step, to tell the hours of training on this device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
 
 
-def steps_per_epoch(part: Part) -> int:
+def describe(comparison: Comparison, seconds: float | None) -> list[str]:
+  """Returns lines on a comparison of a named data set and what it costs.
+
+  Args:
+    comparison: The comparison.
+    seconds: What a step takes here, if that was timed.
+  """
+  parameters, flops = step_cost(comparison)
+  steps = steps_per_epoch(comparison) * comparison.epochs
+  runs = len(comparison.arms) * len(comparison.seeds)
+  costs = [
+    f'{parameters:,} parameters',
+    f'{runs} runs of {steps:,} steps and {format_flops(flops * steps)}',
+  ]
+  if seconds is not None:
+    costs.append(f'{format_hours(runs * steps * seconds)} here')
+  low, high = comparison.pair
+  lines = [
+    f'{comparison.name}: {comparison.about.summary}',
+    f'  {comparison.network.describe()} on {comparison.dataset.name}, {comparison.epochs} epochs of '
+    f'batch {comparison.batch_size}',
+    f'  {"; ".join(costs)}',
+    f'  arms: {" ".join(arm.name for arm in comparison.arms)}',
+    f'  controls of low {low:g}, high {high:g}: yoked coin swapped',
+  ]
+  if comparison.about.reported:
+    lines.append(f'  the paper: {comparison.about.reported}')
+  return lines
+
+
+def format_flops(flops: float) -> str:
+  """Returns floating-point operations in the unit that gives a readable number.
+
+  Example:
+    >>> format_flops(5.27e7), format_flops(1.3e18)
+    ('52.7 MFLOP', '1,300 PFLOP')
+  """
+  size, unit = next((item for item in _UNITS if flops >= item[0]), _UNITS[-1])
+  number = flops / size
+  return f'{number:,.0f} {unit}' if number >= 1000 else f'{number:.3g} {unit}'
+
+
+def format_hours(seconds: float) -> str:
+  """Returns seconds as hours, with two digits where there are few.
+
+  Example:
+    >>> format_hours(90), format_hours(4e7)
+    ('0.025 hours', '11,111 hours')
+  """
+  hours = seconds / 3600
+  return f'{hours:,.0f} hours' if hours >= 10 else f'{hours:.2g} hours'
+
+
+def steps_per_epoch(comparison: Comparison) -> int:
   """Returns the number of steps of an epoch, a short last one included."""
-  return math.ceil(SOURCES[part.dataset].train_examples / part.batch_size)
+  return math.ceil(_source(comparison).train_examples / comparison.batch_size)
 
 
-def step_cost(part: Part) -> tuple[int, float]:
+def step_cost(comparison: Comparison) -> tuple[int, float]:
   """Returns the number of parameters, and the floating-point operations of a whole batch's step."""
-  cost = _example_cost(part.network, part.dataset)
-  return cost[0], cost[1] * part.batch_size
+  parameters, flops = _cost_of_step(comparison.network, _source(comparison))
+  return parameters, flops * comparison.batch_size
 
 
-def step_seconds(part: Part) -> float:
-  """Returns the seconds of a step, timed over ten of them on random data after the first."""
-  step, state, batch = _program(part)
-  state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
-  inputs = jax.random.bits(jax.random.key(0), batch.inputs.shape, 'uint8').astype(
-    batch.inputs.dtype
-  )
-  rows = jnp.arange(part.batch_size, dtype=jnp.int32)
-  batch = Batch(inputs, jnp.zeros(part.batch_size, jnp.int32), rows)
-  state = jax.block_until_ready(step(state, batch, 0, 0, 0))
-  start = time.perf_counter()
-  for index in range(PROBE_STEPS):
-    state = step(state, batch, 0, 0, index)
-  jax.block_until_ready(state)
-  return (time.perf_counter() - start) / PROBE_STEPS
+class Probe:
+  """Times a compiled step of each network once."""
+
+  def __init__(self, console: Console):
+    """Starts with nothing timed."""
+    self._console = console
+    self._seconds: dict[tuple, float] = {}
+
+  def time(self, comparisons: tuple[Comparison, ...]) -> None:
+    """Times what was not timed before, and says an estimate after the first step."""
+    for comparison in comparisons:
+      key = _key(comparison)
+      if key not in self._seconds:
+        self._seconds[key] = self._time(comparison)
+
+  def seconds(self, comparison: Comparison) -> float:
+    """Returns the seconds of a step that was timed."""
+    return self._seconds[_key(comparison)]
+
+  def _time(self, comparison: Comparison) -> float:
+    name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
+    with Progress(console=self._console, transient=True) as progress:
+      task = progress.add_task(f'{name}: compiling', total=MAX_PROBE_STEPS + 1)
+      step, state, batch = _program(comparison)
+      state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
+      batch = Batch(*(jnp.zeros(leaf.shape, leaf.dtype) for leaf in batch[:2]), _rows(batch))
+      compiled = step.lower(state, batch, 0, 0, 0).compile()
+      progress.update(task, advance=1, description=f'{name}: timing')
+      times: list[float] = []
+      while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
+        start = time.perf_counter()
+        state = jax.block_until_ready(compiled(state, batch, 0, 0, len(times)))
+        times.append(time.perf_counter() - start)
+        run = format_hours(times[0] * steps_per_epoch(comparison) * comparison.epochs)
+        progress.update(task, advance=1, description=f'{name}: about {run} a run')
+    return float(np.median(times))
+
+
+def _rows(batch: Batch) -> jax.Array:
+  return jnp.arange(len(batch.rows), dtype=jnp.int32)
+
+
+def _key(comparison: Comparison) -> tuple:
+  return comparison.network, _source(comparison).name, comparison.batch_size, comparison.dtype
+
+
+def _source(comparison: Comparison) -> DataSource:
+  assert isinstance(comparison.dataset, DataSource)  # experiments have no other data
+  return comparison.dataset
 
 
 @functools.cache
-def _example_cost(network, dataset):
+def _cost_of_step(network: Network, source: DataSource) -> tuple[int, float]:
+  """Returns parameters, and operations per example."""
+  comparison = Comparison('cost', source, network, epochs=1, batch_size=16)
+  step, state, batch = _program(comparison)
   # XLA counts the operations of the program before it optimizes it, without compiling it.
-  part = Part('', '', '', dataset, network, batch_size=16)
-  step, state, batch = _program(part)
   flops = step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
   parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
-  return parameters, flops / part.batch_size
+  return parameters, flops / comparison.batch_size
 
 
-def _program(part):
-  """Returns the training step of a part, with the shapes of its state and of a batch."""
-  source = SOURCES[part.dataset]
-  structure = nnx.eval_shape(
-    lambda: make_network(part.network, source.num_classes, part.dtype, seed=0)
-  )
-  optimizer = make_optimizer(part, part.arms[0], steps_per_epoch(part))
-  step = make_train_step(structure, optimizer, preprocessing(part.dataset, part.network.image_size))
-  _, params, rest = nnx.split(structure, nnx.Param, ...)
-  state = TrainState(
-    params,
-    rest,
-    jax.eval_shape(optimizer.init, params),
-    jax.eval_shape(EpochSums.zeros),
+def _program(comparison: Comparison) -> tuple[TrainStep, TrainState, Batch]:
+  """Returns the training step of the first arm, with the shapes of its state and of a batch."""
+  source, steps = _source(comparison), steps_per_epoch(comparison)
+  programs = make_programs(comparison, source.num_classes)
+  optimizer = make_optimizer(comparison, comparison.arms[0], steps, seed=0)
+  state = nnx.eval_shape(
+    lambda: programs.initial_state(
+      build_network(comparison, source.num_classes, 0), optimizer, steps
+    )
   )
   batch = Batch(
-    jax.ShapeDtypeStruct((part.batch_size, *source.shape), source.dtype),
-    jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
-    jax.ShapeDtypeStruct((part.batch_size,), 'int32'),
+    jax.ShapeDtypeStruct((comparison.batch_size, *source.shape), source.dtype),
+    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32'),
+    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32'),
   )
-  return step, state, batch
+  return programs.make_train_step(optimizer), state, batch

@@ -4,18 +4,22 @@ import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import jax
+import numpy as np
 import optax
 
+from train.arms import Arm
 from train.checkpoints import Checkpoints
-from train.experiments import Arm
+from train.comparison import Comparison, wrong_answer
+from train.data import Dataset, make_input
+from train.fit import build_network, check_fit, make_programs
 from train.interrupts import Interrupts
+from train.optimizer import make_optimizer
+from train.programs import EpochSums, EvalSums, TrainState, TrainStep
 from train.records import EpochRecord, Recorder
-from train.setup import Setup
-from train.step import EpochSums, EvalSums, TrainState
 
 EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
 
@@ -33,41 +37,108 @@ class SavePolicy:
   minutes: float = 10.0
 
 
-class Run:
+class Trainer:
+  """What the runs of a comparison share: their data on the device, and compiled programs.
+
+  Attributes:
+    comparison: The comparison.
+    programs: The programs of its network.
+    train_input: The training split, on the device or streamed.
+    test_input: The test split.
+    test_examples: Its size.
+    steps_per_epoch: Steps of an epoch, a short last one included.
+  """
+
+  def __init__(self, comparison: Comparison, dataset: Dataset, stream: bool | None = None):
+    """Puts the data on the device and checks that network, loss and metric fit it.
+
+    Args:
+      comparison: The comparison.
+      dataset: Its data.
+      stream: Whether to stream the data to the device; None decides by size.
+
+    Raises:
+      UserError: If there is no such network, or something does not fit.
+    """
+    self.comparison = comparison
+    self._num_classes = dataset.num_classes
+    check_fit(comparison, dataset)
+    self.programs = make_programs(comparison, dataset.num_classes)
+    self.train_input = make_input(dataset.train, stream)
+    self.test_input = make_input(dataset.test, stream)
+    self.test_examples = len(dataset.test)
+    self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
+    self._train_steps: dict[Any, TrainStep] = {}
+
+  def start(
+    self, arm: Arm, seed: int, partner_phases: np.ndarray | None = None
+  ) -> tuple[TrainState, TrainStep]:
+    """Returns the state before the first step of a run, and its training step.
+
+    The arms of a seed start from the same weights; arms that differ in numbers share a step.
+
+    Args:
+      arm: The optimizer.
+      seed: Determines the weights, and coins.
+      partner_phases: The phases that a yoked arm replays.
+
+    Raises:
+      UserError: If the network cannot be built.
+    """
+    optimizer = make_optimizer(self.comparison, arm, self.steps_per_epoch, seed, partner_phases)
+    if arm.program not in self._train_steps:
+      self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
+    model = build_network(self.comparison, self._num_classes, seed)
+    state = self.programs.initial_state(model, optimizer, self.steps_per_epoch)
+    return state, self._train_steps[arm.program]
+
+  def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:
+    """Returns the sums over the whole test split, still on the device."""
+    params = arm.evaluation_params(state.opt_state, state.params)
+    batches = self.test_input.in_order(EVAL_BATCH_SIZE)
+    sums = [self.programs.eval_step(params, state.model_state, batch) for batch in batches]
+    return jax.tree.map(lambda *parts: sum(parts), *sums)
+
+
+class Training:
   """One run: what it starts from, how it goes on, and how it is saved."""
 
   def __init__(
     self,
-    setup: Setup,
+    trainer: Trainer,
     arm: Arm,
     seed: int,
     directory: pathlib.Path,
-    config: dict[str, Any],
+    config: Mapping[str, Any],
     warn: Callable[[str], None],
+    partner_phases: np.ndarray | None = None,
   ):
     """Goes on from the newest checkpoint in the directory, or starts anew.
 
     Args:
-      setup: What the runs of the comparison share.
+      trainer: What the runs of the comparison share.
       arm: The optimizer.
       seed: Determines weights, batches, augmentation and coins.
       directory: Where the run is recorded.
-      config: See :func:`train.records.run_config`.
+      config: See :func:`train.configuration.run_config`.
       warn: Called with a sentence about each damaged checkpoint.
+      partner_phases: The phases that a yoked arm replays.
+
+    Raises:
+      UserError: If there are checkpoints and none can be read.
     """
-    self._setup = setup
+    self._trainer = trainer
+    self._arm = arm
     self._seed = seed
-    _, self._train_step = setup.program(arm)
     self._checkpoints = Checkpoints(directory / 'checkpoints', warn)
-    self._state = setup.initial_state(arm, seed)
+    self._state, self._train_step = trainer.start(arm, seed, partner_phases)
     self.epoch = self.step = 0
     rows: dict[str, list[str]] = {}
     restored = self._checkpoints.restore(self._state)
     if restored is not None:
       self._state, notes = restored
-      self.epoch, self.step = notes['epoch'], notes['step']
-      rows = {'metrics': notes['metrics'], 'timing': notes['timing']}
-    self._recorder = Recorder(directory, config, **rows)
+      self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
+    self._recorder = Recorder(directory, config, rows)
     self._saved_at = time.monotonic()
 
   def train(
@@ -91,15 +162,16 @@ class Run:
     Raises:
       InterruptedRunError: If a signal came; the run is saved.
     """
-    part = self._setup.part
-    while self.epoch < part.epochs:
+    comparison = self._trainer.comparison
+    while self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
       self._train_epoch(policy, interrupts)
       jax.block_until_ready(self._state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
-      test = evaluate(self._setup, self._state)
-      record = summarise(self.epoch + 1, self._state, test, self._setup.test_examples)
-      self._recorder.write(record, seconds, steps)
+      test = self._trainer.evaluate(self._arm, self._state)
+      record = self._record(test)
+      phases = self._state.sums.phases
+      self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
         return (
@@ -107,8 +179,9 @@ class Run:
           'NaN or infinite; try a lower learning rate or momentum'
         )
       self.epoch, self.step = self.epoch + 1, 0
-      self._state = self._state._replace(sums=EpochSums.zeros())
-      if self.epoch % policy.epochs == 0 or self.epoch == part.epochs:
+      sums = EpochSums.zeros(None if phases is None else len(phases))
+      self._state = self._state._replace(sums=sums)
+      if self.epoch % policy.epochs == 0 or self.epoch == comparison.epochs:
         self._save()
     return None
 
@@ -118,8 +191,9 @@ class Run:
     self._checkpoints.close()
 
   def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
-    batch_size = self._setup.part.batch_size
-    for batch in self._setup.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
+    trainer = self._trainer
+    batch_size = trainer.comparison.batch_size
+    for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self._state = self._train_step(self._state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       overdue = time.monotonic() - self._saved_at > 60 * policy.minutes
@@ -128,35 +202,25 @@ class Run:
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}')
 
   def _save(self) -> None:
-    notes = {
-      'epoch': self.epoch,
-      'step': self.step,
-      'metrics': self._recorder.metrics,
-      'timing': self._recorder.timing,
-    }
-    self._checkpoints.save(self.epoch * self._setup.steps_per_epoch + self.step, self._state, notes)
+    notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
+    steps_before = self.epoch * self._trainer.steps_per_epoch
+    self._checkpoints.save(steps_before + self.step, self._state, notes)
     self._saved_at = time.monotonic()
 
-
-def evaluate(setup: Setup, state: TrainState) -> EvalSums:
-  """Returns the sums over the whole test split, still on the device."""
-  batches = setup.test_input.in_order(EVAL_BATCH_SIZE)
-  sums = [setup.eval_step(state.params, state.rest, batch) for batch in batches]
-  return jax.tree.map(lambda *parts: sum(parts), *sums)
-
-
-def summarise(epoch: int, state: TrainState, test: EvalSums, test_examples: int) -> EpochRecord:
-  """Waits for an epoch's sums and returns its record."""
-  sums, test, learning_rate = jax.device_get(
-    (state.sums, test, optax.tree.get(state.opt_state, 'hyperparams')['learning_rate'])
-  )
-  return EpochRecord(
-    epoch=epoch,
-    train_loss=float(sums.loss / sums.steps),
-    test_loss=float(test.loss / test_examples),
-    test_error_percent=100 * int(test.errors) / test_examples,
-    learning_rate=float(learning_rate),
-    high_loss_share=int(sums.high_loss_phase) / int(sums.steps),
-    mean_momentum=float(sums.momentum / sums.steps),
-    gradient_norm=float(sums.gradient_norm / sums.steps),
-  )
+  def _record(self, test: EvalSums) -> EpochRecord:
+    """Waits for the sums of the epoch and returns its record."""
+    sums, test, hyperparams = jax.device_get(
+      (self._state.sums, test, optax.tree.get(self._state.opt_state, 'hyperparams'))
+    )
+    examples = self._trainer.test_examples
+    percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
+    return EpochRecord(
+      epoch=self.epoch + 1,
+      train_loss=float(sums.loss / sums.steps),
+      test_loss=float(test.loss / examples),
+      test_error_percent=percent * test.metric.item() / examples,
+      learning_rate=float(hyperparams['learning_rate']),
+      high_loss_share=0.0 if sums.phases is None else int(sums.phases.sum()) / int(sums.steps),
+      mean_momentum=float(sums.momentum / sums.steps),
+      gradient_norm=float(sums.gradient_norm / sums.steps),
+    )

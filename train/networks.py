@@ -1,41 +1,171 @@
-"""Builds the network of an experiment."""
+"""The networks of the experiments, each a dataclass that builds and describes itself."""
 
+import dataclasses
+import hashlib
+import inspect
 import pathlib
+from collections.abc import Callable
+from typing import Any, ClassVar
 
 import jax.numpy as jnp
 from flax import nnx
 
 import models
-from train.experiments import Network
+from train.errors import UserError
+from train.own_code import explain_errors, fingerprint
 
 
-def make_network(
-  network: Network,
-  num_classes: int,
-  dtype: str,
-  seed: int,
-  pretrained: pathlib.Path | None = None,
-) -> nnx.Module:
-  """Returns a network with its initial weights.
+@dataclasses.dataclass(frozen=True)
+class Network:
+  """A network; see the kinds below."""
 
-  Args:
-    network: Which network.
-    num_classes: How many logits it has.
-    dtype: What it computes in.
-    seed: Determines the random weights.
-    pretrained: The ImageNet-21k weights that a vision transformer starts from.
+  kind: ClassVar[str]
 
-  Raises:
-    ValueError: If there is no network of that depth or width, or the weights do not fit.
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """Returns the network with its initial weights.
+
+    Args:
+      num_classes: How many logits it has.
+      dtype: What it computes in; parameters are float32.
+      rngs: Determines the random weights.
+
+    Raises:
+      ValueError: If there is no network of that depth or width.
+    """
+    raise NotImplementedError
+
+  def describe(self) -> str:
+    """Returns the name of the network, as the field writes it."""
+    raise NotImplementedError
+
+  def config(self) -> dict[str, Any]:
+    """Returns what determines the network, as JSON-able values."""
+    return {'kind': self.kind, **dataclasses.asdict(self)}
+
+  @property
+  def image_size(self) -> int | None:
+    """The size that images are brought to; None is that of the data set."""
+    return None
+
+
+@dataclasses.dataclass(frozen=True)
+class WideResNet(Network):
+  """A wide residual network.
+
+  Attributes:
+    depth: 6n + 4.
+    width: Its widening factor.
   """
-  options = {'dtype': jnp.dtype(dtype), 'rngs': nnx.Rngs(seed)}
-  match network.kind:
-    case 'wide_resnet':
-      return models.WideResNet(network.depth, network.width, num_classes, **options)
-    case 'm11':
-      return models.M11(num_classes, **options)
-    case 'vit_b16':
-      model = models.vit_b16(num_classes, image_size=network.image_size, **options)
-      if pretrained is not None:
-        models.load_imagenet21k(model, pretrained)
-      return model
+
+  depth: int
+  width: int
+  kind: ClassVar[str] = 'wide_resnet'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`Network.build`."""
+    return models.WideResNet(self.depth, self.width, num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
+
+  def describe(self) -> str:
+    """See :meth:`Network.describe`."""
+    return f'WRN-{self.depth}-{self.width}'
+
+
+@dataclasses.dataclass(frozen=True)
+class VitB16(Network):
+  """ViT-B/16, fine-tuned from ImageNet-21k.
+
+  Attributes:
+    size: Images are resized to it.
+    pretrained: The file of weights that it starts from; None is random weights.
+  """
+
+  size: int = 224
+  pretrained: pathlib.Path | None = None
+  kind: ClassVar[str] = 'vit_b16'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`Network.build`.
+
+    Raises:
+      ValueError: If the pretrained weights do not fit.
+    """
+    model = models.vit_b16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
+    if self.pretrained is not None:
+      models.load_imagenet21k(model, self.pretrained)
+    return model
+
+  def describe(self) -> str:
+    """See :meth:`Network.describe`."""
+    return f'ViT-B/16 at {self.size}'
+
+  def config(self) -> dict[str, Any]:
+    """See :meth:`Network.config`. Weights are known by what they are, not by where they lie."""
+    config = {'kind': self.kind, 'image_size': self.size}
+    if self.pretrained is not None:
+      with self.pretrained.open('rb') as file:
+        config['pretrained_sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
+    return config
+
+  @property
+  def image_size(self) -> int | None:
+    """See :attr:`Network.image_size`."""
+    return self.size
+
+
+@dataclasses.dataclass(frozen=True)
+class M11(Network):
+  """M11, on raw audio."""
+
+  kind: ClassVar[str] = 'm11'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`Network.build`."""
+    return models.M11(num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
+
+  def describe(self) -> str:
+    """See :meth:`Network.describe`."""
+    return 'M11'
+
+
+@dataclasses.dataclass(frozen=True)
+class OwnNetwork(Network):
+  """A network of the user's.
+
+  Attributes:
+    function: ``function(num_classes, rngs) -> nnx.Module``; it may take ``dtype``, too.
+  """
+
+  function: Callable[..., nnx.Module]
+  kind: ClassVar[str] = 'own'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`Network.build`.
+
+    Raises:
+      UserError: If the function fails, cannot compute in the dtype, or returns no network.
+    """
+    takes_dtype = 'dtype' in inspect.signature(self.function).parameters
+    if dtype != 'float32' and not takes_dtype:
+      raise UserError(
+        f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or leave --dtype out.'
+      )
+    options = {'dtype': jnp.dtype(dtype)} if takes_dtype else {}
+    with explain_errors(f'the network {self.describe()}'):
+      model = self.function(num_classes, rngs, **options)
+    if not isinstance(model, nnx.Module):
+      raise UserError(
+        f'The network {self.describe()} must return a Flax NNX module, not {type(model).__name__}.'
+      )
+    return model
+
+  def describe(self) -> str:
+    """See :meth:`Network.describe`."""
+    return getattr(self.function, '__name__', type(self.function).__name__)
+
+  def config(self) -> dict[str, Any]:
+    """See :meth:`Network.config`. The code is part of it, without comments and layout."""
+    return {
+      'kind': self.kind,
+      'name': self.describe(),
+      'code_sha256': fingerprint(self.function),
+    }

@@ -1,27 +1,27 @@
 """The files of a run.
 
 DIR/<arm>/seed-<n>/config.json    what was run
+environment.json    with which versions, on which devices
 metrics.csv    one row per epoch; holds nothing that depends on the clock
-timing.csv     one row per epoch; holds what does
+phases.csv     one row per epoch: of each step, whether its loss was high
+timing.csv     one row per epoch; holds what depends on the clock
 checkpoints/   the newest states
 events.*       the metrics for TensorBoard
 """
 
 import csv
-import dataclasses
-import hashlib
-import json
 import math
-import os
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from tensorboardX import SummaryWriter
 
+from train.configuration import write_config
+from train.environment import write_environment
 from train.errors import UserError
-from train.experiments import Arm, Part
+from train.files import write_whole
 
 
 class EpochRecord(NamedTuple):
@@ -31,7 +31,8 @@ class EpochRecord(NamedTuple):
     epoch: The number of the epoch, from 1.
     train_loss: The mean of the losses of its batches.
     test_loss: The mean loss of the test examples after it.
-    test_error_percent: The share of wrong answers among them.
+    test_error_percent: The share of wrong answers among them; with another metric, its mean, in a
+      column of its name.
     learning_rate: The learning rate of its last step.
     high_loss_share: The share of its steps that were in the high-loss phase.
     mean_momentum: The mean of the momenta that its steps used.
@@ -49,6 +50,14 @@ class EpochRecord(NamedTuple):
 
 
 TIMING_COLUMNS = ('epoch', 'seconds', 'steps_per_second')
+PHASE_COLUMNS = ('epoch', 'high_loss_phases')
+
+
+def metrics_columns(metric_column: str = 'test_error_percent') -> tuple[str, ...]:
+  """Returns the columns of metrics.csv, with that of the metric."""
+  return tuple(
+    metric_column if name == 'test_error_percent' else name for name in EpochRecord._fields
+  )
 
 
 def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
@@ -56,95 +65,62 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
   return workdir / arm / f'seed-{seed}'
 
 
-def run_config(part: Part, arm: Arm, seed: int, pretrained: pathlib.Path | None) -> dict[str, Any]:
-  """Returns what determines the numbers of a run, as JSON-able values."""
-  config = describe(part) | {'arm': dataclasses.asdict(arm), 'seed': seed}
-  if pretrained is not None:
-    with pretrained.open('rb') as file:
-      config['pretrained_sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
-  del config['arms'], config['seeds']
-  return config
-
-
-def describe(part: Part) -> dict[str, Any]:
-  """Returns the configuration that the runs of a part share, as JSON-able values."""
-  config = dataclasses.asdict(part)
-  for told in ('summary', 'extra_arms', 'curves', 'reported', 'unknown'):
-    del config[told]
-  config['part'] = config.pop('name')
-  config['arms'] = [arm.name for arm in part.arms]
-  return json.loads(json.dumps(config))
-
-
-def read_config(directory: pathlib.Path) -> dict[str, Any]:
-  """Returns the configuration of a run; empty if it is missing or damaged."""
-  try:
-    return json.loads((directory / 'config.json').read_text())
-  except (OSError, ValueError):
-    return {}
-
-
-def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
-  """Raises a ``UserError`` that names the differing fields if a directory has another config."""
-  if not (directory / 'config.json').exists():
-    return
-  found = read_config(directory) or {'config.json': 'damaged'}
-  differing = [key for key in {**found, **config} if found.get(key) != config.get(key)]
-  if differing:
-    fields = '; '.join(f'{key} was {found.get(key)}, is {config.get(key)}' for key in differing)
-    raise UserError(
-      f'{directory} holds a run of another configuration ({fields}): choose another --workdir.'
-    )
-
-
 class Recorder:
   """Writes the tables of one run, for people and for TensorBoard.
 
   Attributes:
-    metrics: The rows of metrics.csv so far, as text.
-    timing: The rows of timing.csv so far, as text.
+    rows: From the name of a table (``'metrics'``, ``'phases'``, ``'timing'``) to its rows so far, as
+      text.
   """
 
   def __init__(
     self,
     directory: pathlib.Path,
     config: Mapping[str, Any],
-    metrics: Sequence[str] = (),
-    timing: Sequence[str] = (),
+    rows: Mapping[str, Sequence[str]],
   ):
     """Writes the configuration, and tables that hold the rows of the epochs already done.
 
     Args:
       directory: The directory of the run.
-      config: See :func:`run_config`.
-      metrics: Rows of metrics.csv that a checkpoint has kept.
-      timing: Rows of timing.csv that a checkpoint has kept.
+      config: See :func:`train.configuration.run_config`.
+      rows: The rows that a checkpoint has kept, as in :attr:`rows`.
     """
     directory.mkdir(parents=True, exist_ok=True)
     self._directory = directory
-    self.metrics = list(metrics)
-    self.timing = list(timing)
-    _replace(directory / 'config.json', json.dumps(config, indent=2) + '\n')
-    _replace(directory / 'metrics.csv', _table(EpochRecord._fields, self.metrics))
-    _replace(directory / 'timing.csv', _table(TIMING_COLUMNS, self.timing))
-    self._events = SummaryWriter(str(directory), purge_step=len(self.metrics) + 1)
+    self._columns = {
+      'phases': PHASE_COLUMNS,
+      'timing': TIMING_COLUMNS,
+      # Last the table that tells whether a run is finished.
+      'metrics': metrics_columns(config['about']['metric_column']),
+    }
+    self.rows = {table: list(rows.get(table, ())) for table in self._columns}
+    write_config(directory, config)
+    write_environment(directory)
+    for table, columns in self._columns.items():
+      write_whole(directory / f'{table}.csv', '\n'.join([','.join(columns), *self.rows[table], '']))
+    self._events = SummaryWriter(str(directory), purge_step=len(self.rows['metrics']) + 1)
 
-  def write(self, record: EpochRecord, seconds: float, steps: int) -> None:
+  def write(self, record: EpochRecord, phases: Iterable[int], seconds: float, steps: int) -> None:
     """Appends an epoch.
 
     Args:
       record: Its metrics.
+      phases: Of each of its steps, 1 if the loss was high; none for an optimizer without a phase.
       seconds: How long it took.
       steps: How many steps were taken in that time.
     """
-    # 9 digits give a float32 back exactly.
-    self.metrics.append(','.join(f'{value:.9g}' for value in record))
-    self.timing.append(f'{record.epoch},{seconds:.3f},{steps / seconds:.2f}')
-    # Last the table that tells whether a run is finished.
-    for name, rows in (('timing.csv', self.timing), ('metrics.csv', self.metrics)):
-      with (self._directory / name).open('a') as file:
-        file.write(rows[-1] + '\n')
-    for name, value in record._asdict().items():
+    new = {
+      'phases': f'{record.epoch},{"".join(map(str, phases))}',
+      'timing': f'{record.epoch},{seconds:.3f},{steps / seconds:.2f}',
+      # 9 digits give a float32 back exactly.
+      'metrics': ','.join(f'{value:.9g}' for value in record),
+    }
+    for table in self._columns:
+      self.rows[table].append(new[table])
+      with (self._directory / f'{table}.csv').open('a') as file:
+        file.write(new[table] + '\n')
+    for name, value in zip(self._columns['metrics'], record, strict=True):
       if name != 'epoch' and math.isfinite(value):
         self._events.add_scalar(name, value, record.epoch)
 
@@ -170,6 +146,25 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> dict[str, np.ndarr
     ) from error
 
 
+def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
+  """Returns the phases of all steps of a run, 1 where the loss was high.
+
+  Args:
+    directory: The directory of the run.
+    epochs: How many epochs it must have.
+
+  Returns:
+    The phases, int8; None if the run has not come so far, or did not record them.
+  """
+  try:
+    with (directory / 'phases.csv').open(newline='') as file:
+      rows = [row['high_loss_phases'] for row in csv.DictReader(file)]
+    phases = np.array([int(phase) for row in rows for phase in row], np.int8)
+  except (OSError, ValueError, TypeError, KeyError):
+    return None
+  return phases if len(rows) == epochs else None
+
+
 def progress_of(directory: pathlib.Path) -> tuple[int, bool]:
   """Returns how many epochs a run has recorded, and whether it diverged in the last of them.
 
@@ -180,13 +175,3 @@ def progress_of(directory: pathlib.Path) -> tuple[int, bool]:
   except UserError:
     return 0, False
   return len(losses), len(losses) > 0 and not np.isfinite(losses[-1])
-
-
-def _table(columns: Sequence[str], rows: Sequence[str]) -> str:
-  return '\n'.join([','.join(columns), *rows]) + '\n'
-
-
-def _replace(path: pathlib.Path, text: str) -> None:
-  temporary = path.with_name(f'.{path.name}')
-  temporary.write_text(text)
-  os.replace(temporary, path)

@@ -1,78 +1,192 @@
 """Runs a comparison: every arm with every seed, one after the other."""
 
 import contextlib
+import dataclasses
 import errno
+import hashlib
 import pathlib
 from collections.abc import Iterator
 
 import filelock
+import numpy as np
 from rich.console import Console
 
+from train.arms import Arm, Yoked
+from train.comparison import Comparison
+from train.configuration import check_config, read_config, run_config
+from train.data import Dataset, DataSource
 from train.errors import FullDiskError, UserError
-from train.experiments import Part
 from train.interrupts import Interrupts, command_line
-from train.loop import Run, SavePolicy
+from train.loop import SavePolicy, Trainer, Training
 from train.progress import RunProgress
-from train.records import check_config, progress_of, run_config, run_directory
-from train.setup import Setup
+from train.records import progress_of, read_phases, run_directory
 
 
-def run_part(
-  part: Part,
+@dataclasses.dataclass(frozen=True)
+class PlannedRun:
+  """One arm with one seed.
+
+  Attributes:
+    arm: The arm.
+    seed: The seed.
+    directory: Where the run is recorded.
+    partner_seed: The seed whose phases it replays, if it does.
+    partner: The directory of that run.
+  """
+
+  arm: Arm
+  seed: int
+  directory: pathlib.Path
+  partner_seed: int | None = None
+  partner: pathlib.Path | None = None
+
+  @property
+  def name(self) -> str:
+    """What progress calls it."""
+    return f'{self.arm.name} seed {self.seed}'
+
+
+def plan_runs(comparison: Comparison, workdir: pathlib.Path) -> list[PlannedRun]:
+  """Returns the runs of a comparison in the order in which they are trained.
+
+  The arms of a seed come one after the other, so that a run cut short leaves whole comparisons; a
+  yoked run comes as soon as its partner's, the LCAM run of the next seed, is before it. A run that
+  was begun keeps its partner, also when seeds are added.
+
+  Raises:
+    UserError: If a yoked run has no partner.
+  """
+  plan: list[PlannedRun] = []
+  waiting: list[PlannedRun] = []
+  for seed in comparison.seeds:
+    for arm in comparison.arms:
+      directory = run_directory(workdir, arm.name, seed)
+      if isinstance(arm, Yoked):
+        partner_seed = read_config(directory).get('partner_seed')
+        if partner_seed is None:
+          partner_seed = _next_seed(comparison.seeds, seed, arm)
+        partner = run_directory(workdir, arm.partner.name, partner_seed)
+        waiting.append(PlannedRun(arm, seed, directory, partner_seed, partner))
+      else:
+        plan.append(PlannedRun(arm, seed, directory))
+    planned = {run.directory for run in plan}
+    plan += [run for run in waiting if run.partner in planned]
+    waiting = [run for run in waiting if run.partner not in planned]
+  for run in waiting:
+    if read_phases(run.partner, comparison.epochs) is None:
+      lcam = run.arm.partner.name
+      raise UserError(
+        f'{run.name} replays the phases of {lcam} seed {run.partner_seed}, which {workdir} does not '
+        f'hold: run {lcam} with that seed first, or add it to --arms.'
+      )
+  return plan + waiting
+
+
+def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
+  if len(seeds) == 1:
+    raise UserError(
+      f'{arm.name} replays the run of another seed: give two seeds or more, as --seeds {seed} '
+      f'{seed + 1}.'
+    )
+  return seeds[(seeds.index(seed) + 1) % len(seeds)]
+
+
+def run_comparison(
+  comparison: Comparison,
   workdir: pathlib.Path,
   console: Console,
   policy: SavePolicy,
   *,
   data_dir: str | None = None,
   stream: bool | None = None,
-  pretrained: pathlib.Path | None = None,
 ) -> None:
-  """Trains all runs of a part that are not finished in a working directory.
-
-  The arms of a seed come one after the other, so that a run cut short leaves whole comparisons.
+  """Trains all runs of a comparison that are not finished in a working directory.
 
   Args:
-    part: What to run.
+    comparison: What to run.
     workdir: Where the runs are recorded.
     console: Where progress is shown.
     policy: When runs are saved.
     data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
     stream: Whether to stream the data to the device; None decides by size.
-    pretrained: The ImageNet-21k weights that a vision transformer starts from.
 
   Raises:
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
   with _alone_in(workdir), _full_disk_explained(workdir), Interrupts() as interrupts:
-    runs = [
-      (
-        arm,
-        seed,
-        run_directory(workdir, arm.name, seed),
-        run_config(part, arm, seed, pretrained),
+    plan = plan_runs(comparison, workdir)
+    # A data set that has a name is loaded when all else is known to be right.
+    source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
+    dataset = None if source else comparison.load(data_dir)
+    name = (source or dataset).name
+    digest = None if source else _digest(dataset)
+    configs = {
+      run: run_config(
+        comparison,
+        run.arm,
+        run.seed,
+        dataset=name,
+        partner_seed=run.partner_seed,
+        data_sha256=digest,
       )
-      for seed in part.seeds
-      for arm in part.arms
-    ]
-    for _, _, directory, config in runs:
-      check_config(directory, config)
-    setup = Setup(part, data_dir=data_dir, stream=stream, pretrained=pretrained)
-    with RunProgress(console, len(runs), part.epochs) as progress:
-      for arm, seed, directory, config in runs:
+      for run in plan
+    }
+    for run in plan:
+      check_config(run.directory, configs[run])
+      _check_format(run.directory, comparison.epochs)
+    trainer = Trainer(comparison, dataset or comparison.load(data_dir), stream)
+    console.print(comparison.title, highlight=False, markup=False)
+    if comparison.about.unknown:
+      sentence = f'Not known from the paper: {comparison.about.unknown}.'
+      console.print(sentence, highlight=False, markup=False)
+    console.print(comparison.describe(name), highlight=False, markup=False)
+    label = comparison.metric_label
+    with RunProgress(console, len(plan), comparison.epochs, label) as progress:
+      for run in plan:
         interrupts.leave_if_requested('between two runs')
-        name = f'{arm.name} seed {seed}'
-        done, diverged = progress_of(directory)
-        if diverged or done >= part.epochs:
-          progress.skip_run(f'{name}: {"diverged" if diverged else "finished"} before')
+        done, diverged = progress_of(run.directory)
+        if diverged or done >= comparison.epochs:
+          progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
           continue
-        run = Run(setup, arm, seed, directory, config, warn=progress.say)
-        with contextlib.closing(run):
-          progress.start_run(name, run.epoch)
-          if reason := run.train(policy, interrupts, progress.epoch):
-            progress.say(f'{name} {reason}.')
+        phases = read_phases(run.partner, comparison.epochs) if run.partner else None
+        if run.partner and phases is None:
+          progress.skip_run(
+            f'{run.name}: left out, because its partner, {run.arm.partner.name} seed '
+            f'{run.partner_seed}, has no phases of {comparison.epochs} epochs'
+          )
+          continue
+        training = Training(
+          trainer, run.arm, run.seed, run.directory, configs[run], progress.say, phases
+        )
+        with contextlib.closing(training):
+          progress.start_run(run.name, training.epoch)
+          if reason := training.train(policy, interrupts, progress.epoch):
+            progress.say(f'{run.name} {reason}.')
             progress.end_run()
     interrupts.leave_if_requested('after the last run')
+
+
+def _check_format(directory: pathlib.Path, epochs: int) -> None:
+  """Refuses to go on with a run whose checkpoints are those of version 0.1."""
+  if read_config(directory).get('format') != 1:
+    return
+  done, diverged = progress_of(directory)
+  if done < epochs and not diverged and any((directory / 'checkpoints').glob('[0-9]*')):
+    raise UserError(
+      f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
+      'finish it with that version, or choose another --workdir.'
+    )
+
+
+def _digest(dataset: Dataset) -> str:
+  """Returns a digest of the data, which no name stands for."""
+  digest = hashlib.sha256(repr(dataset.class_names).encode())
+  for split in (dataset.train, dataset.test):
+    for array in (split.inputs, split.labels):
+      digest.update(f'{array.dtype} {array.shape}'.encode())
+      digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+  return digest.hexdigest()
 
 
 @contextlib.contextmanager

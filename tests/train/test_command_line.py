@@ -13,26 +13,44 @@ from train.experiments import EXPERIMENTS
 def test_list_tells_what_experiments_cost():
   output = run_command('list')
   words = output.split()
-  for name, parts in EXPERIMENTS.items():
+  for name, comparisons in EXPERIMENTS.items():
     assert f'\n{name}\n' in output
-    for part in parts:
-      assert f'\n  {part.name}: ' in output
-      assert all(arm.name in words for arm in (*part.arms, *part.extra_arms))
+    for comparison in comparisons:
+      assert f'\n  {comparison.name}: ' in output
+      assert all(arm.name in words for arm in comparison.arms)
   figure3 = output.split('\nfigure3\n')[1].split('\nfigure4\n')[0]
   assert '36,479,194 parameters; 12 runs of 58,650 steps' in ' '.join(figure3.split())
 
 
-def test_list_times_what_it_is_asked_to():
+def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   output = run_command('list', '--probe', 'quickstart')
-  (hours,) = re.findall(r'([\d.]+) hours here', output)
+  (hours,) = re.findall(r'([\d.e-]+) hours here', output)
   assert float(hours) > 0
+  assert 'figure3' not in output
+  assert 'GFLOP' in output
+  assert 'figure4' in run_command('list', 'figure4')
+
+
+def test_help_shows_names_and_defaults():
+  done = subprocess.run(
+    [sys.executable, '-m', 'train', 'run', '--help'], capture_output=True, text=True, check=True
+  )
+  text = ' '.join(done.stdout.replace('│', ' ').split())
+  for words in (*EXPERIMENTS, 'coinA-B', 'momo', 'cifar100', 'spoken_digit', 'default: runs/NAME'):
+    assert words in text
+  assert 'None' not in text
+  assert '(default: )' not in text
 
 
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
     (['run', 'figure33'], "no experiment 'figure33': choose one of quickstart"),
-    (['run', 'quickstart', '--arms', 'fixed-0.8'], "no arm 'fixed-0.8': choose of fixed-0.9"),
+    (['run', 'quickstart', '--arms', 'fixed-8'], "no arm 'fixed-8': choose of fixed-M"),
+    (['run', 'quickstart', '--arms', 'coin', 'coin'], 'The arm coin0.857-0.93 is named twice'),
+    (['run', 'quickstart', '--seeds', '1', '1'], 'The seed 1 is named twice'),
+    (['run', 'quickstart', '--arms', 'yoked', '--seeds', '0'], 'give two seeds or more'),
+    (['run', 'quickstart', '--arms', 'yoked'], 'run low0.857-high0.93 with that seed first'),
     (['run', 'quickstart', '--epochs', '0'], '--epochs must be at least 1, not 0'),
     (['run', 'quickstart', '--batch-size', '-1'], '--batch-size must be at least 1, not -1'),
     (['run', 'quickstart', '--depth', '12'], 'depth must be 6n + 4, not 12: use 10 or 16'),

@@ -11,6 +11,7 @@ import sys
 import time
 
 import filelock
+import jax
 import pytest
 
 from tests.train.command_line import run_command
@@ -39,6 +40,11 @@ def run_of(workdir):
   return config.parent
 
 
+def tables_of(workdir):
+  """Returns the bytes of the tables that hold nothing of the clock."""
+  return [(run_of(workdir) / name).read_bytes() for name in ('metrics.csv', 'phases.csv')]
+
+
 def checkpoints_in(workdir):
   """Returns how many checkpoints there are. Globbing would fail on what Orbax renames meanwhile."""
   return sum(
@@ -60,10 +66,10 @@ def wait_for_checkpoint(process, workdir, count=1):
 
 @pytest.fixture(scope='module')
 def undisturbed(tmp_path_factory):
-  """Returns the metrics of a run left alone."""
+  """Returns the metrics and phases of a run left alone."""
   workdir = tmp_path_factory.mktemp('undisturbed')
   run_command(*QUICKSTART, '--workdir', workdir)
-  return (run_of(workdir) / 'metrics.csv').read_bytes()
+  return tables_of(workdir)
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed, tmp_path):
@@ -71,16 +77,16 @@ def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed, tmp_path):
   wait_for_checkpoint(process, tmp_path)
   process.kill()
   process.wait()
-  assert (run_of(tmp_path) / 'metrics.csv').read_bytes() != undisturbed, 'it was killed too late'
+  assert tables_of(tmp_path) != undisturbed, 'it was killed too late'
   run_command(*QUICKSTART, '--workdir', tmp_path)
-  assert (run_of(tmp_path) / 'metrics.csv').read_bytes() == undisturbed
+  assert tables_of(tmp_path) == undisturbed
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('arguments', [QUICKSTART, FIGURE_5], ids=['quickstart', 'figure5'])
 def test_twenty_kills_at_random_moments(arguments, tmp_path):
   run_command(*arguments, '--workdir', tmp_path / 'undisturbed')
-  expected = (run_of(tmp_path / 'undisturbed') / 'metrics.csv').read_bytes()
+  expected = tables_of(tmp_path / 'undisturbed')
   draw = random.Random(0)
   start_time = time.monotonic()
   process = start(arguments, tmp_path / 'timed')
@@ -100,7 +106,7 @@ def test_twenty_kills_at_random_moments(arguments, tmp_path):
     process = start(arguments, workdir)
     output, _ = process.communicate()
     assert process.returncode == 0, output
-    assert (run_of(workdir) / 'metrics.csv').read_bytes() == expected
+    assert tables_of(workdir) == expected
   assert killed_midway, 'no kill came after a checkpoint'
 
 
@@ -127,7 +133,7 @@ def test_a_signal_saves_and_names_the_command_to_go_on(undisturbed, stopped_once
   assert f'--workdir {workdir}' in output.split('go on with: ')[1]
   assert 'Traceback' not in output
   run_command(*QUICKSTART, '--workdir', stopped)
-  assert (run_of(stopped) / 'metrics.csv').read_bytes() == undisturbed
+  assert tables_of(stopped) == undisturbed
 
 
 @pytest.mark.slow
@@ -167,7 +173,7 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(undisturbed, s
   output = run_command(*QUICKSTART, '--workdir', stopped)
   assert f'{newest} is damaged and not used' in output
   assert f'{before} is damaged' not in output
-  assert (run_of(stopped) / 'metrics.csv').read_bytes() == undisturbed
+  assert tables_of(stopped) == undisturbed
 
 
 def test_checkpoints_that_cannot_be_read_are_kept(stopped, refused):
@@ -180,17 +186,17 @@ def test_checkpoints_that_cannot_be_read_are_kept(stopped, refused):
 
 
 def test_a_damaged_table_is_written_anew_from_the_checkpoint(undisturbed, stopped):
-  for name in ('metrics.csv', 'timing.csv'):
+  for name in ('metrics.csv', 'phases.csv', 'timing.csv'):
     (run_of(stopped) / name).write_bytes(b'\xffabc')
   run_command(*QUICKSTART, '--workdir', stopped)
-  assert (run_of(stopped) / 'metrics.csv').read_bytes() == undisturbed
+  assert tables_of(stopped) == undisturbed
 
 
 def test_a_half_written_checkpoint_is_not_seen(undisturbed, stopped):
   newest = checkpoints(stopped)[-1]
   newest.rename(newest.with_name(f'{newest.name}.orbax-checkpoint-tmp'))
   run_command(*QUICKSTART, '--workdir', stopped)
-  assert (run_of(stopped) / 'metrics.csv').read_bytes() == undisturbed
+  assert tables_of(stopped) == undisturbed
 
 
 def test_another_configuration_is_refused_and_changes_nothing(stopped, refused):
@@ -223,12 +229,24 @@ def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path):
   assert 'fixed-0.9 seed 0: diverged before' in run_command(*arguments)
 
 
-def test_the_effective_configuration_is_printed_and_saved(tmp_path):
+def test_the_setting_is_printed_in_words_and_saved(tmp_path):
   output = run_command(*QUICKSTART, '--workdir', tmp_path, columns=10_000)
-  assert '"batch_size": 20' in output
+  assert 'WRN-10-1 on digits, first 200 examples; 3 epochs of batch 20; learning rate 0.1' in output
+  assert '{' not in output
   config = json.loads((run_of(tmp_path) / 'config.json').read_text())
   assert (config['batch_size'], config['arm']['name']) == (20, ARM)
   assert list(run_of(tmp_path).glob('events.*'))
+
+
+def test_the_environment_is_recorded_and_no_part_of_the_configuration(stopped):
+  path = run_of(stopped) / 'environment.json'
+  environment = json.loads(path.read_text())
+  assert environment['versions']['jax'] == jax.__version__
+  assert environment['device_count'] == jax.device_count()
+  assert isinstance(environment['changed'], bool | None)
+  path.write_text('{}')
+  run_command(*QUICKSTART, '--workdir', stopped)
+  assert json.loads(path.read_text()) == environment
 
 
 @pytest.mark.slow
@@ -247,6 +265,6 @@ def test_a_full_disk_stops_the_run_and_the_last_checkpoint_is_intact(undisturbed
     assert 'Traceback' not in output
     (disk / 'ballast').unlink()
     output, _ = start(QUICKSTART, disk / 'runs').communicate()
-    assert (run_of(disk) / 'metrics.csv').read_bytes() == undisturbed, output
+    assert tables_of(disk) == undisturbed, output
   finally:
     subprocess.run(['umount', '-l', disk], check=True)

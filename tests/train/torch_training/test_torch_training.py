@@ -7,8 +7,9 @@ agree to rounding. In float32 they agree until rounding separates them, and in t
 
 import dataclasses
 import pathlib
+from collections.abc import Iterator
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,94 +20,64 @@ from flax import nnx
 import models
 from tests.models import reference_inputs
 from tests.models.filling import filled
-from train.data import find_source
+from train.arms import Lcam
+from train.comparison import Comparison
+from train.data import Batch, Dataset, DataSource, ImagePreprocessing, Preprocessing, Split
 from train.data.tfds_source import cache_folder
-from train.experiments import FIGURE_3, QUICKSTART, Arm, Drops, Network, Part, lcam
-from train.loop import evaluate
-from train.setup import Setup
-from train.statistics import estimate
-from train.step import EpochSums
+from train.experiments import FIGURE_3, QUICKSTART
+from train.networks import WideResNet
+from train.optimizer import make_optimizer
+from train.programs import EpochSums, Programs, TrainState, TrainStep
+from train.reports.statistics import estimate
+from train.schedules import Drops
 
 _FOLDER = pathlib.Path(__file__).parent
 _NORM_INTERVAL = 10
 _FIRST_STEPS = 10
+_EVAL_BATCH_SIZE = 250
 
 _CIFAR10 = dataclasses.replace(
   FIGURE_3,
-  network=Network('wide_resnet', depth=10, width=1),
+  network=WideResNet(10, 1),
   schedule=Drops(after=(4 / 8, 6 / 8)),
   epochs=8,
   train_examples=5000,
 )
-# `Part.dtype` lists what experiments may ask for; float64 is of use here alone.
-_PARTS = {
+_COMPARISONS = {
   'digits-float32': QUICKSTART,
   'digits-float64': dataclasses.replace(
-    QUICKSTART, schedule=Drops(after=(2 / 6, 4 / 6)), epochs=6, batch_size=48, dtype='float64'
+    QUICKSTART, schedule=Drops(after=(2 / 6, 4 / 6)), epochs=6, batch_size=48
   ),
   'cifar10-float32': _CIFAR10,
   'cifar10-float64': dataclasses.replace(
-    _CIFAR10,
-    schedule=Drops(after=(2 / 5, 4 / 5)),
-    epochs=5,
-    batch_size=32,
-    train_examples=300,
-    dtype='float64',
+    _CIFAR10, schedule=Drops(after=(2 / 5, 4 / 5)), epochs=5, batch_size=32, train_examples=300
   ),
 }
-_ARMS = {'digits': lcam(0.857, 0.93), 'cifar10': lcam(0.9, 0.95)}
+_ARMS = {'digits': Lcam(0.857, 0.93), 'cifar10': Lcam(0.9, 0.95)}
 
 
+@dataclasses.dataclass(frozen=True)
 class Float64Normalisation:
   """What `ImagePreprocessing` does without augmentation, but in float64."""
 
-  def __init__(self, dataset):
-    source = find_source(dataset).preprocessing
-    self._mean, self._std = source.mean, source.std
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
 
   def train(self, key, inputs):
     del key
     return self.evaluate(inputs)
 
   def evaluate(self, inputs):
-    return (inputs.astype(jnp.float64) / 255 - jnp.array(self._mean)) / jnp.array(self._std)
-
-
-@pytest.fixture
-def as_in_torch(monkeypatch):
-  """Starts runs from the weights, and feeds them the batches, that PyTorch had."""
-
-  def make_network(network: Network, num_classes, dtype, seed, pretrained):
-    del pretrained
-    build = partial(models.WideResNet, network.depth, network.width, num_classes)
-    model = filled(lambda rngs: build(dtype=jnp.dtype(dtype), param_dtype=dtype, rngs=rngs))
-    for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)):
-      name = f'seed {seed}.{".".join(map(str, path))}'
-      array = reference_inputs.parameter(name, variable.shape)
-      variable.set_value(jnp.asarray(array.astype(dtype)))
-    return model
-
-  def epoch_order(seed, epoch, examples):
-    numbers = reference_inputs.array(f'seed {seed} epoch {epoch}', examples)
-    return jnp.asarray(np.argsort(numbers).astype(np.int32))
-
-  def plain_preprocessing(dataset, image_size):
-    if jax.config.jax_enable_x64:
-      return Float64Normalisation(dataset)
-    return find_source(dataset).preprocessing.without_augmentation()
-
-  monkeypatch.setattr('train.setup.make_network', make_network)
-  monkeypatch.setattr('train.setup.preprocessing', plain_preprocessing)
-  monkeypatch.setattr('train.data.inputs.epoch_order', epoch_order)
+    return (inputs.astype(jnp.float64) / 255 - jnp.array(self.mean)) / jnp.array(self.std)
 
 
 class Trajectory(NamedTuple):
   """What `make_trajectories.run` returns, for one run or, with another axis, for several."""
 
-  losses: np.ndarray
-  momenta: np.ndarray
-  norms: np.ndarray
-  errors: np.ndarray
+  losses: Any
+  momenta: Any
+  norms: Any
+  errors: Any
 
 
 def skip_if_missing(dataset: str) -> None:
@@ -119,36 +90,82 @@ def torch_trajectories(name: str) -> Trajectory:
   return Trajectory(*(fixture[field] for field in Trajectory._fields))
 
 
-def trainer_trajectories(part: Part, arm: Arm, seeds: int) -> Trajectory:
-  setup = Setup(part)
-  runs = [run(setup, arm, seed) for seed in range(seeds)]
+def trainer_trajectories(name: str, arm: Lcam, seeds: int) -> Trajectory:
+  comparison, (_, dtype) = _COMPARISONS[name], name.split('-')
+  dataset = comparison.load()
+  steps_per_epoch = -(-len(dataset.train) // comparison.batch_size)
+  networks = [torch_weights(comparison, dtype, seed) for seed in range(seeds)]
+  programs = Programs(networks[0], plain_preprocessing(comparison, dtype))
+  optimizer = make_optimizer(comparison, arm, steps_per_epoch, seed=0)
+  train_step = programs.make_train_step(optimizer)
+  runs = []
+  for seed, network in enumerate(networks):
+    state = programs.initial_state(network, optimizer, steps_per_epoch)
+    state = state._replace(sums=in_dtype(state.sums, dtype))
+    runs.append(run(comparison, dataset, programs, train_step, state, seed))
   return Trajectory(*map(np.array, zip(*runs, strict=True)))
 
 
-def run(setup: Setup, arm: Arm, seed: int) -> Trajectory:
-  part = setup.part
-  _, train_step = setup.program(arm)
-  state = setup.initial_state(arm, seed)
+def torch_weights(comparison: Comparison, dtype: str, seed: int) -> models.WideResNet:
+  """The network with the initial weights that PyTorch had."""
+  assert isinstance(comparison.network, WideResNet)
+  build = partial(models.WideResNet, comparison.network.depth, comparison.network.width, 10)
+  model = filled(lambda rngs: build(dtype=jnp.dtype(dtype), param_dtype=dtype, rngs=rngs))
+  for path, variable in nnx.to_flat_state(nnx.state(model, nnx.Param)):
+    name = f'seed {seed}.{".".join(map(str, path))}'
+    array = reference_inputs.parameter(name, variable.shape)
+    variable.set_value(jnp.asarray(array.astype(dtype)))
+  return model
+
+
+def plain_preprocessing(comparison: Comparison, dtype: str) -> Preprocessing:
+  assert isinstance(comparison.dataset, DataSource)
+  assert isinstance(comparison.dataset.preprocessing, ImagePreprocessing)
+  plain = comparison.dataset.preprocessing.without_augmentation()
+  return Float64Normalisation(plain.mean, plain.std) if dtype == 'float64' else plain
+
+
+def batches(split: Split, order: np.ndarray, batch_size: int) -> Iterator[Batch]:
+  inputs, labels = jax.device_put((split.inputs, split.labels))
+  for start in range(0, len(order), batch_size):
+    yield Batch(inputs, labels, jnp.asarray(order[start : start + batch_size], jnp.int32))
+
+
+def in_dtype(sums: EpochSums, dtype: str) -> EpochSums:
+  def cast(total):
+    return total.astype(dtype) if jnp.issubdtype(total.dtype, jnp.floating) else total
+
+  return jax.tree.map(cast, sums)
+
+
+def run(
+  comparison: Comparison,
+  dataset: Dataset,
+  programs: Programs,
+  train_step: TrainStep,
+  state: TrainState,
+  seed: int,
+) -> Trajectory:
   losses, momenta, norms, errors = [], [], [], []
-  for epoch in range(part.epochs):
-    for step, batch in enumerate(setup.train_input.epoch(seed, epoch, part.batch_size)):
+  for epoch in range(comparison.epochs):
+    order = np.argsort(reference_inputs.array(f'seed {seed} epoch {epoch}', len(dataset.train)))
+    for step, batch in enumerate(batches(dataset.train, order, comparison.batch_size)):
       # Sums over a single step are the step's own numbers.
-      state = state._replace(sums=zero_sums(part.dtype))
+      state = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums))
       state = train_step(state, batch, seed, epoch, step)
       losses.append(state.sums.loss.item())
       momenta.append(state.sums.momentum.item())
       if len(losses) % _NORM_INTERVAL == 0:
         norms.append(parameter_norm(state.params))
-    if epoch in (0, part.epochs - 1):
-      errors.append(evaluate(setup, state).errors.item())
+    if epoch in (0, comparison.epochs - 1):
+      errors.append(count_errors(programs, state, dataset.test))
   return Trajectory(losses, momenta, norms, errors)
 
 
-def zero_sums(dtype):
-  def cast(total):
-    return total.astype(dtype) if jnp.issubdtype(total.dtype, jnp.floating) else total
-
-  return jax.tree.map(cast, EpochSums.zeros())
+def count_errors(programs: Programs, state: TrainState, test: Split) -> int:
+  in_order = batches(test, np.arange(len(test)), _EVAL_BATCH_SIZE)
+  sums = [programs.eval_step(state.params, state.model_state, batch) for batch in in_order]
+  return sum(one.metric.item() for one in sums)
 
 
 def parameter_norm(params):
@@ -161,12 +178,12 @@ def relative_difference(actual, expected):
 
 
 @pytest.mark.parametrize('dataset', ['digits', pytest.param('cifar10', marks=pytest.mark.slow)])
-def test_float64_agrees_at_every_step(as_in_torch, dataset):
+def test_float64_agrees_at_every_step(dataset):
   skip_if_missing(dataset)
   name = f'{dataset}-float64'
   expected = torch_trajectories(name)
   with jax.enable_x64(True):
-    actual = trainer_trajectories(_PARTS[name], _ARMS[dataset], len(expected.losses))
+    actual = trainer_trajectories(name, _ARMS[dataset], len(expected.losses))
 
   # Both momenta are used, so that a phase chosen wrongly would show.
   assert len(np.unique(expected.momenta)) == 2
@@ -185,11 +202,11 @@ def test_float64_agrees_at_every_step(as_in_torch, dataset):
     pytest.param('cifar10', 5, marks=pytest.mark.slow),
   ],
 )
-def test_float32_agrees_until_rounding_separates_it(as_in_torch, dataset, seeds):
+def test_float32_agrees_until_rounding_separates_it(dataset, seeds):
   skip_if_missing(dataset)
   name = f'{dataset}-float32'
   expected = Trajectory(*(numbers[:seeds] for numbers in torch_trajectories(name)))
-  actual = trainer_trajectories(_PARTS[name], _ARMS[dataset], seeds)
+  actual = trainer_trajectories(name, _ARMS[dataset], seeds)
 
   # Losses differ by rounding until it pushes a unit over the kink of its ReLU, which makes the
   # gradient jump. With few activations, as of the digits, that is rare and a large jump: two of

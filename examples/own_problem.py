@@ -1,0 +1,31 @@
+"""Does LCAM help on my problem? Is a tumour malignant, by 30 measurements of its cells.
+
+python -m train run examples/own_problem.py --seeds 0 1 2 3 4
+"""
+
+import numpy as np
+from flax import nnx
+from sklearn.datasets import load_breast_cancer
+from sklearn.model_selection import train_test_split
+
+from train import Comparison, Dataset, Split
+
+
+def tumours() -> Dataset:
+  """Any arrays: inputs and labels to train with, and to test with."""
+  data = load_breast_cancer()
+  inputs = (data.data - data.data.mean(0)) / data.data.std(0)
+  x, x_test, y, y_test = train_test_split(
+    inputs.astype(np.float32), data.target, test_size=0.4, random_state=0
+  )
+  return Dataset('breast cancer', Split(x, y), Split(x_test, y_test), tuple(data.target_names))
+
+
+def mlp(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
+  """Any Flax NNX network."""
+  return nnx.Sequential(
+    nnx.Linear(30, 32, rngs=rngs), nnx.relu, nnx.Linear(32, num_classes, rngs=rngs)
+  )
+
+
+comparison = Comparison(name='tumours', dataset=tumours, network=mlp, epochs=10, batch_size=16)

@@ -1,0 +1,69 @@
+"""The commands that time a training step run and say what they measured, on small settings."""
+
+import os
+import re
+import subprocess
+import sys
+from unittest import mock
+
+import pytest
+
+from benchmarks.cpu_settings import environments, format_ratios
+
+
+def output_of(name: str, *arguments: str, **variables: str) -> str:
+  command = [sys.executable, '-m', f'benchmarks.{name}', *arguments]
+  environment = {**os.environ, **variables}
+  return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+
+def test_models_says_examples_a_second_and_the_speed_up_of_the_product():
+  lines = output_of('models', '--networks', 'quickstart', '--seconds', '0').splitlines()
+  assert 'jaxlib' in lines[0]
+  assert int(re.fullmatch(r'quickstart +(\d+) examples a second', lines[1])[1]) > 0
+  assert float(re.fullmatch(r'quickstart +([\d.]+) times as fast .*', lines[2])[1]) > 0
+
+
+def test_input_path_says_the_shares_of_a_step():
+  output = output_of('input_path', '--network', 'quickstart', '--steps', '1', '--rounds', '1')
+  shares = dict(re.findall(r'^(\S[\w ]*?)  .*? ([\d.]+) % of a step$', output, re.MULTILINE))
+  assert list(shares) == ['on the device', 'streamed', 'one by one through PIL', 'training step']
+  assert float(shares['training step']) == 100
+
+
+def test_cpu_settings_says_a_ratio_of_each_setting():
+  # With a flag of the user's, huge pages alone are left to compare.
+  flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}
+  arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
+  output = output_of('cpu_settings', *arguments, **flags)
+  assert re.search(r'huge pages +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
+  assert ("XLA's flags" in output) == (not flags and _knows_flag())
+
+
+def _knows_flag() -> bool:
+  with mock.patch.dict('os.environ', XLA_FLAGS=''):
+    return "XLA's flags" in environments()
+
+
+@pytest.mark.parametrize('flags', ['', '--xla_force_host_platform_device_count=2'])
+def test_processes_that_are_compared_differ_in_one_setting(flags):
+  with mock.patch.dict('os.environ', XLA_FLAGS=flags):
+    settings = environments()
+  for without, with_ in settings.values():
+    differing = {name for name in {**without, **with_} if without.get(name) != with_.get(name)}
+    assert len(differing) == 1
+    assert flags in without['XLA_FLAGS']
+    assert flags in with_['XLA_FLAGS']
+
+
+def test_quartiles_stand_beside_the_median():
+  assert format_ratios([5.0, 1.0, 2.0, 4.0, 3.0]) == '3.00 (2.00 to 4.00)'
+
+
+@pytest.mark.parametrize('name', ['models', 'cpu_settings'])
+def test_an_unknown_network_is_refused_in_a_sentence(name):
+  command = [sys.executable, '-m', f'benchmarks.{name}', '--networks', 'WRN-9-9']
+  process = subprocess.run(command, capture_output=True, text=True, check=False)
+  assert process.returncode == 1
+  assert process.stderr.startswith("There is no network 'WRN-9-9' here: choose of quickstart,")
+  assert len(process.stderr.splitlines()) == 1

@@ -1,0 +1,98 @@
+"""What the plots show."""
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from tests.train.reports.runs import config_of_own, report_text, write_arms, write_run
+from train.arms import OTHERS, arm_of_name
+from train.reports.plots import draw_curves
+from train.reports.published import published_curves
+from train.reports.read_runs import find_runs
+from train.reports.styles import BLACK, style_of
+
+
+def drawn(workdir, published=None):
+  return draw_curves(find_runs(workdir)[workdir], published or {}, 'a small network on nothing')
+
+
+def style(name):
+  return style_of(name, arm_of_name(name).config())
+
+
+def test_an_arm_keeps_its_colour_in_every_report(tmp_path):
+  write_arms(tmp_path / 'one', {'fixed-0.9': [1.0], 'low0.9-high0.95': [1.0]}, config_of_own())
+  write_arms(
+    tmp_path / 'two', {'adam': [1.0], 'low0.9-high0.95': [1.0]}, config_of_own(baseline='adam')
+  )
+  colours = [
+    {line.get_color() for line in drawn(tmp_path / folder).axes[0].lines}
+    for folder in ('one', 'two')
+  ]
+  assert style('low0.9-high0.95').color in colours[0] & colours[1]
+  assert style('fixed-0.9').color == BLACK
+
+
+def test_arms_look_different():
+  names = ['fixed-0.9', 'fixed-0.95']
+  for low, high in ((0.9, 0.95), (0.857, 0.93)):
+    names += [f'low{low}-high{high}', f'low{high}-high{low}']
+    names += [f'yoked{low}-{high}', f'coin{low}-{high}', f'adam-low{low}-high{high}']
+  names += [arm.name for arm in OTHERS]
+  assert len(set(map(style, names))) == len(names)
+
+
+def test_the_look_of_an_unknown_arm_is_the_same_in_every_process():
+  assert style_of('my arm', {}) == ('#56B4E9', (0, (1.2, 1.2)), '')
+
+
+@pytest.mark.parametrize(('seeds', 'lines', 'bands'), [(1, 1, 0), (2, 2, 0), (3, 1, 1)])
+def test_few_seeds_are_drawn_as_runs(tmp_path, seeds, lines, bands):
+  for seed in range(seeds):
+    write_run(tmp_path, 'fixed-0.9', seed, 5.0 + seed, epochs=3)
+  errors = drawn(tmp_path).axes[0]
+  assert len(errors.lines) == lines
+  assert len(errors.collections) == bands
+
+
+def test_a_mean_leaves_a_diverged_run_out(tmp_path):
+  for seed, (error, loss) in enumerate([(4.0, 1.0), (5.0, 1.0), (6.0, 1.0), (90.0, float('nan'))]):
+    write_run(tmp_path, 'fixed-0.9', seed, error, epochs=2, train_loss=loss)
+  mean, lost = drawn(tmp_path).axes[0].lines
+  np.testing.assert_allclose(mean.get_ydata(), [5.0, 5.0])
+  np.testing.assert_allclose(lost.get_ydata(), [90.0, 90.0])
+
+
+def test_title_and_setting_are_in_the_figure(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [1.0]}, config_of_own())
+  header = drawn(tmp_path).get_suptitle()
+  assert header.splitlines() == ['prices: what do houses cost?', 'a small network on nothing']
+
+
+def test_the_papers_curves_have_panels_of_their_own(tmp_path):
+  config = config_of_own(published_network='WRN-28-10')
+  write_arms(tmp_path, {'fixed-0.9': [30.0], 'coin0.9-0.95': [30.0]}, config)
+  published = published_curves('figure3', 'cifar10')
+  published['test_squared_error'] = published.pop('test_error_percent')
+  figure = drawn(tmp_path, published)
+  assert len(figure.axes) == 6
+  assert all(len(axis.lines) == 2 for axis in figure.axes[:2])
+  (curve,) = (line for line in figure.axes[2].lines if len(line.get_xdata()) > 2)
+  np.testing.assert_array_equal(
+    curve.get_xdata(), published['test_squared_error']['fixed-0.9'][:, 0]
+  )
+  assert 'WRN-28-10' in figure.axes[2].get_title(loc='left')
+  assert any('from epoch 62 on' in text.get_text() for text in figure.axes[2].texts)
+
+
+def test_the_picture_is_written(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  report_text(tmp_path)
+  pixels = image.imread(tmp_path / 'curves.png')
+  assert min(pixels.shape[:2]) > 400
+  assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 10
+
+
+def test_a_run_that_diverged_at_once_can_be_drawn(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, float('nan'), train_loss=float('nan'))
+  assert 'diverged' in report_text(tmp_path)

@@ -1,0 +1,255 @@
+"""What a report prints and writes of runs that were written by hand."""
+
+import csv
+import json
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from tests.train.reports.runs import (
+  config_of_own,
+  first_format,
+  one_line,
+  report_text,
+  write_arms,
+  write_run,
+)
+from train.errors import UserError
+
+ERRORS = {
+  'fixed-0.9': [5.0, 5.4, 4.9, 5.2],
+  'better': [4.0, 4.5, 3.9, 4.1],
+  'same': [5.1, 5.2, 5.0, 5.3],
+}
+
+
+@pytest.fixture
+def output(tmp_path):
+  write_arms(tmp_path, ERRORS)
+  return report_text(tmp_path)
+
+
+def cells(output, arm, table=0):
+  """Returns the cells of the first row of an arm in the table of arms (0) or contrasts (1)."""
+  part = re.split(r'^arm ', output, flags=re.MULTILINE)[1 + table]
+  line = next(line for line in part.splitlines() if line.startswith(f'{arm} '))
+  return re.split(' {2,}', line.strip())
+
+
+def test_mean_and_interval(output):
+  interval = stats.t.interval(0.95, 3, np.mean(ERRORS['better']), stats.sem(ERRORS['better']))
+  half_width = (interval[1] - interval[0]) / 2
+  assert cells(output, 'better')[1:3] == [
+    '4',
+    f'{np.mean(ERRORS["better"]):.2f} ± {half_width:.2f}',
+  ]
+
+
+def test_an_unknown_arm_is_compared_by_a_paired_t_test(output):
+  test = stats.ttest_rel(ERRORS['better'], ERRORS['fixed-0.9'])
+  interval = test.confidence_interval()
+  mean, half_width = sum(interval) / 2, (interval.high - interval.low) / 2
+  same = stats.ttest_rel(ERRORS['same'], ERRORS['fixed-0.9'])
+  assert test.pvalue < same.pvalue
+  assert cells(output, 'better', table=1)[1:] == [
+    *('fixed-0.9', 'baseline', '4', f'{mean:+.2f} ± {half_width:.2f}'),
+    f'{2 * test.pvalue:.3f}'.replace('0.000', '<0.001'),
+  ]
+
+
+def test_words(output):
+  text = one_line(output)
+  assert 'better: a lower error than fixed-0.9 was shown, by 1.00 ±' in text
+  assert 'same: no difference to fixed-0.9 was shown (Holm p ' in text
+
+
+def test_one_seed_shows_nothing(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  write_run(tmp_path, 'better', 0, 1.0)
+  output = report_text(tmp_path)
+  assert cells(output, 'better')[2] == '1.00'
+  assert cells(output, 'better', table=1)[-2:] == ['-4.00', '-']
+  assert 'one seed cannot tell a difference to fixed-0.9 from noise' in one_line(output)
+
+
+def test_seeds_that_agree_to_the_last_digit_show_nothing(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.1, 5.4, 4.9], 'better': [4.1, 4.4, 3.9]})
+  assert '3 seeds cannot tell a difference to fixed-0.9 from noise' in one_line(
+    report_text(tmp_path)
+  )
+
+
+def test_an_arm_without_a_baseline(tmp_path):
+  write_run(tmp_path, 'better', 0, 1.0)
+  assert 'no run of fixed-0.9 on the same seeds' in one_line(report_text(tmp_path))
+
+
+def test_only_the_same_seeds_are_compared(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 5.4, 9.9], 'better': [4.0, 4.0]})
+  assert cells(report_text(tmp_path), 'better', table=1)[4].startswith('-1.20 ±')
+
+
+def test_unfinished_runs_are_left_out_and_named(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3)
+  write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1)
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[1:3] == ['1', '5.00']
+  assert 'fixed-0.9: seed 1 is unfinished (1 of 3 epochs) and not in the mean' in one_line(output)
+
+
+@pytest.mark.parametrize('loss', ['train_loss', 'test_loss'])
+def test_a_run_that_ended_without_a_result_is_not_averaged(tmp_path, loss):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  write_run(tmp_path, 'fixed-0.9', 2, 90.0, **{loss: float('nan')})
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[1] == '2'
+  assert cells(output, 'fixed-0.9')[2].startswith('5.50 ±')
+  assert 'fixed-0.9: diverged with seed 2; not in the mean' in one_line(output)
+
+
+def test_the_folder_of_an_arm_is_no_working_directory(tmp_path):
+  write_run(tmp_path, 'better', 0, 1.0)
+  with pytest.raises(UserError, match='holds no runs'):
+    report_text(tmp_path / 'better')
+  assert not (tmp_path / 'report.md').exists()
+
+
+def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
+  config = {'experiment': 'other', 'part': '', 'epochs': 9, 'dataset': 'digits'}
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=2, config=config)
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[1:3] == ['0', 'unfinished']
+  assert '(2 of 9 epochs)' in output
+
+
+def test_runs_of_different_settings_are_named(tmp_path):
+  for arm, epochs in (('fixed-0.9', 1), ('fixed-0.95', 2)):
+    config = {**config_of_own(), 'epochs': epochs}
+    write_run(tmp_path, arm, 0, 5.0, epochs=epochs, config=config)
+  assert 'The runs differ in epochs (1; 2): they are not comparable.' in report_text(tmp_path)
+
+
+@pytest.mark.parametrize('damage', [b'epoch,seconds\n1,abc\n', b'epoch\n1\n', b'\xff\xfe'])
+@pytest.mark.parametrize('table', ['metrics.csv', 'timing.csv'])
+def test_a_damaged_table_is_named(tmp_path, table, damage):
+  (write_run(tmp_path, 'fixed-0.9', 0, 5.0) / table).write_bytes(damage)
+  with pytest.raises(UserError, match=f'{table} cannot be read'):
+    report_text(tmp_path)
+
+
+def test_runs_without_an_epoch_are_no_runs(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=0)
+  with pytest.raises(UserError, match='holds no runs with a finished epoch'):
+    report_text(tmp_path)
+
+
+@pytest.mark.parametrize(
+  ('seconds', 'shown'),
+  [([[30.0, 2.0, 4.0], [50.0, 6.0, 8.0]], '5.00'), ([[30.0], [50.0]], '40.00')],
+)
+def test_the_first_epoch_which_compiles_is_not_in_the_time(tmp_path, seconds, shown):
+  for seed, of_run in enumerate(seconds):
+    write_run(tmp_path, 'fixed-0.9', seed, 5.0, epochs=len(of_run), seconds=of_run)
+  assert cells(report_text(tmp_path), 'fixed-0.9')[-1] == shown
+
+
+@pytest.mark.parametrize('width', [60, 80, 200])
+def test_no_number_and_no_head_is_cut(tmp_path, width):
+  names = ('fixed-0.9', 'low0.857-high0.93', 'yoked0.857-0.93', 'lion-low0.857-high0.93')
+  write_arms(
+    tmp_path,
+    {name: [35.0, 35.5, 36.0 + len(name)] for name in names},
+    config_of_own(metric_column='test_error_percent', metric_label='test error (%)'),
+  )
+  output = report_text(tmp_path, width)
+  assert '…' not in output
+  assert max(map(len, output.split('Curves:')[0].splitlines())) <= width
+  for words in ('error %', 's/epoch', 'difference', 'Holm p', '±'):
+    assert words in output
+  assert cells(output, 'low0.857-high0.93', table=1)[1] == 'yoked0.857-0.93'
+
+
+def test_a_metric_of_ones_own_has_its_name_and_digits(tmp_path):
+  errors = {'fixed-0.9': [0.00312, 0.00305, 0.00321], 'low0.9-high0.95': [0.00212, 0.00205, 0.0022]}
+  write_arms(tmp_path, errors, config_of_own())
+  output = report_text(tmp_path)
+  assert 'squared error' in output
+  assert 'error %' not in output
+  assert 'prices: what do houses cost?' in output
+  assert cells(output, 'fixed-0.9')[2].startswith('0.003127 ± ')
+  assert 'a lower squared error than fixed-0.9 was shown' in one_line(output)
+  with (tmp_path / 'report.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  np.testing.assert_allclose(float(rows[0]['test_squared_error']), np.mean(errors['fixed-0.9']))
+  np.testing.assert_allclose(float(rows[1]['difference']), -0.00100333, rtol=1e-5)
+
+
+def test_names_are_printed_as_they_are(tmp_path):
+  config = config_of_own(title='[bold]my :smile: net[/bold]')
+  write_run(tmp_path / '[red]', 'fixed-0.9', 0, 5.0, config=config)
+  output = report_text(tmp_path / '[red]')
+  assert '[bold]my :smile: net[/bold]' in output
+  assert str(tmp_path / '[red]' / 'curves.png') in output
+  assert '\x1b' not in output
+
+
+def test_the_report_holds_setting_and_versions(tmp_path):
+  directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config_of_own())
+  environment = {'commit': 'a' * 40, 'changed': True, 'versions': {'jax': '0.10.2'}}
+  environment |= {'device_kind': 'cpu', 'device_count': 2, 'machine': 'x86_64'}
+  (directory / 'environment.json').write_text(json.dumps(environment))
+  write_run(tmp_path, 'fixed-0.9', 1, 5.0, config=config_of_own())
+  report_text(tmp_path)
+  text = (tmp_path / 'report.md').read_text()
+  assert '* schedule: learning rate 0.1 throughout\n' in text
+  assert '* weight decay: 0.0005\n' in text
+  assert '* rule: algorithm1\n' in text
+  expected = 'jax 0.10.2, 2 x cpu, commit aaaaaaaaaaaa with changes (1 of 2 runs)'
+  assert f'* made with: {expected}\n* made with: not recorded (1 of 2 runs)\n' in text
+  assert '| fixed-0.9 | 2 |' in text
+
+
+def test_runs_of_version_0_1_are_read(tmp_path):
+  for arm, low, high in (('fixed-0.9', 0.9, 0.9), ('low0.9-high0.95', 0.9, 0.95)):
+    for seed in range(2):
+      config = first_format(arm, 'lcam', low, high)
+      write_run(tmp_path, arm, seed, 5.0 + seed * high, config=config)
+  output = one_line(report_text(tmp_path))
+  assert 'figure3, cifar10: momenta .9 and .95 in both directions' in output
+  assert 'WRN-10-1 on cifar10; 1 epochs; batch 128; float32; learning rate 0.1, x0.2' in output
+  assert 'The paper, with WRN-28-10: best: low0.9-high0.95.' in output
+  assert '* made with: not recorded' in (tmp_path / 'report.md').read_text()
+
+
+def test_tensorboard_is_named_where_its_events_are(tmp_path):
+  directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  assert 'tensorboard --logdir' not in report_text(tmp_path)
+  (directory / 'events.out.tfevents.1').touch()
+  assert f'tensorboard --logdir {tmp_path} (pip install tensorboard)' in report_text(tmp_path)
+
+
+def test_several_parts_are_compared_in_one_table_and_plot(tmp_path):
+  for part in ('one', 'deeper/two'):
+    write_arms(tmp_path / part, ERRORS)
+  write_run(tmp_path / 'single', 'better', 0, 1.0)
+  write_run(tmp_path / 'single', 'fixed-0.9', 0, 1.0)
+  assert 'Differences of all parts' in report_text(tmp_path)
+  with (tmp_path / 'differences.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  assert [(row['part'], row['arm'], row['seeds']) for row in rows] == [
+    (part, arm, '4') for part in ('deeper/two', 'one') for arm in ('better', 'same')
+  ]
+  interval = stats.ttest_rel(ERRORS['better'], ERRORS['fixed-0.9']).confidence_interval()
+  np.testing.assert_allclose(float(rows[0]['difference']), sum(interval) / 2)
+  np.testing.assert_allclose(float(rows[0]['half_width']), (interval.high - interval.low) / 2)
+  assert (tmp_path / 'differences.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_importing_the_reports_changes_nothing_and_draws_nothing():
+  code = 'import sys, train.reports; assert "matplotlib" not in sys.modules'
+  code += '; import train.reports.plots; assert "matplotlib.pyplot" not in sys.modules'
+  subprocess.run([sys.executable, '-c', code], check=True)

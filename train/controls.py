@@ -1,0 +1,111 @@
+"""Controls: LCAM's two momenta, with phases that do not come from the run's own losses."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from lcam_optax import LossPhaseState, PhaseTracker, loss_phase_tracker
+from train.data import coin_key
+
+
+class CoinState(NamedTuple):
+  """State of :func:`coin_tracker`.
+
+  Attributes:
+    observed: The state of a tracker that only watches the losses, as a plain tuple, so that its
+      fields are not taken for these.
+    high_share: The share of high losses lately; the chance of a high phase.
+    step: Updates so far.
+    high_loss_phase: The phase that the coin chose for the last update, 0 or 1.
+  """
+
+  observed: tuple
+  high_share: jax.Array
+  step: jax.Array
+  high_loss_phase: jax.Array
+
+
+def coin_tracker(
+  *,
+  steps_per_epoch: jax.typing.ArrayLike,
+  rule: str,
+  coin_seed: jax.typing.ArrayLike,
+) -> PhaseTracker:
+  """Draws each phase anew, independently of the loss.
+
+  High is as likely as this run's losses were high so far in the first epoch, and over about the
+  last epoch after it (an exponential average), so that the momenta are mixed as LCAM would mix
+  them; the loss of the step itself has no say.
+
+  Args:
+    steps_per_epoch: After how many updates the mean loss restarts; also the memory of the share.
+    rule: On which side a tie is, see :func:`lcam_optax.lcam`.
+    coin_seed: Determines the draws, with the number of the update.
+
+  Returns:
+    A tracker for :func:`lcam_optax.scale_by_phase`, whose state is a :class:`CoinState`.
+  """
+  watcher = loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule=rule)
+
+  def init() -> CoinState:
+    return CoinState(
+      observed=tuple(watcher.init()),
+      high_share=jnp.full([], 0.5, float),
+      step=jnp.zeros([], jnp.int32),
+      high_loss_phase=jnp.zeros([], jnp.int32),
+    )
+
+  def update(state: CoinState, loss: jax.typing.ArrayLike) -> tuple[jax.Array, CoinState]:
+    high = jax.random.bernoulli(coin_key(coin_seed, state.step), state.high_share)
+    _, observed = watcher.update(LossPhaseState(*state.observed), loss)
+    # As if two losses had come before the first, one high and one low.
+    weight = jnp.maximum(1 / (state.step + 3), 1 / steps_per_epoch)
+    share = state.high_share + weight * (observed.high_loss_phase - state.high_share)
+    phase = high.astype(jnp.int32)
+    return phase, CoinState(tuple(observed), share, optax.safe_increment(state.step), phase)
+
+  return PhaseTracker(init, update)
+
+
+class ReplayState(NamedTuple):
+  """State of :func:`replay_tracker`.
+
+  Attributes:
+    phases: The phases to replay, of every step of a run; int8, 1 where the loss was high.
+    step: Updates so far.
+    high_loss_phase: The phase of the last update's turn, 0 or 1.
+  """
+
+  phases: jax.Array
+  step: jax.Array
+  high_loss_phase: jax.Array
+
+
+def replay_tracker(phases: jax.typing.ArrayLike, *, rule: str) -> PhaseTracker:
+  """Replays the phases of another run, so that the same momenta come in the same order.
+
+  Args:
+    phases: Of every step of the other run, 1 where its loss was high; an array.
+    rule: When a phase takes effect and which one comes first, as in the other run; see
+      :func:`lcam_optax.lcam`.
+
+  Returns:
+    A tracker for :func:`lcam_optax.scale_by_phase`, whose state is a :class:`ReplayState`. The
+    phases are part of the state, so that runs with different ones share a compiled program.
+  """
+  phases = jnp.asarray(phases, jnp.int8)
+  previous_decides = rule == 'algorithm1'
+
+  def init() -> ReplayState:
+    return ReplayState(phases, jnp.zeros([], jnp.int32), jnp.asarray(previous_decides, jnp.int32))
+
+  def update(state: ReplayState, loss: jax.typing.ArrayLike) -> tuple[jax.Array, ReplayState]:
+    del loss
+    phase = state.phases[state.step].astype(jnp.int32)
+    return state.high_loss_phase if previous_decides else phase, ReplayState(
+      state.phases, optax.safe_increment(state.step), phase
+    )
+
+  return PhaseTracker(init, update)

@@ -1,0 +1,58 @@
+"""With what a run was made: environment.json, which is not part of what the run is."""
+
+import functools
+import importlib.metadata
+import json
+import pathlib
+import platform
+import subprocess
+from typing import Any
+
+import jax
+
+from train.files import write_whole
+
+_CHECKOUT = pathlib.Path(__file__).parents[1]
+_PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
+
+
+def write_environment(directory: pathlib.Path) -> None:
+  """Writes environment.json of a run; when a run goes on, it is that of its last start."""
+  write_whole(directory / 'environment.json', json.dumps(environment(), indent=2) + '\n')
+
+
+def read_environment(directory: pathlib.Path) -> dict[str, Any]:
+  """Returns the environment of a run; empty if it is missing or damaged."""
+  try:
+    found = json.loads((directory / 'environment.json').read_text())
+  except (OSError, ValueError):
+    return {}
+  return found if isinstance(found, dict) else {}
+
+
+@functools.cache
+def environment() -> dict[str, Any]:
+  """Returns the commit and whether the tree was changed, versions, and devices."""
+  changes = _git('status', '--porcelain', '--untracked-files=no')
+  return {
+    'commit': _git('rev-parse', 'HEAD'),
+    'changed': None if changes is None else bool(changes),
+    'versions': {
+      'python': platform.python_version(),
+      **{name: importlib.metadata.version(name) for name in _PACKAGES},
+    },
+    'device_kind': jax.devices()[0].device_kind,
+    'device_count': jax.device_count(),
+    'machine': platform.machine(),
+  }
+
+
+def _git(*arguments: str) -> str | None:
+  """Returns what git says of this checkout; None where there is no git, or no checkout."""
+  try:
+    done = subprocess.run(
+      ['git', '-C', str(_CHECKOUT), *arguments], capture_output=True, text=True, check=True
+    )
+  except (OSError, subprocess.CalledProcessError):
+    return None
+  return done.stdout.strip()

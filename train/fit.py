@@ -1,0 +1,102 @@
+"""Brings a comparison's network together with its data, and says where they do not fit."""
+
+import functools
+
+import jax
+from flax import nnx
+
+from train.comparison import Comparison, cross_entropy
+from train.data import Dataset, DataSource
+from train.data.preprocess import AsStored, Preprocessing
+from train.errors import UserError
+from train.networks import OwnNetwork
+from train.own_code import definition, explain_errors
+from train.programs import Programs
+
+_BATCH = 3  # examples of the trial
+
+
+def build_network(comparison: Comparison, num_classes: int, seed: int) -> nnx.Module:
+  """Returns the network of a comparison with the initial weights of a seed.
+
+  Raises:
+    UserError: If there is no such network, or pretrained weights do not fit.
+  """
+  try:
+    return comparison.network.build(num_classes, dtype=comparison.dtype, rngs=nnx.Rngs(seed))
+  except ValueError as error:  # a depth or width that there is no network of
+    raise UserError(str(error)) from error
+
+
+def preprocessing_of(comparison: Comparison) -> Preprocessing:
+  """Returns what turns stored inputs into what the network takes.
+
+  Data of the user's own are taken as they are; a named data set has its usual preprocessing.
+  """
+  if not isinstance(comparison.dataset, DataSource):
+    return AsStored()
+  preprocessing = comparison.dataset.preprocessing
+  size = comparison.network.image_size
+  return preprocessing if size is None else preprocessing.resized(size)
+
+
+def make_programs(comparison: Comparison, num_classes: int) -> Programs:
+  """Returns the programs of a comparison's network; allocates nothing.
+
+  Raises:
+    UserError: If there is no such network.
+  """
+  structure = nnx.eval_shape(lambda: build_network(comparison, num_classes, 0))
+  return Programs(structure, preprocessing_of(comparison), comparison.loss, comparison.metric)
+
+
+def check_fit(comparison: Comparison, dataset: Dataset) -> None:
+  """Tries network, loss and metric on the shapes of a small batch; computes nothing.
+
+  Raises:
+    UserError: If they fail, or give something else than one number per example.
+  """
+  inputs, targets = (
+    jax.ShapeDtypeStruct((_BATCH, *array.shape[1:]), array.dtype)
+    for array in (dataset.train.inputs, dataset.train.labels)
+  )
+  network = comparison.network
+  name = network.describe()
+  if isinstance(network, OwnNetwork):
+    name = f'{name} ({definition(network.function)})'
+  if comparison.loss is cross_entropy and not dataset.num_classes:
+    raise UserError(
+      f'{dataset.name} has no class_names: name its classes, or give the comparison a loss and a '
+      'metric of their own.'
+    )
+  preprocessing = preprocessing_of(comparison)
+
+  def outputs_of(inputs, training):
+    model = build_network(comparison, dataset.num_classes, 0)
+    model.train() if training else model.eval()
+    return model(preprocessing.evaluate(inputs))
+
+  with explain_errors(f'The network {name}, on inputs of shape {inputs.shape}'):
+    for training in (True, False):
+      outputs = nnx.eval_shape(functools.partial(outputs_of, training=training), inputs)
+  expected = (_BATCH, dataset.num_classes)
+  if comparison.loss is cross_entropy and getattr(outputs, 'shape', None) != expected:
+    raise UserError(
+      f'The network {name} must return one logit per class, shape (batch, {expected[1]}), but '
+      f'returns {_shape(outputs)}.'
+    )
+  for function in (comparison.loss, comparison.metric):
+    with explain_errors(f'{function.__name__}'):
+      values = jax.eval_shape(function, outputs, targets)
+    if getattr(values, 'shape', None) != (_BATCH,):
+      raise UserError(
+        f'{function.__name__} must return one number per example, shape (batch,), but returns '
+        f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
+      )
+
+
+def _shape(values) -> str:
+  shape = getattr(values, 'shape', None)
+  if shape is None:
+    return f'a {type(values).__name__}'
+  return f'shape ({", ".join(["batch", *map(str, shape[1:])])})' if shape else 'a single number'

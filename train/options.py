@@ -1,0 +1,207 @@
+"""What ``run`` was asked to change, and the comparisons with these changes."""
+
+import dataclasses
+import pathlib
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from train.arms import ARM_FORMS
+from train.comparison import Comparison
+from train.data import SOURCES, DataSource, find_source
+from train.errors import UserError
+from train.experiments import EXPERIMENTS, find_comparisons
+from train.networks import VitB16, WideResNet
+from train.own_code import read_module
+
+Names = tuple[str, ...]
+_OWN = 'FILE.py'
+
+
+def _help(text: str, metavar: str) -> Any:
+  return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint='')
+
+
+@dataclasses.dataclass(frozen=True)
+class RunOptions:
+  """Run an experiment or your own problem, or go on with it."""
+
+  name: Annotated[
+    tyro.conf.Positional[str],
+    _help(
+      f'The experiment: {", ".join(EXPERIMENTS)}; or a Python file that defines `comparison`.',
+      'NAME_OR_FILE',
+    ),
+  ]
+  parts: Annotated[
+    Names,
+    _help('Which parts of an experiment that has several, as `list` shows (default: all).', 'PART'),
+  ] = ()
+  arms: Annotated[
+    Names,
+    _help(
+      f'Which arms (default: those that `list` shows). There are {ARM_FORMS}; and coin, yoked and '
+      "swapped, the controls of the experiment's pair.",
+      'ARM',
+    ),
+  ] = ()
+  seeds: Annotated[
+    tuple[int, ...],
+    _help("Which seeds; each arm is trained once per seed (default: the experiment's).", 'SEED'),
+  ] = ()
+  workdir: Annotated[
+    pathlib.Path | None, _help('Where the runs are recorded (default: runs/NAME).', 'DIR')
+  ] = None
+  dataset: Annotated[str | None, _help(f'Another data set: {", ".join(SOURCES)}.', 'DATASET')] = (
+    None
+  )
+  depth: Annotated[int | None, _help('Depth of the wide residual network, 6n + 4.', 'N')] = None
+  width: Annotated[int | None, _help('Widening factor of the wide residual network.', 'N')] = None
+  epochs: Annotated[
+    int | None, _help('Passes over the training examples; schedules scale with them.', 'N')
+  ] = None
+  train_examples: Annotated[
+    int | None, _help('Train on the first so many examples only (default: all).', 'N')
+  ] = None
+  batch_size: Annotated[int | None, _help('Examples per step.', 'N')] = None
+  learning_rate: Annotated[
+    float | None, _help('First learning rate of the schedule of SGD.', 'RATE')
+  ] = None
+  weight_decay: Annotated[
+    float | None, _help('Weight decay of SGD, added to the gradient.', 'RATE')
+  ] = None
+  dtype: Annotated[
+    Literal['float32', 'bfloat16'] | None,
+    _help('What the network computes in (default: float32).', 'float32|bfloat16'),
+  ] = None
+  pretrained: Annotated[
+    pathlib.Path | None,
+    _help('The .npz file of ViT-B/16 weights from ImageNet-21k that `vit` fine-tunes.', 'FILE'),
+  ] = None
+  checkpoint_epochs: Annotated[
+    int, _help('Save a run after every so many epochs (default: 1).', 'N')
+  ] = 1
+  checkpoint_minutes: Annotated[
+    float, _help('Save a run within an epoch after so many minutes (default: 10).', 'MINUTES')
+  ] = 10.0
+  data_dir: Annotated[
+    str | None,
+    _help("Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own).", 'DIR'),
+  ] = None
+  stream: Annotated[
+    bool, _help('Stream the data to the device even if it would fit there.', '')
+  ] = False
+
+  @property
+  def own_problem(self) -> bool:
+    """Whether the name is that of a file."""
+    return self.name not in EXPERIMENTS and self.name.endswith('.py')
+
+
+def configure(options: RunOptions) -> tuple[Comparison, ...]:
+  """Returns the comparisons of an experiment, or of a file, with the changes asked for.
+
+  Raises:
+    UserError: If a name or a number is not possible, or the file defines no comparison.
+  """
+  for name in ('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs'):
+    value = getattr(options, name)
+    if value is not None and value < 1:
+      raise UserError(f'{_flag(name)} must be at least 1, not {value}.')
+  for name in ('learning_rate', 'checkpoint_minutes'):
+    value = getattr(options, name)
+    if value is not None and not value > 0:
+      raise UserError(f'{_flag(name)} must be above 0, not {value}.')
+  if options.weight_decay is not None and not options.weight_decay >= 0:
+    raise UserError(f'--weight-decay must be at least 0, not {options.weight_decay}.')
+  if options.own_problem:
+    if options.parts:
+      raise UserError(f'{options.name} has no parts: leave --parts out.')
+    comparisons = (_own_comparison(pathlib.Path(options.name)),)
+  else:
+    comparisons = find_comparisons(options.name, options.parts)
+  return tuple(_change(comparison, options) for comparison in comparisons)
+
+
+def working_directory(options: RunOptions, comparisons: tuple[Comparison, ...]) -> pathlib.Path:
+  """Returns the working directory of the command; several comparisons have folders in it."""
+  if options.workdir is not None:
+    return options.workdir
+  return pathlib.Path('runs') / (comparisons[0].name if options.own_problem else options.name)
+
+
+def _own_comparison(path: pathlib.Path) -> Comparison:
+  if not path.is_file():
+    raise UserError(f'{path} is no file: name a Python file that defines `comparison`.')
+  found = getattr(read_module(path), 'comparison', None)
+  if not isinstance(found, Comparison):
+    what = 'no `comparison`' if found is None else f'`comparison` as a {type(found).__name__}'
+    raise UserError(
+      f'{path} defines {what}: it must say `comparison = train.Comparison(name=..., dataset=..., '
+      'network=..., epochs=..., batch_size=...)`.'
+    )
+  return found
+
+
+def _change(comparison: Comparison, options: RunOptions) -> Comparison:
+  changes = {
+    name: value
+    for name in ('epochs', 'batch_size', 'train_examples', 'dtype', 'weight_decay')
+    if (value := getattr(options, name)) is not None
+  }
+  title = comparison.experiment or comparison.name
+  if options.dataset is not None:
+    changes['dataset'] = _other_dataset(comparison, options.dataset, title)
+  changes['network'] = _other_network(comparison, options, title)
+  if options.arms:
+    changes['arms'] = options.arms
+  if options.seeds:
+    changes['seeds'] = options.seeds
+  if options.learning_rate is not None:
+    arms = options.arms or [arm.name for arm in comparison.arms]
+    own = [name for name in arms if comparison.arm(name).own_learning_rate]
+    if own:
+      raise UserError(
+        f'--learning-rate is the one of SGD, but {", ".join(own)} have their own: leave them out '
+        'with --arms.'
+      )
+    changes['schedule'] = dataclasses.replace(comparison.schedule, init_value=options.learning_rate)
+  # Names of arms mean what they meant before the change.
+  arms = tuple(comparison.arm(arm) for arm in changes.get('arms', ())) or comparison.arms
+  return dataclasses.replace(comparison, **{**changes, 'arms': arms})
+
+
+def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:
+  source = find_source(name)
+  if not isinstance(comparison.dataset, DataSource):
+    raise UserError(f'{title} brings its own data: leave --dataset out.')
+  if source.kind != comparison.dataset.kind:
+    raise UserError(
+      f'{title} trains {comparison.network.kind} on {comparison.dataset.kind}, which {name} is not.'
+    )
+  return source
+
+
+def _other_network(comparison: Comparison, options: RunOptions, title: str):
+  network = comparison.network
+  sizes = {
+    name: value for name in ('depth', 'width') if (value := getattr(options, name)) is not None
+  }
+  if sizes:
+    if not isinstance(network, WideResNet):
+      raise UserError(f'{title} trains {network.kind}, without --depth and --width.')
+    return dataclasses.replace(network, **sizes)
+  if not isinstance(network, VitB16):
+    return network
+  if options.pretrained is None:
+    raise UserError(
+      f'{title} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/ViT-B_16.npz of '
+      'google-research/vision_transformer) with --pretrained, or choose --parts without it.'
+    )
+  if not options.pretrained.is_file():
+    raise UserError(f'{options.pretrained} is no file: pass the ImageNet-21k weights.')
+  return dataclasses.replace(network, pretrained=options.pretrained)
+
+
+def _flag(name: str) -> str:
+  return f'--{name.replace("_", "-")}'

@@ -1,0 +1,13 @@
+"""What the runs in a directory say: tables, words and plots.
+
+make_report    the story: reads, compares, prints, writes
+read_runs      the runs of a directory; presentation: what they are, in words; metric: its name
+statistics     means, intervals, Holm's adjustment; pooling: the scatter that arms share
+contrasts      which arm is set against which
+tables, words, files    how it is printed and written
+plots, difference_plot, styles    the pictures; published: the paper's curves
+"""
+
+from train.reports.make_report import report
+
+__all__ = ['report']

@@ -1,0 +1,111 @@
+"""The files of a report: Markdown for people, CSV with full precision for programs."""
+
+import csv
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from train.reports.contrasts import Contrast
+from train.reports.metric import Metric
+from train.reports.tables import Column, Row, markdown_table
+
+_CONTRAST_COLUMNS = (
+  *('kind', 'arm', 'other', 'seeds', 'difference', 'half_width'),
+  *('p', 'holm_p', 'method', 'degrees_of_freedom'),
+)
+
+
+def write_markdown(
+  path: pathlib.Path,
+  title: str,
+  setting: Mapping[str, str],
+  reported: str,
+  environments: Sequence[str],
+  tables: Sequence[Sequence[Column]],
+  sentences: Iterable[str],
+  notes: Iterable[str],
+) -> None:
+  """Writes report.md.
+
+  Args:
+    path: Where to.
+    title: The heading.
+    setting: What the runs have in common, by name.
+    reported: What the paper reports, a sentence; empty if nothing.
+    environments: With what the runs were made.
+    tables: Of arms and contrasts; those without rows are left out.
+    sentences: What was found.
+    notes: What the tables mean.
+  """
+  listed = [f'* {name}: {words}' for name, words in setting.items()]
+  listed += [f'* made with: {words}' for words in environments]
+  blocks = [
+    f'# {title}',
+    '\n'.join(listed),
+    reported,
+    *(markdown_table(table) for table in tables if table[0].cells),
+    '\n'.join(f'* {sentence}' for sentence in sentences),
+    *notes,
+    '![curves](curves.png)',
+  ]
+  path.write_text('\n\n'.join(block for block in blocks if block) + '\n')
+
+
+def write_arms(
+  path: pathlib.Path, rows: Iterable[Row], compared: Iterable[Contrast], metric: Metric
+) -> None:
+  """Writes report.csv.
+
+  Args:
+    path: Where to.
+    rows: Of the table of arms.
+    compared: Their contrasts, of which those with the baseline are written.
+    metric: Names its columns.
+  """
+  name = metric.column
+  half_width = f'{name.removesuffix("_percent")}_half_width'
+  columns = ('arm', 'seeds', 'diverged', 'unfinished', name, half_width)
+  columns += ('difference', 'difference_half_width', f'best_{name}', f'best_{half_width}')
+  columns += ('high_loss_share', 'seconds_per_epoch')
+  differences = {row.arm: row.difference for row in compared if row.kind == 'baseline'}
+  with path.open('w', newline='') as file:
+    writer = csv.writer(file)
+    writer.writerow(columns)
+    for row in rows:
+      estimates = [row.last, differences.get(row.arm), row.best]
+      numbers = [number for value in estimates for number in (value or ('', ''))]
+      rest = [row.high_loss_share, round(row.seconds, 3)] if row.seeds else ['', '']
+      counts = [row.seeds, len(row.diverged), len(row.unfinished)]
+      writer.writerow([row.arm, *counts, *numbers, *rest])
+
+
+def write_contrasts(path: pathlib.Path, rows: Iterable[Contrast]) -> None:
+  """Writes contrasts.csv."""
+  _write(path, _CONTRAST_COLUMNS, map(_contrast_cells, rows))
+
+
+def write_differences(
+  path: pathlib.Path, differences: Mapping[str, tuple[Metric, Sequence[Contrast]]]
+) -> None:
+  """Writes differences.csv.
+
+  Args:
+    path: Where to.
+    differences: From the name of a comparison to its metric and contrasts.
+  """
+  rows = [
+    [name, metric.column, *_contrast_cells(row)]
+    for name, (metric, several) in differences.items()
+    for row in several
+  ]
+  _write(path, ('part', 'metric', *_CONTRAST_COLUMNS), rows)
+
+
+def _contrast_cells(row: Contrast) -> list[Any]:
+  before, after = row[: Contrast._fields.index('difference')], row[-4:]
+  return [*before, *row.difference, *after]
+
+
+def _write(path: pathlib.Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+  with path.open('w', newline='') as file:
+    csv.writer(file).writerows([columns, *rows])

@@ -1,0 +1,41 @@
+"""What runs are judged by, as reports call it."""
+
+import math
+from collections.abc import Iterable
+from typing import NamedTuple
+
+WRONG_ANSWERS = 'test_error_percent'
+
+
+class Metric(NamedTuple):
+  """The metric of a comparison.
+
+  Attributes:
+    column: What metrics.csv calls it.
+    label: What plots call it.
+  """
+
+  column: str = WRONG_ANSWERS
+  label: str = 'test error (%)'
+
+  @property
+  def name(self) -> str:
+    """In sentences."""
+    return 'error' if self.column == WRONG_ANSWERS else self.label.removeprefix('test ')
+
+  @property
+  def head(self) -> str:
+    """Over a column of a table."""
+    return 'error %' if self.column == WRONG_ANSWERS else self.name
+
+  @property
+  def unit(self) -> str:
+    """After a difference in a sentence."""
+    return ' points' if self.column == WRONG_ANSWERS else ''
+
+  def decimals(self, values: Iterable[float]) -> int:
+    """Returns how many to write: four digits of the largest value, for wrong answers always two."""
+    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
+    if self.column == WRONG_ANSWERS or not largest:
+      return 2
+    return min(max(3 - math.floor(math.log10(largest)), 0), 9)

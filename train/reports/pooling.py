@@ -1,0 +1,110 @@
+"""The scatter that the arms of a comparison share.
+
+Three seeds of two arms may agree by luck, and then give an interval that is far too narrow for what
+it is used for; they may as well disagree by luck. Several arms on the same seeds tell the scatter
+better. Each value is taken as the sum of what its arm does, what its seed does, and a rest; the rest
+of all arms together gives the standard deviation of every difference between them.
+
+That is right only if the rests are of one size. So not every arm is pooled:
+
+* Only SGD with one or two momenta is: fixed momentum, LCAM and its controls, which are one method with
+  slightly different numbers. Another optimizer has a scatter of its own. It never widens or narrows
+  the others' intervals, and is compared by the paired t test, which uses its own runs only.
+* An arm of these whose rests are larger than the others', by an F test, is taken out, too: one run
+  that got stuck would otherwise drown all differences of the comparison. Two arms that scatter alike
+  can hide each other; the standard deviation that a report states shows it.
+"""
+
+import math
+from collections.abc import Collection, Mapping
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+Values = Mapping[str, Mapping[int, float]]
+
+_POOLED_KINDS = ('fixed', 'lcam', 'coin', 'yoked')
+_SCATTERS_MORE = 0.01  # a Bonferroni-adjusted p-value
+_ENOUGH = 4  # degrees of freedom of the other arms, fewer of which may agree by luck
+
+
+class Residual(NamedTuple):
+  """What arms and seeds leave unexplained.
+
+  Attributes:
+    sum_of_squares: Of the rests.
+    degrees_of_freedom: Values minus what was fitted: with all seeds of all arms
+      ``(arms - 1) * (seeds - 1)``.
+  """
+
+  sum_of_squares: float
+  degrees_of_freedom: int
+
+  @property
+  def standard_deviation(self) -> float:
+    """Of a rest; NaN without degrees of freedom."""
+    if not self.degrees_of_freedom:
+      return math.nan
+    return math.sqrt(self.sum_of_squares / self.degrees_of_freedom)
+
+
+def two_way_residual(values: Values) -> Residual:
+  """Fits an effect of each arm and one of each seed by least squares.
+
+  Args:
+    values: From arm and seed to value. Seeds may be missing.
+
+  Returns:
+    The residual. For two arms, its standard deviation times ``sqrt(2 / seeds)`` is the standard error
+    of the paired t test.
+
+  Example:
+    >>> two_way_residual({'a': {0: 1.0, 1: 2.0}, 'b': {0: 1.0, 1: 4.0}})
+    Residual(sum_of_squares=1.0..., degrees_of_freedom=1)
+  """
+  cells = [(arm, seed) for arm, by_seed in values.items() for seed in by_seed]
+  if not cells:
+    return Residual(0.0, 0)
+  observed = np.array([values[arm][seed] for arm, seed in cells])
+  arms = {arm: index for index, arm in enumerate(values)}
+  seeds = {seed: index for index, seed in enumerate(sorted({seed for _, seed in cells}))}
+  design = np.zeros((len(cells), len(arms) + len(seeds)))
+  for row, (arm, seed) in enumerate(cells):
+    design[row, arms[arm]] = design[row, len(arms) + seeds[seed]] = 1
+  fitted, _, rank, _ = np.linalg.lstsq(design, observed - observed.mean(), rcond=None)
+  rests = observed - observed.mean() - design @ fitted
+  return Residual(float(rests @ rests), len(cells) - int(rank))
+
+
+def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], list[str]]:
+  """Returns the arms whose scatter is taken as one, and those taken out because theirs is larger.
+
+  Args:
+    values: From arm and seed to value.
+    kinds: From arm to its kind, see :mod:`train.arms`.
+  """
+  arms = [arm for arm in values if kinds.get(arm) in _POOLED_KINDS and values[arm]]
+  taken_out = []
+  while len(arms) > 2:
+    p_values = {arm: _p_of_scatter(values, arms, arm) for arm in arms}
+    worst = min(arms, key=p_values.__getitem__)
+    if not p_values[worst] * len(arms) < _SCATTERS_MORE:
+      break
+    arms.remove(worst)
+    taken_out.append(worst)
+  return arms, taken_out
+
+
+def _p_of_scatter(values: Values, arms: Collection[str], arm: str) -> float:
+  """Returns the p-value of the F test of one arm's rests against those of the others alone."""
+  whole = two_way_residual({name: values[name] for name in arms})
+  others = two_way_residual({name: values[name] for name in arms if name != arm})
+  more = whole.degrees_of_freedom - others.degrees_of_freedom
+  if others.degrees_of_freedom < _ENOUGH or not more:
+    return 1.0
+  of_arm = (whole.sum_of_squares - others.sum_of_squares) / more
+  if not others.sum_of_squares:
+    return 0.0 if of_arm > 0 else 1.0
+  f = of_arm * others.degrees_of_freedom / others.sum_of_squares
+  return float(special.fdtrc(more, others.degrees_of_freedom, max(f, 0.0)))

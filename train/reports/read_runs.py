@@ -1,0 +1,164 @@
+"""Reads the runs that a directory holds."""
+
+import os
+import pathlib
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+
+from train.arms import OTHERS, arm_of_name
+from train.configuration import read_config
+from train.environment import read_environment
+from train.errors import UserError
+from train.records import metrics_columns, read_table
+from train.reports.metric import Metric
+from train.reports.presentation import presentation, setting
+
+METRIC = 'metric'  # the column of the metric, whatever metrics.csv calls it
+Run = dict[str, np.ndarray]
+Runs = dict[str, dict[int, Run]]
+
+
+class FoundRuns(NamedTuple):
+  """The runs of one comparison.
+
+  Attributes:
+    runs: From arm and seed to the columns of metrics.csv, the metric in the column ``METRIC``, and
+      the column ``seconds`` of timing.csv.
+    arms: From arm to its configuration, in the order of a report: baseline, fixed momenta, LCAMs,
+      controls, others. It is what the name says where there is none, empty if that is nothing.
+    config: The configuration of one of the runs; empty if they have none.
+    about: How they are presented, see :func:`train.reports.presentation.presentation`.
+    epochs: How many epochs a finished run has.
+    environments: Of each run.
+    differing: From what should be the same for all runs, but is not, to what it is.
+    with_events: Whether TensorBoard has something to show.
+  """
+
+  runs: Runs
+  arms: dict[str, dict[str, Any]]
+  config: dict[str, Any]
+  about: dict[str, Any]
+  epochs: int
+  environments: list[dict[str, Any]]
+  differing: dict[str, list[str]]
+  with_events: bool
+
+  @property
+  def baseline(self) -> str:
+    """The name of the arm that the others are set against."""
+    return self.about['baseline']
+
+  @property
+  def metric(self) -> Metric:
+    """What the runs are judged by."""
+    return Metric(self.about['metric_column'], self.about['metric_label'])
+
+
+def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, FoundRuns]:
+  """Returns the runs below a directory, by the folder of their comparison.
+
+  Args:
+    workdir: Holds ``<arm>/seed-<n>/metrics.csv``, itself or in folders at any depth.
+
+  Raises:
+    UserError: If there is no run with at least one epoch, or a table is damaged.
+  """
+  folders = set()
+  for path, names, files in os.walk(workdir):
+    names[:] = set(names) - {'checkpoints'}  # large, and renamed by a training that goes on
+    inner = pathlib.Path(path).relative_to(workdir).parts
+    if len(inner) > 1 and inner[-1].startswith('seed-') and 'metrics.csv' in files:
+      folders.add(workdir.joinpath(*inner[:-2]))
+  found = {folder: runs for folder in sorted(folders) if (runs := _read_runs(folder))}
+  if not found:
+    raise UserError(
+      f'{workdir} holds no runs with a finished epoch: make some with `python -m train run NAME`.'
+    )
+  return found
+
+
+def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
+  runs: Runs = {}
+  arms, configs, environments = {}, [], []
+  for path in sorted(folder.glob('*/seed-[0-9]*/metrics.csv')):
+    config = read_config(path.parent)
+    about = presentation(config, folder)
+    columns = metrics_columns(about['metric_column'])
+    run = read_table(path, columns)
+    if not len(run['epoch']):
+      continue
+    run |= read_table(path.with_name('timing.csv'), ['seconds'])
+    run[METRIC] = run.pop(about['metric_column'])
+    arm, seed = path.parts[-3], int(path.parts[-2].removeprefix('seed-'))
+    runs.setdefault(arm, {})[seed] = run
+    arms[arm] = _arm_config(arm, config)
+    configs.append((config, about))
+    environments.append(read_environment(path.parent))
+  if not runs:
+    return None
+  config, about = next((pair for pair in configs if pair[0]), configs[0])
+  order = sorted(arms, key=lambda arm: _position(arm, arms[arm], about['baseline']))
+  longest = max(len(run['epoch']) for seeds in runs.values() for run in seeds.values())
+  return FoundRuns(
+    runs={arm: dict(sorted(runs[arm].items())) for arm in order},
+    arms={arm: arms[arm] for arm in order},
+    config=config,
+    about=about,
+    epochs=config.get('epochs') or longest,
+    environments=environments,
+    differing=_differing([setting(*pair) for pair in configs]),
+    with_events=any(folder.glob('*/seed-*/events.*')),
+  )
+
+
+def _arm_config(name: str, config: dict[str, Any]) -> dict[str, Any]:
+  if 'arm' in config:
+    return config['arm']
+  try:
+    return arm_of_name(name).config()
+  except UserError:  # a directory that is named otherwise
+    return {}
+
+
+def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
+  """Returns what arms are sorted by; an LCAM has its higher momentum in the high phase first."""
+  kinds = ('fixed', 'lcam', 'yoked', 'coin', *dict.fromkeys(other.kind for other in OTHERS))
+  kind = arm.get('kind')
+  rank = kinds.index(kind) if kind in kinds else len(kinds)
+  low, high = arm.get('low_loss_momentum', 0.0), arm.get('high_loss_momentum', 0.0)
+  return name != baseline, rank, low > high, min(low, high), max(low, high), name
+
+
+def _differing(settings: list[dict[str, str]]) -> dict[str, list[str]]:
+  by_name = {name: list(dict.fromkeys(words[name] for words in settings)) for name in settings[0]}
+  return {name: values for name, values in by_name.items() if len(values) > 1}
+
+
+def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinished']:
+  """Returns how a run ended.
+
+  A run whose training loss is NaN or infinite was stopped. One that came to its last epoch with a
+  test loss or metric that is NaN or infinite has no result either.
+  """
+  if not np.isfinite(run['train_loss'][-1]):
+    return 'diverged'
+  if len(run['epoch']) < epochs:
+    return 'unfinished'
+  return 'finished' if np.isfinite([run['test_loss'][-1], run[METRIC][-1]]).all() else 'diverged'
+
+
+def finished_runs(found: FoundRuns) -> Runs:
+  """Returns the runs that have a result, by arm and seed; an arm may have none."""
+  return {
+    arm: {seed: run for seed, run in seeds.items() if outcome(run, found.epochs) == 'finished'}
+    for arm, seeds in found.runs.items()
+  }
+
+
+def last_values(found: FoundRuns) -> dict[str, dict[int, float]]:
+  """Returns the metric after the last epoch of the finished runs, by arm and seed."""
+  return {
+    arm: {seed: float(run[METRIC][-1]) for seed, run in seeds.items()}
+    for arm, seeds in finished_runs(found).items()
+  }

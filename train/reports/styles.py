@@ -1,0 +1,79 @@
+"""How arms look in every plot: by what they are, so that an arm keeps its colour in every report."""
+
+import zlib
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from train.arms import OTHERS
+
+# Okabe and Ito's colours, which readers with any colour vision can tell apart.
+BLACK = '#000000'
+ORANGE = '#E69F00'
+SKY = '#56B4E9'
+GREEN = '#009E73'
+YELLOW = '#F0E442'
+BLUE = '#0072B2'
+VERMILLION = '#D55E00'
+PURPLE = '#CC79A7'
+GREY = '#999999'
+
+CONTRAST_COLOURS = {'yoked': PURPLE, 'coin': ORANGE, 'direction': BLUE, 'baseline': BLACK}
+_SOLID, _DASHED, _DOTTED, _MIXED = '-', (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1, 2))
+_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
+# High momentum in the high-loss phase, then in the low-loss phase.
+_PAIRS = {
+  'lcam': ((VERMILLION, _SOLID), (BLUE, _SOLID)),
+  'yoked': ((PURPLE, _DASHED), (SKY, _DASHED)),
+  'coin': ((ORANGE, _DOTTED), (GREEN, _DOTTED)),
+  'adam-by-phase': ((VERMILLION, _MIXED), (BLUE, _MIXED)),
+  'lion-by-phase': ((PURPLE, _MIXED), (SKY, _MIXED)),
+}
+_COMBINATIONS = [
+  (colour, line)
+  for line in (_MIXED, _DASHED, _DOTTED)
+  for colour in (GREEN, ORANGE, SKY, PURPLE, GREY)
+]
+
+
+class Style(NamedTuple):
+  """How an arm is drawn.
+
+  Attributes:
+    color: Of lines and bands.
+    linestyle: Of its mean.
+    marker: Of some epochs; different momenta have different ones. Empty for none.
+  """
+
+  color: str
+  linestyle: Any
+  marker: str = ''
+
+
+def style_of(name: str, arm: Mapping[str, Any]) -> Style:
+  """Returns how an arm is drawn, wherever and beside whatever it stands.
+
+  Args:
+    name: Its name.
+    arm: Its configuration; empty if it is not known.
+  """
+  kind = arm.get('kind')
+  if kind == 'fixed':
+    if arm['momentum'] == 0.9:
+      return Style(BLACK, _SOLID)
+    return Style(GREY, _SOLID, _marker(f'{arm["momentum"]:g}'))
+  if kind in _PAIRS:
+    low, high = arm['low_loss_momentum'], arm['high_loss_momentum']
+    # Both directions of a pair, and its controls, have its marker.
+    colour, line = _PAIRS[kind][low > high]
+    return Style(colour, line, _marker(f'{min(low, high):g}-{max(low, high):g}'))
+  known = [other.name for other in OTHERS]
+  number = known.index(name) if name in known else len(known) + _stable_hash(name)
+  return Style(*_COMBINATIONS[number % len(_COMBINATIONS)])
+
+
+def _marker(numbers: str) -> str:
+  return _MARKERS[_stable_hash(numbers) % len(_MARKERS)]
+
+
+def _stable_hash(text: str) -> int:
+  return zlib.crc32(text.encode())  # hash() differs from process to process

@@ -1,0 +1,175 @@
+"""The tables of a report, as text."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+from train.reports.contrasts import Contrast
+from train.reports.metric import Metric
+from train.reports.read_runs import METRIC, FoundRuns, Run, outcome
+from train.reports.statistics import Estimate, estimate, format_estimate
+
+KINDS = {
+  'yoked': 'its yoked run',
+  'coin': 'its coin',
+  'direction': 'other direction',
+  'baseline': 'baseline',
+}
+_HEAD_WIDTH = 15
+
+
+class Row(NamedTuple):
+  """One arm of a report.
+
+  Attributes:
+    arm: Its name.
+    seeds: How many finished runs it has that did not diverge.
+    diverged: The seeds of its runs that did.
+    unfinished: From the seeds of its other runs to how many epochs they have.
+    last: The metric after the last epoch; None without a finished run.
+    best: The metric of each run's best epoch.
+    high_loss_share: The mean share of high-loss steps.
+    seconds: The median seconds of training per epoch.
+  """
+
+  arm: str
+  seeds: int
+  diverged: tuple[int, ...]
+  unfinished: dict[int, int]
+  last: Estimate | None = None
+  best: Estimate | None = None
+  high_loss_share: float = math.nan
+  seconds: float = math.nan
+
+
+class Column(NamedTuple):
+  """A column of a table.
+
+  Attributes:
+    head: Its name.
+    cells: Its text, by row.
+    is_text: Whether it holds words, not numbers.
+    optional: Whether it is left out where the table would be too wide.
+  """
+
+  head: str
+  cells: list[str]
+  is_text: bool = False
+  optional: bool = False
+
+
+def arm_rows(found: FoundRuns) -> list[Row]:
+  """Returns a row per arm, over its finished runs."""
+  rows = []
+  for arm, seeds in found.runs.items():
+    outcomes = {seed: outcome(run, found.epochs) for seed, run in seeds.items()}
+    finished = [run for seed, run in seeds.items() if outcomes[seed] == 'finished']
+    diverged = tuple(seed for seed in seeds if outcomes[seed] == 'diverged')
+    unfinished = {
+      seed: len(run['epoch']) for seed, run in seeds.items() if outcomes[seed] == 'unfinished'
+    }
+    row = Row(arm, len(finished), diverged, unfinished)
+    if finished:
+      row = row._replace(
+        last=estimate(np.array([run[METRIC][-1] for run in finished])),
+        best=estimate(np.array([np.nanmin(run[METRIC]) for run in finished])),
+        high_loss_share=float(np.mean([run['high_loss_share'].mean() for run in finished])),
+        seconds=_seconds(finished),
+      )
+    rows.append(row)
+  return rows
+
+
+def _seconds(runs: Sequence[Run]) -> float:
+  """Returns the median over epochs, without each run's first, which compiles, if it has others."""
+  seconds = np.concatenate([run['seconds'][1:] for run in runs])
+  return float(np.median(seconds if len(seconds) else [run['seconds'][0] for run in runs]))
+
+
+def arm_columns(rows: Sequence[Row], metric: Metric) -> list[Column]:
+  """Returns the table of the arms."""
+  decimals = metric.decimals(row.last.mean for row in rows if row.last)
+
+  def state(row: Row) -> str:
+    return 'diverged' if row.diverged else 'unfinished'
+
+  return [
+    Column('arm', [row.arm for row in rows], is_text=True),
+    Column('n', [str(row.seeds) for row in rows]),
+    Column(
+      metric.head,
+      [format_estimate(row.last, decimals=decimals) if row.last else state(row) for row in rows],
+    ),
+    Column(
+      'best', [f'{row.best.mean:.{decimals}f}' if row.best else '-' for row in rows], optional=True
+    ),
+    Column('high %', [f'{100 * row.high_loss_share:.1f}' if row.last else '-' for row in rows]),
+    Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
+  ]
+
+
+def contrast_columns(rows: Sequence[Contrast], decimals: int) -> list[Column]:
+  """Returns the table of the contrasts."""
+  return [
+    Column('arm', [row.arm for row in rows], is_text=True),
+    Column('against', [row.other for row in rows], is_text=True),
+    Column('which is', [KINDS[row.kind] for row in rows], is_text=True, optional=True),
+    Column('n', [str(row.seeds) for row in rows], optional=True),
+    Column('difference', [format_estimate(row.difference, '+', decimals) for row in rows]),
+    Column('Holm p', [format_p(row.holm_p) for row in rows]),
+  ]
+
+
+def format_p(p: float) -> str:
+  """Returns a p-value with three decimals."""
+  if math.isnan(p):
+    return '-'
+  return '<0.001' if p < 0.001 else f'{p:.3f}'
+
+
+def fitted(columns: Sequence[Column], console: Console) -> Table:
+  """Returns a table for a console; where it is too wide, without some of its optional columns."""
+  kept = list(columns)
+  while True:
+    table = _table(kept)
+    optional = [column for column in kept if column.optional]
+    width = Measurement.get(console, console.options, table).maximum
+    if not optional or width < console.width:
+      return table
+    kept.remove(optional[-1])
+
+
+def _table(columns: Sequence[Column]) -> Table:
+  table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+  for column in columns:
+    # Numbers are never cut, names may be; a long head is broken between its words.
+    table.add_column(
+      Text('\n'.join(textwrap.wrap(column.head, _HEAD_WIDTH, break_long_words=False))),
+      justify='left' if column.is_text else 'right',
+      no_wrap=not column.is_text,
+      overflow='fold',
+      vertical='bottom',
+    )
+  for cells in zip(*(column.cells for column in columns), strict=True):
+    table.add_row(*map(Text, cells))
+  return table
+
+
+def markdown_table(columns: Sequence[Column]) -> str:
+  """Returns a table as Markdown."""
+  rows = [
+    [column.head for column in columns],
+    ['---' if column.is_text else '---:' for column in columns],
+    *zip(*(column.cells for column in columns), strict=True),
+  ]
+  return '\n'.join(
+    f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in rows
+  )

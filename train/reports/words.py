@@ -1,0 +1,115 @@
+"""The sentences of a report."""
+
+import math
+from collections.abc import Sequence
+
+from train.reports.contrasts import Contrast, Contrasts
+from train.reports.metric import Metric
+from train.reports.read_runs import FoundRuns
+from train.reports.tables import Row, format_p
+
+_ARMS = (
+  'Arms: the value after the last epoch, mean over n seeds ± half-width of its 95 % confidence '
+  "interval (Student t). Best: the mean of each run's best epoch, which is chosen on the test set "
+  'and so flatters. High: share of steps in the high-loss phase. s/epoch: median seconds of '
+  "training, without evaluation and without each run's first epoch, which compiles."
+)
+_CONTRASTS = (
+  'Differences: on the same seeds, ± half-width of the 95 % confidence interval; below zero the arm '
+  'is better. Holm p: the p-value of no difference, adjusted for the number of differences in its '
+  'table; one counts as shown if it is below 0.05.'
+)
+_KINDS = {
+  'yoked': (
+    'A yoked run has the momenta that the LCAM run of another seed had, in the same order: the '
+    'control that matches the schedule of momenta, warm-up included.'
+  ),
+  'coin': (
+    "A coin has the pair's momenta in about the proportion that LCAM would have, in an order of its "
+    'own: a control of how often, not of when.'
+  ),
+  'direction': (
+    'The other direction has another mean momentum, too, because most losses are low while they '
+    'fall: the difference is not one of phases alone.'
+  ),
+}
+
+
+def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
+  """Returns a sentence that says whether a difference was shown."""
+  arm, other, difference = contrast.arm, contrast.other, contrast.difference
+  seeds = 'one seed' if contrast.seeds == 1 else f'{contrast.seeds} seeds'
+  if math.isnan(contrast.holm_p):
+    return f'{arm}: {seeds} cannot tell a difference to {other} from noise; run more.'
+  if contrast.shown:
+    side = 'lower' if difference.mean < 0 else 'higher'
+    return (
+      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference.mean):.{decimals}f} '
+      f'± {difference.half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
+    )
+  alone = ''
+  if difference.excludes_zero():
+    alone = '; alone its interval excludes zero, but not after the adjustment for all differences'
+  return f'{arm}: no difference to {other} was shown{alone} (Holm p {format_p(contrast.holm_p)}).'
+
+
+def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str]:
+  """Returns sentences that say where the intervals come from."""
+  sentences = [
+    f'{arm}: its results scatter more than those of the other arms (F test); it is left out of their '
+    'pooled scatter.'
+    for arm in found.taken_out
+  ]
+  methods = {row.method for row in found.rows if row.degrees_of_freedom}
+  if 'pooled' in methods:
+    sentences.append(
+      f'Intervals between {", ".join(found.pooled)}: pooled residual of arms and seeds, standard '
+      f'deviation {found.residual.standard_deviation:.{decimals}f}{metric.unit}, '
+      f'{found.residual.degrees_of_freedom} degrees of freedom.'
+    )
+  if 'paired' in methods:
+    others = 'Other intervals' if 'pooled' in methods else 'Intervals of differences'
+    sentences.append(f'{others}: paired t test of the two arms alone.')
+  return sentences
+
+
+def describe_omissions(rows: Sequence[Row], found: FoundRuns, shared: Contrasts) -> list[str]:
+  """Returns sentences that say what the tables leave out, or should not set side by side.
+
+  Args:
+    rows: Of the table of arms.
+    found: The runs.
+    shared: Their contrasts.
+  """
+  sentences = [
+    f'The runs differ in {name} ({"; ".join(values)}): they are not comparable.'
+    for name, values in found.differing.items()
+  ]
+  compared = {row.arm for row in shared.rows if row.kind == 'baseline'}
+  for row in rows:
+    for seed, done in row.unfinished.items():
+      sentences.append(
+        f'{row.arm}: seed {seed} is unfinished ({done} of {found.epochs} epochs) and not in the mean.'
+      )
+    if row.diverged:
+      seeds = ', '.join(map(str, row.diverged))
+      sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
+    if row.last and row.arm != found.baseline and row.arm not in compared:
+      sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
+  return sentences
+
+
+def notes(several: Sequence[tuple[FoundRuns, Contrasts]]) -> list[str]:
+  """Returns what the tables mean, for all comparisons of a report."""
+  kinds = {row.kind for _, compared in several for row in compared.rows}
+  sentences = [_ARMS]
+  if kinds:
+    sentences.append(_CONTRASTS)
+  sentences += [words for kind, words in _KINDS.items() if kind in kinds]
+  arms = [arm for found, _ in several for arm in found.arms.values()]
+  if 'coin' in kinds and any('first_share' in arm for arm in arms):
+    sentences.append(
+      'Coins of version 0.1 begin at a share of one half, and have another mean momentum in the first '
+      'epoch.'
+    )
+  return sentences
