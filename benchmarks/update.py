@@ -119,7 +119,7 @@ def main(pairs: int = 101, depth: int = 28, width: int = 10) -> None:
 
 def _ratio(ours: list[float], theirs: list[float]) -> str:
   ratios = [x / y for x, y in zip(ours, theirs, strict=True)]
-  low, median, high = statistics.quantiles(ratios, n=4)
+  low, median, high = statistics.quantiles(ratios, n=4, method='inclusive')
   return f'{median:.3f} ({low:.3f} to {high:.3f})'
 
 
