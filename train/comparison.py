@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
 import jax
@@ -133,6 +133,10 @@ class Comparison:
     """Turns names and functions into what they stand for, and checks the values."""
     if not isinstance(self.network, Network):
       object.__setattr__(self, 'network', OwnNetwork(self.network))
+    for name in ('seeds', 'arms'):
+      values = getattr(self, name)
+      if isinstance(values, str) or not isinstance(values, Iterable):
+        raise UserError(f'{name} must be several, as in (0, 1, 2), not {values!r}.')
     object.__setattr__(self, 'seeds', tuple(self.seeds))
     arms = tuple(self.arm(arm) if isinstance(arm, str) else arm for arm in self.arms)
     object.__setattr__(self, 'arms', arms)
@@ -169,8 +173,8 @@ class Comparison:
     return (
       f'{self.network.describe()} on {dataset}{examples}; '
       f'{self.epochs} epochs of batch {self.batch_size}; {self.schedule.describe()}; weight decay '
-      f'{self.weight_decay:g}; rule {self.rule}{dtype}. {len(self.arms)} arms '
-      f'({", ".join(arm.name for arm in self.arms)}) with {len(self.seeds)} seeds.'
+      f'{self.weight_decay:g}; rule {self.rule}{dtype}. {_several(len(self.arms), "arm")} '
+      f'({", ".join(arm.name for arm in self.arms)}) with {_several(len(self.seeds), "seed")}.'
     )
 
   def arm(self, name: str) -> Arm:
@@ -209,6 +213,10 @@ class Comparison:
     )
 
 
+def _several(number: int, thing: str) -> str:
+  return f'{number} {thing}' if number == 1 else f'{number} {thing}s'
+
+
 def _check(comparison: Comparison) -> None:
   for name in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, name)
@@ -228,7 +236,7 @@ def _check(comparison: Comparison) -> None:
     if not 0 <= seed < 2**31:
       raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
   for name in ('loss', 'metric'):
-    if not hasattr(getattr(comparison, name), '__name__'):
+    if getattr(getattr(comparison, name), '__name__', '<lambda>') == '<lambda>':
       raise UserError(f'{name} must be a function with a name, defined with `def`.')
   if not isinstance(comparison.schedule, Schedule):
     raise UserError(f'schedule must be one of train.schedules, not {comparison.schedule!r}.')

@@ -6,7 +6,7 @@ apart there, under ``about``, and is not compared.
 
 import json
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from train.arms import ADAPTIVE, Arm, Coin, Fixed, Lcam
@@ -24,6 +24,7 @@ _DEFAULTS: dict[str, Any] = {
   'data_sha256': None,
 }
 _NOT_COMPARED = ('format', 'about')
+_OF_A_RUN = ('arm', 'seed', 'partner_seed')
 
 
 def run_config(
@@ -108,22 +109,33 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Raises a ``UserError`` that names the differing fields if a directory has another config."""
-  if not (directory / 'config.json').exists():
-    return
+  if (directory / 'config.json').exists():
+    _check(directory, config, _NOT_COMPARED)
+
+
+def check_shared_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
+  """Raises a ``UserError`` if a working directory has runs that cannot be compared with this one.
+
+  They differ in more than the arm and the seed, and a report would set them against each other.
+  """
+  for path in sorted(workdir.glob('*/seed-*/config.json')):
+    if read_config(path.parent):  # what cannot be read is told where it is needed
+      _check(path.parent, config, (*_NOT_COMPARED, *_OF_A_RUN))
+
+
+def _check(directory: pathlib.Path, config: Mapping[str, Any], left_out: Collection[str]) -> None:
   found = read_config(directory) or {'config.json': 'damaged'}
+  found, config = (
+    {key: value for key, value in one.items() if key not in left_out} for one in (found, config)
+  )
   differing = [
-    f'{name} was {_show(was)}, is {_show(now)}'
-    for name, was, now in _differences(_compared(found), _compared(config))
+    f'{name} was {_show(was)}, is {_show(now)}' for name, was, now in _differences(found, config)
   ]
   if differing:
     raise UserError(
       f'{directory} holds a run of another configuration ({"; ".join(differing)}): choose another '
       '--workdir.'
     )
-
-
-def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
-  return {key: value for key, value in config.items() if key not in _NOT_COMPARED}
 
 
 def _differences(found: Mapping[str, Any], config: Mapping[str, Any], inside: str = ''):

@@ -15,6 +15,7 @@ from rich.progress import Progress
 from train.arms import ARM_FORMS
 from train.comparison import Comparison
 from train.data import Batch, DataSource
+from train.errors import UserError
 from train.experiments import find_comparisons
 from train.fit import build_network, make_programs
 from train.networks import Network
@@ -37,6 +38,9 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
   Raises:
     UserError: If one of them does not exist.
   """
+  for name in (*names, *probed):
+    if name.endswith('.py'):
+      raise UserError(f'list knows the experiments of the paper only, not {name}.')
   comparisons = {name: find_comparisons(name) for name in (*names, *probed)}
   probe = Probe(console)
   for experiment, several in comparisons.items():

@@ -5,7 +5,7 @@ import functools
 import jax
 from flax import nnx
 
-from train.comparison import Comparison, cross_entropy
+from train.comparison import Comparison, cross_entropy, wrong_answer
 from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.errors import UserError
@@ -64,10 +64,11 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
   name = network.describe()
   if isinstance(network, OwnNetwork):
     name = f'{name} ({definition(network.function)})'
-  if comparison.loss is cross_entropy and not dataset.num_classes:
+  usual = comparison.loss is cross_entropy or comparison.metric is wrong_answer
+  if usual and not dataset.num_classes:
     raise UserError(
       f'{dataset.name} has no class_names: name its classes, or give the comparison a loss and a '
-      'metric of their own.'
+      'metric of its own.'
     )
   preprocessing = preprocessing_of(comparison)
 
@@ -86,7 +87,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'returns {_shape(outputs)}.'
     )
   for function in (comparison.loss, comparison.metric):
-    with explain_errors(f'{function.__name__}'):
+    with explain_errors(f'{function.__name__} ({definition(function)})'):
       values = jax.eval_shape(function, outputs, targets)
     if getattr(values, 'shape', None) != (_BATCH,):
       raise UserError(

@@ -213,6 +213,7 @@ class Training:
       (self._state.sums, test, optax.tree.get(self._state.opt_state, 'hyperparams'))
     )
     examples = self._trainer.test_examples
+    has_momentum = optax.tree.get(self._state.opt_state, 'momentum') is not None
     percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
     return EpochRecord(
       epoch=self.epoch + 1,
@@ -220,7 +221,9 @@ class Training:
       test_loss=float(test.loss / examples),
       test_error_percent=percent * test.metric.item() / examples,
       learning_rate=float(hyperparams['learning_rate']),
-      high_loss_share=0.0 if sums.phases is None else int(sums.phases.sum()) / int(sums.steps),
-      mean_momentum=float(sums.momentum / sums.steps),
+      high_loss_share=(
+        math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
+      ),
+      mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
       gradient_norm=float(sums.gradient_norm / sums.steps),
     )

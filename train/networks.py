@@ -154,7 +154,8 @@ class OwnNetwork(Network):
       model = self.function(num_classes, rngs, **options)
     if not isinstance(model, nnx.Module):
       raise UserError(
-        f'The network {self.describe()} must return a Flax NNX module, not {type(model).__name__}.'
+        f'The network {self.describe()} must be a function (num_classes, rngs) that returns a Flax '
+        f'NNX module, but returned {model!r:.60}.'
       )
     return model
 

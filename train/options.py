@@ -177,7 +177,8 @@ def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:
     raise UserError(f'{title} brings its own data: leave --dataset out.')
   if source.kind != comparison.dataset.kind:
     raise UserError(
-      f'{title} trains {comparison.network.kind} on {comparison.dataset.kind}, which {name} is not.'
+      f'{title} trains {comparison.network.describe()} on {comparison.dataset.kind}, which {name} '
+      'is not.'
     )
   return source
 
@@ -189,7 +190,7 @@ def _other_network(comparison: Comparison, options: RunOptions, title: str):
   }
   if sizes:
     if not isinstance(network, WideResNet):
-      raise UserError(f'{title} trains {network.kind}, without --depth and --width.')
+      raise UserError(f'{title} trains {network.describe()}, which has no --depth and --width.')
     return dataclasses.replace(network, **sizes)
   if not isinstance(network, VitB16):
     return network

@@ -34,8 +34,9 @@ class EpochRecord(NamedTuple):
     test_error_percent: The share of wrong answers among them; with another metric, its mean, in a
       column of its name.
     learning_rate: The learning rate of its last step.
-    high_loss_share: The share of its steps that were in the high-loss phase.
-    mean_momentum: The mean of the momenta that its steps used.
+    high_loss_share: The share of its steps that were in the high-loss phase; NaN for an optimizer
+      without one.
+    mean_momentum: The mean of the momenta that its steps used; NaN likewise.
     gradient_norm: The mean over its steps of the norm of the gradient, before weight decay.
   """
 

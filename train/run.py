@@ -13,7 +13,7 @@ from rich.console import Console
 
 from train.arms import Arm, Yoked
 from train.comparison import Comparison
-from train.configuration import check_config, read_config, run_config
+from train.configuration import check_config, check_shared_config, read_config, run_config
 from train.data import Dataset, DataSource
 from train.errors import FullDiskError, UserError
 from train.interrupts import Interrupts, command_line
@@ -86,7 +86,7 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
   if len(seeds) == 1:
     raise UserError(
       f'{arm.name} replays the run of another seed: give two seeds or more, as --seeds {seed} '
-      f'{seed + 1}.'
+      f'{seed + 1}, or name other arms with --arms.'
     )
   return seeds[(seeds.index(seed) + 1) % len(seeds)]
 
@@ -132,6 +132,7 @@ def run_comparison(
       )
       for run in plan
     }
+    check_shared_config(workdir, configs[plan[0]])
     for run in plan:
       check_config(run.directory, configs[run])
       _check_format(run.directory, comparison.epochs)

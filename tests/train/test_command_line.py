@@ -59,14 +59,15 @@ def test_help_shows_names_and_defaults():
     (['run', 'figure5', '--learning-rate', '0'], '--learning-rate must be above 0, not 0'),
     (['run', 'quickstart', '--checkpoint-minutes', 'nan'], '--checkpoint-minutes must be above 0'),
     (['run', 'baselines', '--learning-rate', '1'], 'adam, adamw, amsgrad, rmsprop, adagrad, lion'),
-    (['run', 'speech', '--dataset', 'digits'], 'speech trains m11 on audio, which digits is not'),
+    (['run', 'speech', '--dataset', 'digits'], 'speech trains M11 on audio, which digits is not'),
     (['run', 'vit'], 'with --pretrained, or choose --parts without it'),
     (['run', 'vit', '--pretrained', 'no.npz'], 'no.npz is no file'),
-    (['run', 'speech', '--depth', '10'], 'speech trains m11, without --depth and --width'),
+    (['run', 'speech', '--depth', '10'], 'speech trains M11, which has no --depth and --width'),
     (['run', 'quickstart', '--workdir', __file__], 'cannot be used'),
     (['run', 'quickstart', '--train-examples', '5000'], 'There are 1000 training examples'),
     (['report', 'no/such/directory'], 'no/such/directory holds no runs'),
     (['prepare', 'mnist'], 'mnist'),
+    (['list', 'my.py'], 'list knows the experiments of the paper only'),
   ],
 )
 def test_errors_are_one_sentence(refused, arguments, message, tmp_path, monkeypatch):

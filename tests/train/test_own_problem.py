@@ -145,6 +145,28 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
   assert field in refused('run', changed, '--arms', 'fixed-0.9', *arguments)
 
 
+@pytest.mark.parametrize(
+  ('old', 'new', 'field'),
+  [
+    ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
+    ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
+    ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
+  ],
+)
+def test_other_arms_and_seeds_must_be_comparable(tmp_path, refused, old, new, field):
+  arguments = ('--workdir', tmp_path / 'runs', '--seeds')
+  run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments, 0)
+  changed = write(tmp_path, CLASSES.replace(old, new))
+  assert field in refused('run', changed, '--arms', 'fixed-0.9', *arguments, 1)
+  assert field in refused('run', changed, '--arms', 'fixed-0.8', *arguments, 0)
+  assert len(list((tmp_path / 'runs').rglob('metrics.csv'))) == 1
+
+
+def test_a_loss_without_a_metric_is_asked_for_one(tmp_path, refused):
+  path = write(tmp_path, REGRESSION.replace('  metric=absolute_error,\n', ''))
+  assert 'a metric of its own' in refused('run', path, '--workdir', tmp_path / 'runs')
+
+
 def test_comments_layout_and_further_arms_change_nothing(tmp_path):
   arguments = ('--seeds', 0, '--workdir', tmp_path / 'runs')
   run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments)
@@ -174,8 +196,10 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ('epochs=3', 'epochs=3, weight_decay=-1', 'line 24: weight_decay must be at least 0, not -1'),
     ('epochs=3', 'epochs=3, schedule=0.1', 'line 24: schedule must be one of train.schedules'),
     ('epochs=3', 'epochs=3, seeds=(0, 0)', 'line 24: The seed 0 is named twice'),
-    ('return nnx.Seq', 'return 3; nnx.Seq', 'must return a Flax NNX module, not int'),
+    ('return nnx.Seq', 'return 3; nnx.Seq', 'that returns a Flax NNX module, but returned 3'),
     ("('low', 'high')", '()', 'has no class_names'),
+    ('epochs=3', 'epochs=3, seeds=3', 'line 24: seeds must be several, as in (0, 1, 2), not 3'),
+    ('epochs=3', 'epochs=3, metric=lambda a, b: b', 'metric must be a function with a name'),
   ],
 )
 def test_a_bad_file_is_told_in_one_sentence(tmp_path, refused, old, new, message):
@@ -189,7 +213,7 @@ def test_a_missing_file_and_options_that_do_not_fit(tmp_path, refused):
   assert 'no.py is no file' in refused('run', tmp_path / 'no.py')
   path = write(tmp_path, CLASSES)
   assert 'brings its own data' in refused('run', path, '--dataset', 'digits')
-  assert 'without --depth and --width' in refused('run', path, '--depth', 10)
+  assert 'which has no --depth and --width' in refused('run', path, '--depth', 10)
   assert 'has no parts' in refused('run', path, '--parts', 'a')
   arguments = ('--dtype', 'bfloat16', '--workdir', tmp_path / 'runs')
   assert 'cannot compute in bfloat16' in refused('run', path, *arguments)

@@ -67,3 +67,14 @@ def test_a_partner_may_have_been_run_before(tmp_path):
 def test_without_its_partner_it_says_what_to_run(tmp_path, refused):
   arguments = (*SMALL, '--workdir', tmp_path, '--arms', YOKED, '--seeds', 0, 1)
   assert f'run {LCAM} with that seed first, or add it to --arms' in refused(*arguments)
+
+
+def test_optimizers_without_a_phase_have_none(tmp_path):
+  output = run_seeds(tmp_path, 0, 1, arms=('fixed-0.9', 'adam'))
+  columns = read_table(
+    tmp_path / 'adam' / 'seed-0' / 'metrics.csv', ['high_loss_share', 'mean_momentum', 'test_loss']
+  )
+  assert np.isnan(columns['high_loss_share']).all()
+  assert np.isnan(columns['mean_momentum']).all()
+  assert np.isfinite(columns['test_loss']).all()
+  assert 'nan' not in output

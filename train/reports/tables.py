@@ -111,7 +111,7 @@ def arm_columns(rows: Sequence[Row], metric: Metric) -> list[Column]:
     Column(
       'best', [f'{row.best.mean:.{decimals}f}' if row.best else '-' for row in rows], optional=True
     ),
-    Column('high %', [f'{100 * row.high_loss_share:.1f}' if row.last else '-' for row in rows]),
+    Column('high %', [_share(row.high_loss_share) for row in rows]),
     Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
   ]
 
@@ -173,3 +173,7 @@ def markdown_table(columns: Sequence[Column]) -> str:
   return '\n'.join(
     f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in rows
   )
+
+
+def _share(share: float) -> str:
+  return '-' if math.isnan(share) else f'{100 * share:.1f}'
