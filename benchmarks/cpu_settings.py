@@ -6,7 +6,8 @@
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these flags. It is yours to set (Linux).
 
 A process without the setting and one with it take turns, step by step, and the ratio is taken pair by
-pair: on a shared machine a single time says little, the median of the ratios does.
+pair: on a shared machine a single time says little, the median of the ratios does. Processor time, of
+all threads together, says least of what else runs.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from typing import NamedTuple
 
 import tyro
 from rich.console import Console
@@ -25,6 +27,18 @@ from benchmarks.training_step import find_comparison, setting
 from train.cpu_flags import set_cpu_flags
 
 Environment = Mapping[str, str]
+
+
+class Ratios(NamedTuple):
+  """Of a step in one process and in another.
+
+  Attributes:
+    time: The ratio of the seconds that passed.
+    processor_time: The ratio of the seconds of all processors.
+  """
+
+  time: float
+  processor_time: float
 
 
 def main(
@@ -40,7 +54,7 @@ def main(
   names = [find_comparison(network).name for network in networks]
   console = Console()
   settings = environments()
-  ratios: dict[str, list[list[float]]] = {name: [] for name in settings}
+  ratios: dict[str, list[list[Ratios]]] = {name: [] for name in settings}
   with Progress(console=console, transient=True) as progress:
     bar = progress.add_task('', total=len(settings) * len(names) * starts * pairs)
     for name, (without, with_) in settings.items():
@@ -48,15 +62,17 @@ def main(
         progress.update(bar, description=f'{name}, {network}')
         ratios[name].append([])
         for _ in range(starts):
-          for ratio in take_turns(network, without, with_, pairs):
-            ratios[name][-1].append(ratio)
+          for both in take_turns(network, without, with_, pairs):
+            ratios[name][-1].append(both)
             progress.update(bar, advance=1)
   table = Table()
   table.add_column('')
   for network in names:
     table.add_column(network, justify='right')
   for name, by_network in ratios.items():
-    table.add_row(name, *map(format_ratios, by_network))
+    for index, time in enumerate(Ratios._fields):
+      medians = (format_ratios([both[index] for both in pairs]) for pairs in by_network)
+      table.add_row(f'{name}, {time.replace("_", " ")}', *medians)
   console.print(f'Step without / with, median (quartiles) of {starts} x {pairs} pairs')
   console.print(table)
   console.print(setting(), highlight=False, soft_wrap=True)
@@ -75,20 +91,20 @@ def environments() -> Mapping[str, tuple[Environment, Environment]]:
 
 def take_turns(
   network: str, without: Environment, with_: Environment, pairs: int
-) -> Iterator[float]:
-  """Yields ratios of the seconds of a step in two processes, which both train a network.
+) -> Iterator[Ratios]:
+  """Yields ratios of the times of a step in two processes, which both train a network.
 
   Args:
     network: What is trained.
-    without: The environment of the process whose seconds are divided.
+    without: The environment of the process whose times are divided.
     with_: The environment of the other.
     pairs: How many ratios.
   """
   with _process(network, without) as slow, _process(network, with_) as fast:
     for pair in range(pairs):
       order = (slow, fast) if pair % 2 else (fast, slow)
-      seconds = {process: _seconds_of_step(process) for process in order}
-      yield seconds[slow] / seconds[fast]
+      times = {process: _times_of_step(process) for process in order}
+      yield Ratios(*(one / other for one, other in zip(times[slow], times[fast], strict=True)))
 
 
 @contextlib.contextmanager
@@ -96,16 +112,16 @@ def _process(network: str, environment: Environment) -> Iterator[subprocess.Pope
   command = [sys.executable, '-m', 'benchmarks.training_step', network]
   pipe = subprocess.PIPE
   with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
-    _seconds_of_step(process)  # when it answers, its program is compiled
+    _times_of_step(process)  # when it answers, its program is compiled
     yield process
 
 
-def _seconds_of_step(process: subprocess.Popen[str]) -> float:
+def _times_of_step(process: subprocess.Popen[str]) -> list[float]:
   assert process.stdin is not None
   assert process.stdout is not None
   process.stdin.write('\n')
   process.stdin.flush()
-  return float(process.stdout.readline())
+  return list(map(float, process.stdout.readline().split()))
 
 
 def format_ratios(ratios: list[float]) -> str:

@@ -36,7 +36,8 @@ def test_cpu_settings_says_a_ratio_of_each_setting():
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}
   arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
   output = output_of('cpu_settings', *arguments, **flags)
-  assert re.search(r'huge pages +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
+  for row in ('huge pages, time', 'huge pages, processor time'):
+    assert re.search(rf'{row} +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
   assert ("XLA's flags" in output) == (not flags and _knows_flag())
 
 
