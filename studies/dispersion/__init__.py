@@ -1,0 +1,1 @@
+"""Study 1: is LCAM an implicit penalty on the dispersion of the losses?"""

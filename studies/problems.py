@@ -1,0 +1,122 @@
+"""The problems of the studies: real data that is at hand, each as rows of a few dozen numbers.
+
+All have the same numbers of examples, so that networks of the same shape share compiled programs.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+from jaxtyping import Float32, Int32
+from sklearn import datasets
+
+from train.data import find_source
+
+TRAIN_EXAMPLES, TEST_EXAMPLES = 1024, 768
+_SPLIT_SEED = 0  # which examples are drawn, the same in every run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Examples:
+  """The examples of a problem.
+
+  Attributes:
+    inputs: Of the training examples, standardized.
+    labels: Their classes.
+    test_inputs: Of the test examples.
+    test_labels: Their classes.
+  """
+
+  inputs: Float32[np.ndarray, 'examples features']
+  labels: Int32[np.ndarray, ' examples']
+  test_inputs: Float32[np.ndarray, 'test_examples features']
+  test_labels: Int32[np.ndarray, ' test_examples']
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+  """A classification problem and the network that learns it.
+
+  Attributes:
+    name: What tables call it.
+    about: Its data in a line.
+    read: Returns all inputs and labels, in the order of the source.
+    hidden: Width of the hidden layer; 0 is softmax regression.
+    classes: How many classes there are.
+    sparse: Whether the inputs are mostly zeros, which they stay.
+  """
+
+  name: str
+  about: str
+  read: Callable[[], tuple[np.ndarray, np.ndarray]]
+  hidden: int
+  classes: int
+  sparse: bool = False
+
+  def load(self) -> Examples:
+    """Draws the training and test examples; all but sparse ones are standardized by the former."""
+    inputs, labels = self.read()
+    order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
+    train, test = np.split(order[: TRAIN_EXAMPLES + TEST_EXAMPLES], [TRAIN_EXAMPLES])
+    inputs = inputs.astype(np.float32)
+    if not self.sparse:
+      # One scale for all features: pixels at the edge, which hardly ever change, stay small.
+      inputs = (inputs - inputs[train].mean(0)) / inputs[train].std(0).mean()
+    labels = labels.astype(np.int32)
+    return Examples(inputs[train], labels[train], inputs[test], labels[test])
+
+
+def _digits():
+  digits = datasets.load_digits()
+  return digits.data, digits.target
+
+
+def _one_hot_digits():
+  pixels, labels = _digits()
+  grey = np.minimum(pixels // 4, 3).astype(int)  # four levels of grey
+  return np.eye(4)[grey].reshape(len(labels), -1), labels
+
+
+def _spoken_digits():
+  clips = find_source('spoken_digit').load().train
+  waves = np.asarray(clips.inputs, np.float32)[:, :4096]  # 0.5 s; most clips are shorter
+  frames = waves.reshape(len(waves), 8, 512) * np.hanning(512)
+  power = np.abs(np.fft.rfft(frames))[:, :, 1:] ** 2
+  # Eight bands of the spectrum below 4 kHz, wider the higher they are.
+  edges = [0, 4, 8, 14, 24, 40, 70, 130]
+  bands = np.add.reduceat(power, edges, axis=2)
+  return np.log10(bands + 1e4).reshape(len(waves), -1), clips.labels
+
+
+def _grey(name):
+  split = find_source(name).load().train
+  images = np.asarray(split.inputs[:8192], np.float32)
+  return images.reshape(-1, 8, 4, 8, 4, 3).mean((2, 4, 5)).reshape(len(images), -1), split.labels[
+    :8192
+  ]
+
+
+def _vehicles():
+  inputs, labels = _grey('cifar10')
+  return inputs, np.isin(labels, (0, 1, 8, 9))
+
+
+def _long_tail():
+  inputs, labels = _grey('cifar10')
+  # Each class has 0.6 times the examples of the one before: a half to one in two hundred.
+  rank = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
+  kept = rank < 720 * 0.6**labels
+  return inputs[kept], labels[kept]
+
+
+PROBLEMS = (
+  Problem('digits', 'handwritten digits, 8x8 pixels', _digits, 32, 10),
+  Problem('digits-softmax', 'the same without a hidden layer: a convex problem', _digits, 0, 10),
+  Problem('one-hot', 'digits as 256 zeros and ones, 64 of them ones', _one_hot_digits, 0, 10, True),
+  Problem(
+    'spoken-digits', 'log power of spoken digits, 8 bands in 8 frames', _spoken_digits, 32, 10
+  ),
+  Problem('long-tail', 'CIFAR-10, grey 8x8, classes from 41 % down to 0.7 %', _long_tail, 32, 10),
+  Problem('vehicles', 'CIFAR-10, grey 8x8, vehicle or animal: two classes', _vehicles, 32, 2),
+  Problem('cifar100', 'CIFAR-100, grey 8x8: a hundred classes', lambda: _grey('cifar100'), 32, 100),
+)
