@@ -9,6 +9,7 @@ import optax
 import pytest
 
 from lcam_optax import scale_by_lcam
+from studies.dispersion.memory import shares_of_luck
 from studies.quadratic.contrasts import contrasts, losses_of_modes
 from studies.quadratic.theory import Quadratic, predict
 
@@ -54,6 +55,32 @@ def test_with_equation9_the_loss_weighs_the_gradient_of_the_step_before():
   later = signs[:, 1:]
   difference = weights[:, :-1][later == 1].mean() - weights[:, :-1][later == -1].mean()
   assert abs(difference / weights.mean() - 2 * DELTA) < 0.05
+
+
+@pytest.mark.parametrize('rule', ['algorithm1', 'equation9'])
+def test_the_share_of_luck_that_the_mean_of_an_epoch_leaves_is_the_predicted_one(rule):
+  n, epochs, runs = 8, 12, 400
+  solver = scale_by_lcam(C + DELTA, C - DELTA, steps_per_epoch=n, rule=rule)
+  lucks = np.random.default_rng(0).normal(size=(runs, epochs, n)).astype(np.float32)
+  # Without replacement, the lucks of an epoch add up to 0.
+  lucks = (lucks - lucks.mean(-1, keepdims=True)) * (n / (n - 1)) ** 0.5
+
+  def run(losses):
+    def step(carry, now):
+      params, state = carry
+      updates, state = solver.update(now[1], state, value=now[0])
+      return (params + updates, state), None
+
+    zeros = jnp.zeros(epochs * n)
+    return jax.lax.scan(step, (zeros, solver.init(zeros)), (losses, jnp.eye(epochs * n)))[0][0]
+
+  weights = np.asarray(jax.vmap(run)(lucks.reshape(runs, -1))).reshape(lucks.shape)[:, 1:-2]
+  covariances = (weights * lucks[:, 1:-2]).mean((1, 2))
+  unit = DELTA * (2 / np.pi) ** 0.5 / (1 - C)  # of a weight S (1 + delta s)
+  share = getattr(shares_of_luck(n, C), rule)
+  error = covariances.std() / runs**0.5 / unit
+  assert abs(covariances.mean() / unit - share) < 4 * error + 0.1 * abs(share)
+  assert error < 0.03
 
 
 QUADRATIC = Quadratic((0.003, 0.3), 8, 0.7, 0.25, 'algorithm1', 120)

@@ -1,0 +1,194 @@
+"""The contrasts of the study, seed by seed, and what they are pooled to."""
+
+import csv
+import dataclasses
+import math
+import pathlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+from scipy import special
+
+from studies.dispersion import definition
+from studies.dispersion.run import path_of
+from studies.problems import PROBLEMS
+from train.reports.statistics import Estimate, estimate, t_p_value
+
+_CLASSES = {problem.name: problem.classes for problem in PROBLEMS}
+
+# By arm, endpoint or 'mean_momentum', one value per seed, in the order of the seeds.
+Table = Mapping[str, Mapping[str, Float[np.ndarray, ' seeds']]]
+
+
+@dataclasses.dataclass(frozen=True, order=True)
+class Pair:
+  """The two cells, one per direction, that a contrast is between.
+
+  Attributes:
+    problem: See :class:`Cell`.
+    batch_size: See :class:`Cell`.
+    delta: See :class:`Cell`.
+    rule: See :class:`Cell`.
+  """
+
+  problem: str
+  batch_size: int
+  delta: float
+  rule: str
+
+  @property
+  def dose(self) -> float:
+    """What the effect should be proportional to."""
+    return self.delta / math.sqrt(self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Contrast:
+  """Half the difference between the directions, of the relative difference to the yoked runs.
+
+  Attributes:
+    values: One per seed; NaN where a run diverged.
+    high: The relative difference with the high momentum in the high-loss phase, likewise.
+    low: That with the high momentum in the low-loss phase.
+  """
+
+  values: Float[np.ndarray, ' seeds']
+  high: Float[np.ndarray, ' seeds']
+  low: Float[np.ndarray, ' seeds']
+
+  @property
+  def excluded(self) -> int:
+    """How many seeds were left out."""
+    return int(np.isnan(self.values).sum())
+
+  @property
+  def usable(self) -> bool:
+    """Whether so few seeds were left out that there is a verdict."""
+    return self.excluded <= definition.LARGEST_EXCLUDED_SHARE * len(self.values)
+
+
+def read_pairs(directory: pathlib.Path) -> dict[Pair, dict[str, Table]]:
+  """Reads the pairs of which both cells are done.
+
+  Args:
+    directory: Where the tables of the cells are.
+
+  Returns:
+    By pair and direction, the table of the cell.
+  """
+  found: dict[Pair, dict[str, Table]] = {}
+  for cell in definition.cells():
+    path = path_of(cell, directory)
+    if path.exists():
+      pair = Pair(cell.problem, cell.batch_size, cell.delta, cell.rule)
+      found.setdefault(pair, {})[cell.direction] = _read(path)
+  return {pair: tables for pair, tables in found.items() if len(tables) == 2}
+
+
+def _read(path: pathlib.Path) -> Table:
+  with path.open() as file:
+    rows = list(csv.DictReader(file))
+  columns = (*definition.ENDPOINTS, 'mean_momentum')
+  arms = dict.fromkeys(row['arm'] for row in rows)
+  return {
+    arm: {
+      column: np.array([float(row[column]) for row in rows if row['arm'] == arm])
+      for column in columns
+    }
+    for arm in arms
+  }
+
+
+def contrast(
+  pair: Pair, tables: Mapping[str, Table], arm: str, partner: str, endpoint: str
+) -> Contrast:
+  """Returns the contrast of an arm with its yoked runs.
+
+  Args:
+    pair: The pair.
+    tables: By direction, the table of its cell.
+    arm: The arm.
+    partner: The arm that it is set against.
+    endpoint: One of :data:`definition.ENDPOINTS`.
+  """
+  bound = 2 * math.log(_CLASSES[pair.problem])
+  diverged = np.any(
+    [
+      ~(tables[direction][name]['train_loss'] < bound)
+      for direction in definition.DIRECTIONS
+      for name in (arm, partner)
+    ],
+    axis=0,
+  )
+
+  def relative(direction):
+    own, yoked = (
+      np.where(diverged, np.nan, tables[direction][name][endpoint]) for name in (arm, partner)
+    )
+    if diverged.all():
+      return own
+    return (own - yoked) / np.nanmean(yoked)
+
+  high, low = relative('high'), relative('low')
+  return Contrast((high - low) / 2, high, low)
+
+
+def of_seeds(values: Float[np.ndarray, ' seeds']) -> Estimate:
+  """Returns the mean over the seeds that were not left out, with its interval."""
+  return estimate(values[~np.isnan(values)])
+
+
+def p_value(values: Float[np.ndarray, ' seeds'], expected: float = 0.0) -> float:
+  """Returns the two-sided p-value of the mean being what is expected."""
+  values = values[~np.isnan(values)]
+  error = np.std(values, ddof=1) / math.sqrt(len(values))
+  return t_p_value(float((np.mean(values) - expected) / error), len(values) - 1)
+
+
+def is_equivalent_to_zero(values: Float[np.ndarray, ' seeds']) -> bool:
+  """Returns whether two one-sided tests at 5 % put the mean within the equivalence bound."""
+  values = values[~np.isnan(values)]
+  error = np.std(values, ddof=1) / math.sqrt(len(values))
+  half_width = special.stdtrit(len(values) - 1, 0.95) * error
+  return bool(abs(np.mean(values)) + half_width < definition.EQUIVALENCE_BOUND)
+
+
+def pooled(contrasts: Iterable[Contrast]) -> Float[np.ndarray, ' seeds']:
+  """Averages usable contrasts seed by seed, over those in which the seed was not left out."""
+  values = [one.values for one in contrasts if one.usable]
+  return np.nanmean(values, axis=0)
+
+
+def slopes(
+  pairs: Sequence[Pair], contrasts: Sequence[Contrast]
+) -> Float[np.ndarray, ' seeds'] | None:
+  """Returns the slope of the contrast against the dose, through the origin, of each seed.
+
+  Args:
+    pairs: Of one problem and rule.
+    contrasts: Theirs. Cells weigh by their inverse variance.
+
+  Returns:
+    The slopes; None if no contrast is usable.
+  """
+  usable = [i for i, one in enumerate(contrasts) if one.usable]
+  if not usable:
+    return None
+  doses = np.array([pairs[i].dose for i in usable])
+  values = np.array([contrasts[i].values for i in usable])
+  weights = doses / np.nanvar(values, axis=1, ddof=1)
+  missing = np.isnan(values)
+  norm = np.where(missing, 0, (weights * doses)[:, None]).sum(0)
+  return np.nansum(weights[:, None] * values, axis=0) / norm
+
+
+def ratio(
+  numerators: Float[np.ndarray, ' seeds'], denominators: Float[np.ndarray, ' seeds']
+) -> Estimate:
+  """Returns the ratio of two means of the same seeds, with the interval of the delta method."""
+  both = ~(np.isnan(numerators) | np.isnan(denominators))
+  top, bottom = numerators[both], denominators[both]
+  quotient = top.mean() / bottom.mean()
+  residuals = estimate((top - quotient * bottom) / bottom.mean())
+  return Estimate(float(quotient), residuals.half_width)

@@ -1,0 +1,79 @@
+"""What the running mean remembers: how much of the luck of a batch weighs its own gradient.
+
+An addition to the theory, made after the cells of delta 0.25 on digits, digits-softmax and (batch
+8 only) one-hot had been seen, in which ``equation9`` was not 0 but had the opposite sign of
+``algorithm1``, and committed before the other cells were run: for those it is a prediction.
+
+The loss is compared with a mean of the losses of the same epoch. A batch with bad luck raises that
+mean, so that the next losses are more likely to be low; and since an epoch visits every example
+once, what remains is easier too. With ``L`` the lucks of an epoch of ``n`` batches (variance 1,
+correlation ``-1 / (n - 1)``), the phase of step t is the sign of ``L_t - mean(L_1 .. L_t)``, whose
+covariance with ``L_j`` is ``sqrt(2 / pi) * rho(t, j)``, ``rho`` their correlation. The phase of step
+t multiplies the trace when the gradient of step j <= t has the weight ``c**(t - j)`` in it with
+``algorithm1``, and ``c**(t - j - 1)``, j < t, with ``equation9``. The sums of these, averaged over
+the epoch, say how much of ``delta / sqrt(B)`` is left; the rest of the theory stays.
+
+Prediction: the contrasts of the three rules, each divided by its share, are the same.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+
+class Shares(NamedTuple):
+  """How much of the luck of a batch weighs its gradient, with each rule; 1 without memory.
+
+  Attributes:
+    algorithm1: See :func:`lcam_optax.lcam`.
+    equation9: See :func:`lcam_optax.lcam`; 0 without memory.
+    weights: See :func:`studies.arms.make_optimizer`.
+  """
+
+  algorithm1: float
+  equation9: float
+  weights: float
+
+
+def shares_of_luck(steps_per_epoch: int, momentum: float) -> Shares:
+  """Returns the shares for a mean that restarts every epoch.
+
+  Args:
+    steps_per_epoch: Batches of an epoch, at least 2, without replacement.
+    momentum: The mean momentum, c.
+
+  Returns:
+    The shares.
+
+  Example:
+    >>> [round(share, 2) for share in shares_of_luck(8, 0.7)]
+    [0.44, -0.53, 0.81]
+  """
+  n = steps_per_epoch
+  lucks = np.full((n, n), -1 / (n - 1))  # their covariances
+  np.fill_diagonal(lucks, 1)
+  # Row t: the loss of step t minus the mean of those up to it.
+  excess = np.eye(n) - np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None]
+  covariances = (excess @ lucks)[1:]  # the first loss of an epoch is a tie
+  deviations = np.sqrt(np.diag(excess @ lucks @ excess.T)[1:])
+  correlations = np.zeros((n, n))
+  correlations[1:] = covariances / deviations[:, None]
+  age = np.arange(n)[:, None] - np.arange(n)
+  kept = np.where(age >= 0, momentum ** np.maximum(age, 0), 0)  # of gradient j, in trace t
+  before = np.where(age >= 1, momentum ** np.maximum(age - 1, 0), 0)  # in the trace before t
+  return Shares(
+    algorithm1=float((correlations * kept).sum() / n),
+    equation9=float((correlations * before).sum() / n),
+    weights=float(np.diag(correlations).sum() / n),
+  )
+
+
+def spread_of_luck(examples: int, batch_size: int) -> float:
+  """Returns the standard deviation of a batch's mean, that of the examples being 1.
+
+  Args:
+    examples: How many there are, of which a batch is drawn without replacement.
+    batch_size: Examples of a batch.
+  """
+  return math.sqrt((examples - batch_size) / (examples - 1) / batch_size)
