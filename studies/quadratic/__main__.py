@@ -87,6 +87,17 @@ def _report(modes, doses, blocks: int) -> str:
     'of the loss minus what is expected with these parameters, as the theory assumes. *Running '
     'mean*: it is above the running mean of such deviations (`mean_decay=0.99`), as LCAM decides.',
   ]
+  inside = [
+    abs(luck.mean - predicted.mean) <= luck.half_width
+    for found in (*modes.values(), *doses.values())
+    for predicted, luck in zip(found['predicted'], found['luck'], strict=True)
+  ]
+  lines += [
+    '',
+    f'**{sum(inside)} of {len(inside)} predictions lie in the interval of *luck*** (95 % would). The '
+    'sign turns near the stiffness above which modes swing. What *running mean* adds is the memory '
+    'of that mean, which the prediction leaves out.',
+  ]
   for rule, found in modes.items():
     lines += [
       '',
