@@ -1,0 +1,338 @@
+"""Writes what the study comes to, from the cells that are done.
+
+python -m studies.dispersion.report
+"""
+
+import pathlib
+from typing import Annotated
+
+import numpy as np
+import tyro
+
+from studies.dispersion import definition
+from studies.dispersion.analysis import (
+  Pairs,
+  complete,
+  log_direction,
+  pooled_contrast,
+  seen_before_memory,
+  shares,
+  tested,
+)
+from studies.dispersion.contrasts import (
+  Pair,
+  contrast,
+  is_equivalent_to_zero,
+  of_seeds,
+  ratio,
+  read_pairs,
+  slopes,
+)
+from studies.dispersion.plot import plot_doses
+from studies.dispersion.tables import write_cells, write_contrasts
+from train.environment import environment, read_environment
+from train.reports.statistics import Estimate, format_estimate
+
+_LARGEST = max(definition.DELTAS)
+
+
+def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
+  """Writes tables, plot and report.
+
+  Args:
+    directory: Where the cells are.
+    output: Where the results go.
+
+  Returns:
+    The report.
+  """
+  output.mkdir(parents=True, exist_ok=True)
+  pairs = read_pairs(directory)
+  write_cells(output / 'cells.csv', pairs)
+  write_contrasts(output / 'contrasts.csv', pairs)
+  by_rule = {rule: tested(pairs, rule) for rule in definition.RULES}
+  plot_doses(output / 'dose-response.png', by_rule)
+  lines = [
+    *_head(pairs, directory),
+    *_verdicts(by_rule),
+    *_pooled(pairs),
+    *_slopes(pairs),
+    *_memory(pairs),
+    *_mechanism(pairs),
+    *_directions(pairs),
+    *_every_cell(by_rule),
+  ]
+  report = '\n'.join(lines) + '\n'
+  (output / 'report.md').write_text(report)
+  return report
+
+
+def _head(pairs: Pairs, directory: pathlib.Path) -> list[str]:
+  made, runs_made = environment(), read_environment(directory)
+  all_pairs = len(list(definition.cells())) // 2
+  runs = sum(
+    len(values['train_loss'])
+    for tables in pairs.values()
+    for table in tables.values()
+    for values in table.values()
+  )
+  return [
+    '# Is LCAM an implicit penalty on the dispersion of the losses?',
+    '',
+    f'`python -m studies.dispersion` (runs: commit {str(runs_made.get("commit"))[:7]}; report: commit '
+    f'{str(made["commit"])[:7]}{", with changes" if made["changed"] else ""}; {made["machine"]} CPU, '
+    f'one core). {len(pairs)} of {all_pairs} pairs of cells, {runs:,} runs, {len(definition.SEEDS)} '
+    'seeds of every arm. What is asked, run and compared was committed before the runs: '
+    '`studies/dispersion/definition.py`; the theory is docs/theory.md.',
+    '',
+    'All effects are of the primary endpoint, the training loss after the last step, and are half the '
+    'difference between the directions (high momentum in the high-loss phase minus high momentum in '
+    'the low-loss phase) of (LCAM - yoked) / yoked, in percent, with 95 % intervals; negative is what '
+    'a penalty on the dispersion does. *weights* is the theory in its purest form: fixed momentum, '
+    'gradients multiplied by `1 + delta * (s - mean s)`.',
+    '',
+    '![dose and response](dose-response.png)',
+  ]
+
+
+def _verdicts(by_rule) -> list[str]:
+  lines = ['', '## Verdicts, cell by cell (Holm over the cells of a rule)', '']
+  lines += [
+    '| rule | cells | shown below 0 | shown above 0 | equivalent to 0 (± 0.5 %) | no verdict |'
+  ]
+  lines += ['|---|---|---|---|---|---|']
+  for rule, found in by_rule.items():
+    below = sum(one.shown and one.estimate.mean < 0 for one in found)
+    above = sum(one.shown and one.estimate.mean > 0 for one in found)
+    equivalent = sum(one.equivalent for one in found)
+    without = sum(not one.contrast.usable for one in found)
+    lines.append(f'| {rule} | {len(found)} | {below} | {above} | {equivalent} | {without} |')
+  return lines
+
+
+def _pooled(pairs: Pairs) -> list[str]:
+  lines = [
+    '',
+    '## Pooled over problems',
+    '',
+    'Problems of which all three rules are done. In the column of equation9, = marks what is '
+    'equivalent to 0. The spread is the standard deviation of the losses of the training examples.',
+    '',
+    '| delta | batch | problems | algorithm1 | weights | equation9 | algorithm1, spread | '
+    'algorithm1, test loss | algorithm1, test error |',
+    '|---|---|---|---|---|---|---|---|---|',
+  ]
+  for delta in definition.DELTAS:
+    for batch_size in definition.EPOCHS:
+      problems = complete(pairs, delta, batch_size)
+      if not problems:
+        continue
+
+      def cell(rule, endpoint='train_loss', delta=delta, batch_size=batch_size, problems=problems):
+        chosen = [Pair(problem, batch_size, delta, rule) for problem in problems]
+        values = pooled_contrast(pairs, chosen, 'lcam', 'yoked', endpoint)
+        text = _percent(of_seeds(values))
+        return f'{text} =' if rule == 'equation9' and is_equivalent_to_zero(values) else text
+
+      endpoints = [cell('algorithm1', name) for name in definition.ENDPOINTS[1:]]
+      rules = [cell(rule) for rule in ('algorithm1', 'weights', 'equation9')]
+      lines.append(
+        f'| {delta} | {batch_size} | {len(problems)} | {" | ".join(rules + endpoints)} |'
+      )
+  return lines
+
+
+def _slopes(pairs: Pairs) -> list[str]:
+  lines = [
+    '',
+    '## Slope against delta / sqrt(batch), problem by problem',
+    '',
+    'Through the origin, cells weighed by their inverse variance; in percent per 0.1. The predicted '
+    'slope of algorithm1 is that of *weights*, the predicted ratio 1; that of equation9 is 0.',
+    '',
+    '| problem | cells | algorithm1 | predicted (weights) | ratio | equation9 |',
+    '|---|---|---|---|---|---|',
+  ]
+  for problem in definition.LEARNING_RATES:
+    done = [
+      (batch_size, delta)
+      for delta in definition.DELTAS
+      for batch_size in definition.EPOCHS
+      if problem in complete(pairs, delta, batch_size)
+    ]
+    if not done:
+      continue
+    found = {}
+    for rule in definition.RULES:
+      chosen = [Pair(problem, batch_size, delta, rule) for batch_size, delta in done]
+      found[rule] = slopes(
+        chosen, [contrast(pair, pairs[pair], 'lcam', 'yoked', 'train_loss') for pair in chosen]
+      )
+    own, predicted, null = (
+      _percent(of_seeds(0.1 * found[rule])) for rule in ('algorithm1', 'weights', 'equation9')
+    )
+    quotient = format_estimate(ratio(found['algorithm1'], found['weights']))
+    lines.append(f'| {problem} | {len(done)} | {own} | {predicted} | {quotient} | {null} |')
+  return lines
+
+
+def _memory(pairs: Pairs) -> list[str]:
+  lines = [
+    '',
+    '## The memory of the running mean',
+    '',
+    'Found in the first cells and then predicted for the others (`studies/dispersion/memory.py`): '
+    'what equation9 does, divided by what algorithm1 does. Pooled over problems and deltas.',
+    '',
+    '| batch | steps per epoch | cells | predicted | measured | not seen before, cells | measured |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  for batch_size in definition.EPOCHS:
+    predicted = shares(batch_size)
+    columns = []
+    for only_new in (False, True):
+      places = [
+        (problem, delta)
+        for delta in definition.DELTAS
+        for problem in complete(pairs, delta, batch_size)
+        if not (only_new and seen_before_memory(Pair(problem, batch_size, delta, 'equation9')))
+      ]
+      columns.append(str(len(places)))
+      if not places:
+        columns.append('-')
+        continue
+      pools = [
+        pooled_contrast(
+          pairs,
+          [Pair(problem, batch_size, delta, rule) for problem, delta in places],
+          'lcam',
+          'yoked',
+          'train_loss',
+        )
+        for rule in ('equation9', 'algorithm1')
+      ]
+      columns.append(format_estimate(ratio(*pools), '+'))
+    lines.append(
+      f'| {batch_size} | {1024 // batch_size} | {columns[0]} | '
+      f'{predicted.equation9 / predicted.algorithm1:+.2f} | {" | ".join(columns[1:])} |'
+    )
+  return lines
+
+
+def _mechanism(pairs: Pairs) -> list[str]:
+  lines = [
+    '',
+    f'## Where the phase comes from, delta {_LARGEST}, algorithm1',
+    '',
+    '*Independent*: the phase of the loss of an independent batch with the same weights; predicted 0. '
+    '*Luck*: of the loss minus the loss of that batch; predicted 0.71 of LCAM. Each minus its own '
+    'yoked run, pooled over problems; = marks what is equivalent to 0.',
+    '',
+    '| batch | problems | LCAM | independent | luck | luck / LCAM |',
+    '|---|---|---|---|---|---|',
+  ]
+  for batch_size in definition.EPOCHS:
+    chosen = [
+      Pair(problem, batch_size, _LARGEST, 'algorithm1')
+      for problem in complete(pairs, _LARGEST, batch_size)
+    ]
+    if not chosen:
+      continue
+    own, independent, luck = (
+      pooled_contrast(pairs, chosen, arm, partner, 'train_loss')
+      for arm, partner in (
+        ('lcam', 'yoked'),
+        ('independent', 'independent-yoked'),
+        ('luck', 'luck-yoked'),
+      )
+    )
+    if independent is None or luck is None:
+      continue
+    null = f'{_percent(of_seeds(independent))}{" =" if is_equivalent_to_zero(independent) else ""}'
+    lines.append(
+      f'| {batch_size} | {len(chosen)} | {_percent(of_seeds(own))} | {null} | '
+      f'{_percent(of_seeds(luck))} | {format_estimate(ratio(luck, own))} |'
+    )
+  return lines
+
+
+def _directions(pairs: Pairs) -> list[str]:
+  lines = [
+    '',
+    f'## Direction is mostly schedule, delta {_LARGEST}',
+    '',
+    'Training loss with the high momentum in the high-loss phase over that with the high momentum in '
+    'the low-loss phase, geometric mean over problems: of LCAM, of its yoked runs, and of fixed '
+    'momenta with the mean momentum (fixed-mean) or the mean total weight (fixed-rate) of LCAM in '
+    'each direction.',
+    '',
+    '| rule | batch | problems | LCAM | yoked | fixed-mean | fixed-rate |',
+    '|---|---|---|---|---|---|---|',
+  ]
+  for rule in ('algorithm1', 'equation9'):
+    for batch_size in definition.EPOCHS:
+      chosen = [
+        Pair(problem, batch_size, _LARGEST, rule)
+        for problem in complete(pairs, _LARGEST, batch_size)
+      ]
+      if not chosen:
+        continue
+      arms = ('lcam', 'yoked', *definition.FIXED)
+      ratios = [_ratio_of_logs(of_seeds(log_direction(pairs, chosen, arm))) for arm in arms]
+      lines.append(f'| {rule} | {batch_size} | {len(chosen)} | {" | ".join(ratios)} |')
+  return lines
+
+
+def _every_cell(by_rule) -> list[str]:
+  lines = [
+    '',
+    '## Every cell',
+    '',
+    'The p-value is that of algorithm1 after Holm; excluded seeds of algorithm1, equation9, weights.',
+    '',
+    '| problem | batch | delta | algorithm1 | p | equation9 | weights | excluded |',
+    '|---|---|---|---|---|---|---|---|',
+  ]
+  places: dict[tuple, dict] = {}
+  for rule, found in by_rule.items():
+    for one in found:
+      place = (one.pair.problem, one.pair.batch_size, one.pair.delta)
+      places.setdefault(place, {})[rule] = one
+  for place in sorted(places):
+    rules = places[place]
+
+    def cell(rule, rules=rules):
+      return _percent(rules[rule].estimate) if rule in rules else '-'
+
+    p = f'{rules["algorithm1"].adjusted_p:.1g}' if 'algorithm1' in rules else '-'
+    excluded = ', '.join(str(rules[rule].contrast.excluded) for rule in rules)
+    lines.append(
+      f'| {" | ".join(map(str, place))} | {cell("algorithm1")} | {p} | {cell("equation9")} | '
+      f'{cell("weights")} | {excluded} |'
+    )
+  return lines
+
+
+def _percent(value: Estimate) -> str:
+  return format_estimate(Estimate(100 * value.mean, 100 * value.half_width), '+')
+
+
+def _ratio_of_logs(value: Estimate) -> str:
+  low, high = np.exp([value.mean - value.half_width, value.mean + value.half_width])
+  return f'{np.exp(value.mean):.2f} ({low:.2f} to {high:.2f})'
+
+
+def main(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+    'runs/dispersion'
+  ),
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+    'results/dispersion'
+  ),
+) -> None:
+  """Writes the report of the cells that are done."""
+  print(write_report(workdir, output))
+
+
+if __name__ == '__main__':
+  tyro.cli(main)
