@@ -18,7 +18,7 @@ from studies.dispersion.contrasts import (
   p_value,
   pooled,
 )
-from studies.dispersion.memory import Shares, shares_of_luck, spread_of_luck
+from studies.dispersion.memory import Shares, shares_of_luck
 from studies.problems import TRAIN_EXAMPLES
 from train.reports.statistics import Estimate, holm
 
@@ -89,10 +89,22 @@ def shares(batch_size: int) -> Shares:
   return shares_of_luck(TRAIN_EXAMPLES // batch_size, definition.MEAN_MOMENTUM)
 
 
-def remembered_dose(pair: Pair) -> float:
-  """Returns the dose with the memory of the mean, and without replacement."""
-  share = getattr(shares(pair.batch_size), pair.rule)
-  return pair.delta * share * spread_of_luck(TRAIN_EXAMPLES, pair.batch_size)
+def predicted_effect(pair: Pair, weights: Sequence[Tested]) -> float | None:
+  """Returns the effect predicted with the memory of the mean.
+
+  Args:
+    pair: A cell of LCAM.
+    weights: The contrasts of weighed gradients, one of which is of the same cell.
+
+  Returns:
+    That contrast times the share of luck of the rule over that of the weights; None if the cell of
+    weighed gradients is missing.
+  """
+  left = shares(pair.batch_size)
+  for one in weights:
+    if one.pair == dataclasses.replace(pair, rule='weights'):
+      return one.estimate.mean * getattr(left, pair.rule) / left.weights
+  return None
 
 
 def seen_before_memory(pair: Pair) -> bool:

@@ -16,7 +16,6 @@ the epoch, say how much of ``delta / sqrt(B)`` is left; the rest of the theory s
 Prediction: the contrasts of the three rules, each divided by its share, are the same.
 """
 
-import math
 from typing import NamedTuple
 
 import numpy as np
@@ -67,13 +66,3 @@ def shares_of_luck(steps_per_epoch: int, momentum: float) -> Shares:
     equation9=float((correlations * before).sum() / n),
     weights=float(np.diag(correlations).sum() / n),
   )
-
-
-def spread_of_luck(examples: int, batch_size: int) -> float:
-  """Returns the standard deviation of a batch's mean, that of the examples being 1.
-
-  Args:
-    examples: How many there are, of which a batch is drawn without replacement.
-    batch_size: Examples of a batch.
-  """
-  return math.sqrt((examples - batch_size) / (examples - 1) / batch_size)
