@@ -43,7 +43,7 @@ def plot_doses(path: pathlib.Path, by_rule: dict[str, list[Tested]]) -> None:
     x = [100 * predicted[i] for i in known]
     _draw_points(right, rule, x, [found[i] for i in known])
   right.axline((0, 0), slope=1, color='0.4', linewidth=1)
-  right.set_xlabel('predicted: weighed gradients x share of luck that the mean leaves (%)')
+  right.set_xlabel('predicted: weighed gradients x share of luck left (%)')
   right.set_ylabel('measured (%)')
   right.set_title('with the memory of the running mean')
   figure.savefig(path, dpi=120)
