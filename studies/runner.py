@@ -74,7 +74,12 @@ class Runner:
     return self._batches.shape[1]
 
   def run(
-    self, arm: Arm, rule: Rule, numbers: Numbers, partners: np.ndarray | None = None
+    self,
+    arm: Arm,
+    rule: Rule,
+    numbers: Numbers,
+    partners: np.ndarray | None = None,
+    restart: int | None = None,
   ) -> Results:
     """Trains an arm with every seed.
 
@@ -83,6 +88,7 @@ class Runner:
       rule: See :func:`studies.arms.make_optimizer`.
       numbers: Learning rate and momenta.
       partners: The phases of the partner arm's runs, by seed; run i replays those of run i + 1.
+      restart: After how many steps the mean of the losses restarts; None is every epoch.
 
     Returns:
       The results, one per seed.
@@ -92,7 +98,7 @@ class Runner:
     results = _run_many(
       arm.signal if partners is None else 'own',
       rule,
-      self.steps_per_epoch,
+      restart or self.steps_per_epoch,
       self._sizes,
       Numbers(*map(jnp.float32, numbers)),
       self._data,
@@ -114,7 +120,7 @@ def _batches(
 
 
 @partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _run_many(signal, rule, steps_per_epoch, sizes, numbers, data, runs):
+def _run_many(signal, rule, restart, sizes, numbers, data, runs):
   inputs, labels, test_inputs, test_labels = data
 
   def loss_of(params, batch):
@@ -122,7 +128,7 @@ def _run_many(signal, rule, steps_per_epoch, sizes, numbers, data, runs):
 
   def run_one(run):
     seed, batches, others, phases = run
-    optimizer = make_optimizer(rule, steps_per_epoch, numbers, phases)
+    optimizer = make_optimizer(rule, restart, numbers, phases)
 
     def step(carry, step_batches):
       params, state = carry

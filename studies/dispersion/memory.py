@@ -35,12 +35,14 @@ class Shares(NamedTuple):
   weights: float
 
 
-def shares_of_luck(steps_per_epoch: int, momentum: float) -> Shares:
-  """Returns the shares for a mean that restarts every epoch.
+def shares_of_luck(steps_per_epoch: int, momentum: float, restart: int | None = None) -> Shares:
+  """Returns the shares for a mean that restarts every epoch, or more often.
 
   Args:
     steps_per_epoch: Batches of an epoch, at least 2, without replacement.
     momentum: The mean momentum, c.
+    restart: After how many batches the mean restarts, a divisor of those of the epoch; None is the
+      epoch.
 
   Returns:
     The shares.
@@ -52,13 +54,15 @@ def shares_of_luck(steps_per_epoch: int, momentum: float) -> Shares:
   n = steps_per_epoch
   lucks = np.full((n, n), -1 / (n - 1))  # their covariances
   np.fill_diagonal(lucks, 1)
-  # Row t: the loss of step t minus the mean of those up to it.
-  excess = np.eye(n) - np.tril(np.ones((n, n))) / np.arange(1, n + 1)[:, None]
-  covariances = (excess @ lucks)[1:]  # the first loss of an epoch is a tie
-  deviations = np.sqrt(np.diag(excess @ lucks @ excess.T)[1:])
+  step = np.arange(n)
+  first = step - step % (restart or n)  # of those that the mean of each step holds
+  held = (step >= first[:, None]) & (step <= step[:, None])
+  excess = np.eye(n) - held / held.sum(1, keepdims=True)
+  deviations = np.sqrt(np.diag(excess @ lucks @ excess.T).clip(0))
+  decided = held.sum(1) > 1  # the first loss is a tie
   correlations = np.zeros((n, n))
-  correlations[1:] = covariances / deviations[:, None]
-  age = np.arange(n)[:, None] - np.arange(n)
+  correlations[decided] = (excess @ lucks)[decided] / deviations[decided, None]
+  age = step[:, None] - step
   kept = np.where(age >= 0, momentum ** np.maximum(age, 0), 0)  # of gradient j, in trace t
   before = np.where(age >= 1, momentum ** np.maximum(age - 1, 0), 0)  # in the trace before t
   return Shares(
