@@ -30,6 +30,7 @@ from studies.dispersion.contrasts import (
 )
 from studies.dispersion.plot import plot_doses
 from studies.dispersion.tables import write_cells, write_contrasts
+from studies.problems import TRAIN_EXAMPLES
 from train.environment import environment, read_environment
 from train.reports.statistics import Estimate, format_estimate
 
@@ -181,42 +182,52 @@ def _memory(pairs: Pairs) -> list[str]:
     '',
     '## The memory of the running mean',
     '',
-    'Found in the first cells and then predicted for the others (`studies/dispersion/memory.py`): '
-    'what equation9 does, divided by what algorithm1 does. Pooled over problems and deltas.',
+    'Found in the first cells and committed before the others were run '
+    '(`studies/dispersion/memory.py`): how large the effects of two kinds of runs are, one divided by '
+    'the other. Pooled over problems, and over deltas but for luck. *New* cells had not been seen.',
     '',
-    '| batch | steps per epoch | cells | predicted | measured | not seen before, cells | measured |',
-    '|---|---|---|---|---|---|---|',
+    '| batch | steps per epoch | ratio | predicted | cells | measured | new cells | measured |',
+    '|---|---|---|---|---|---|---|---|',
   ]
   for batch_size in definition.EPOCHS:
-    predicted = shares(batch_size)
-    columns = []
-    for only_new in (False, True):
-      places = [
-        (problem, delta)
-        for delta in definition.DELTAS
-        for problem in complete(pairs, delta, batch_size)
-        if not (only_new and seen_before_memory(Pair(problem, batch_size, delta, 'equation9')))
-      ]
-      columns.append(str(len(places)))
-      if not places:
-        columns.append('-')
-        continue
-      pools = [
-        pooled_contrast(
-          pairs,
-          [Pair(problem, batch_size, delta, rule) for problem, delta in places],
-          'lcam',
-          'yoked',
-          'train_loss',
-        )
-        for rule in ('equation9', 'algorithm1')
-      ]
-      columns.append(format_estimate(ratio(*pools), '+'))
-    lines.append(
-      f'| {batch_size} | {1024 // batch_size} | {columns[0]} | '
-      f'{predicted.equation9 / predicted.algorithm1:+.2f} | {" | ".join(columns[1:])} |'
+    left = shares(batch_size)
+    rows = (
+      ('equation9 / algorithm1', 'equation9', 'algorithm1', left.equation9 / left.algorithm1),
+      ('algorithm1 / weights', 'algorithm1', 'weights', left.algorithm1 / left.weights),
+      ('equation9 / weights', 'equation9', 'weights', left.equation9 / left.weights),
+      ('luck / weights', 'luck', 'weights', 0.5**0.5 * left.algorithm1 / left.weights),
     )
+    for name, top, bottom, predicted in rows:
+      measured = [
+        cell
+        for only_new in (False, True)
+        for cell in _measured_ratio(pairs, batch_size, top, bottom, only_new)
+      ]
+      steps = TRAIN_EXAMPLES // batch_size
+      lines.append(
+        f'| {batch_size} | {steps} | {name} | {predicted:+.2f} | {" | ".join(measured)} |'
+      )
   return lines
+
+
+def _measured_ratio(pairs: Pairs, batch_size: int, top: str, bottom: str, only_new: bool):
+  """Returns the number of cells and the ratio, as text."""
+  places = [
+    (problem, delta)
+    for delta in ((_LARGEST,) if top == 'luck' else definition.DELTAS)
+    for problem in complete(pairs, delta, batch_size)
+    if not (only_new and seen_before_memory(Pair(problem, batch_size, delta, 'equation9')))
+  ]
+  if not places:
+    return '0', '-'
+
+  def pool(name):
+    rule, arm = ('algorithm1', 'luck') if name == 'luck' else (name, 'lcam')
+    chosen = [Pair(problem, batch_size, delta, rule) for problem, delta in places]
+    partner = 'luck-yoked' if name == 'luck' else 'yoked'
+    return pooled_contrast(pairs, chosen, arm, partner, 'train_loss')
+
+  return str(len(places)), format_estimate(ratio(pool(top), pool(bottom)), '+')
 
 
 def _mechanism(pairs: Pairs) -> list[str]:
