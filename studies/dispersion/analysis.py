@@ -27,11 +27,11 @@ Pairs = Mapping[Pair, Mapping[str, Table]]
 
 @dataclasses.dataclass(frozen=True)
 class Tested:
-  """A primary contrast with its verdict.
+  """A contrast with its verdict.
 
   Attributes:
     pair: The cells.
-    contrast: The contrast of the primary endpoint.
+    contrast: The contrast.
     estimate: Its mean.
     adjusted_p: Its p-value after Holm's adjustment over the cells of its rule; NaN without verdict.
     equivalent: Whether it is equivalent to zero.
@@ -49,10 +49,10 @@ class Tested:
     return self.adjusted_p < 0.05
 
 
-def tested(pairs: Pairs, rule: str) -> list[Tested]:
-  """Returns the primary contrasts of a rule, of all its cells."""
+def tested(pairs: Pairs, rule: str, endpoint: str) -> list[Tested]:
+  """Returns the contrasts of LCAM of a rule, of all its cells."""
   chosen = sorted(pair for pair in pairs if pair.rule == rule)
-  found = [contrast(pair, pairs[pair], 'lcam', 'yoked', 'train_loss') for pair in chosen]
+  found = [contrast(pair, pairs[pair], 'lcam', 'yoked', endpoint) for pair in chosen]
   p_values = [p_value(one.values) if one.usable else math.nan for one in found]
   return [
     Tested(

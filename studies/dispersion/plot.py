@@ -1,7 +1,7 @@
 """The plot of the study: the effect against the dose, over all cells."""
 
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -17,36 +17,38 @@ _LABELS = {
 }
 
 
-def plot_doses(path: pathlib.Path, by_rule: dict[str, list[Tested]]) -> None:
-  """Draws all primary contrasts: against the dose, and against what is predicted cell by cell.
+def plot_doses(path: pathlib.Path, endpoints: Mapping[str, Mapping[str, list[Tested]]]) -> None:
+  """Draws all contrasts: against the dose, and against what is predicted cell by cell.
 
   Args:
     path: The PNG file.
-    by_rule: The primary contrasts of each rule.
+    endpoints: By what is measured and by rule, the contrasts.
   """
-  figure = Figure(figsize=(11, 4.4), layout='constrained')
-  left, right = figure.subplots(1, 2)
-  usable = {rule: [one for one in found if one.contrast.usable] for rule, found in by_rule.items()}
-  for panel in (left, right):
-    panel.axhline(0, color='0.8', linewidth=1)
-  for rule, found in usable.items():
-    _draw_points(left, rule, [one.pair.dose for one in found], found)
-  _draw_slope(left, usable['weights'])
-  left.set_xlabel('delta / sqrt(batch)')
-  left.set_ylabel('effect on the final training loss (%)')
-  left.set_title('dose and response')
-  left.legend(frameon=False, fontsize='small')
-  for rule in ('algorithm1', 'equation9'):
-    found = usable[rule]
-    predicted = [predicted_effect(one.pair, usable['weights']) for one in found]
-    known = [i for i, value in enumerate(predicted) if value is not None]
-    x = [100 * predicted[i] for i in known]
-    _draw_points(right, rule, x, [found[i] for i in known])
-  right.axline((0, 0), slope=1, color='0.4', linewidth=1)
-  right.set_xlabel('predicted: weighed gradients x share of luck left (%)')
-  right.set_ylabel('measured (%)')
-  right.set_title('with the memory of the running mean')
-  figure.savefig(path, dpi=120)
+  figure = Figure(figsize=(11, 4 * len(endpoints)), layout='constrained')
+  rows = figure.subplots(len(endpoints), 2, squeeze=False)
+  for (name, by_rule), (left, right) in zip(endpoints.items(), rows, strict=True):
+    usable = {
+      rule: [one for one in found if one.contrast.usable] for rule, found in by_rule.items()
+    }
+    for panel in (left, right):
+      panel.axhline(0, color='0.8', linewidth=1)
+    for rule, found in usable.items():
+      _draw_points(left, rule, [one.pair.dose for one in found], found)
+    _draw_slope(left, usable['weights'])
+    left.set_ylabel(f'effect on the {name} (%)')
+    for rule in ('algorithm1', 'equation9'):
+      predicted = [predicted_effect(one.pair, usable['weights']) for one in usable[rule]]
+      known = [i for i, value in enumerate(predicted) if value is not None]
+      x = [100 * predicted[i] for i in known]
+      _draw_points(right, rule, x, [usable[rule][i] for i in known])
+    right.axline((0, 0), slope=1, color='0.4', linewidth=1)
+    right.set_ylabel('measured (%)')
+  rows[0][0].set_title('dose and response')
+  rows[0][0].legend(frameon=False, fontsize='small')
+  rows[0][1].set_title('with the memory of the running mean')
+  rows[-1][0].set_xlabel('delta / sqrt(batch)')
+  rows[-1][1].set_xlabel('predicted: weighed gradients x share of luck left (%)')
+  figure.savefig(path, dpi=110)
 
 
 def _draw_points(panel, rule: str, x: Sequence[float], found: Sequence[Tested]) -> None:

@@ -35,6 +35,7 @@ from train.environment import environment, read_environment
 from train.reports.statistics import Estimate, format_estimate
 
 _LARGEST = max(definition.DELTAS)
+_WORDS = {'train_loss': 'training loss', 'loss_spread': 'spread of the training losses'}
 
 
 def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
@@ -51,14 +52,17 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   pairs = read_pairs(directory)
   write_cells(output / 'cells.csv', pairs)
   write_contrasts(output / 'contrasts.csv', pairs)
-  by_rule = {rule: tested(pairs, rule) for rule in definition.RULES}
-  plot_doses(output / 'dose-response.png', by_rule)
+  by_rule = {rule: tested(pairs, rule, 'train_loss') for rule in definition.RULES}
+  spreads = {rule: tested(pairs, rule, 'loss_spread') for rule in definition.RULES}
+  plot_doses(output / 'dose-response.png', {'training loss': by_rule, 'spread': spreads})
   lines = [
     *_head(pairs, directory),
     *_verdicts(by_rule),
     *_pooled(pairs),
-    *_slopes(pairs),
-    *_memory(pairs),
+    *_slopes(pairs, 'train_loss'),
+    *_slopes(pairs, 'loss_spread'),
+    *_memory(pairs, 'train_loss'),
+    *_memory(pairs, 'loss_spread'),
     *_mechanism(pairs),
     *_directions(pairs),
     *_every_cell(by_rule),
@@ -143,10 +147,10 @@ def _pooled(pairs: Pairs) -> list[str]:
   return lines
 
 
-def _slopes(pairs: Pairs) -> list[str]:
+def _slopes(pairs: Pairs, endpoint: str) -> list[str]:
   lines = [
     '',
-    '## Slope against delta / sqrt(batch), problem by problem',
+    f'## Slope against delta / sqrt(batch), {_WORDS[endpoint]}',
     '',
     'Through the origin, cells weighed by their inverse variance; in percent per 0.1. The predicted '
     'slope of algorithm1 is that of *weights*, the predicted ratio 1; that of equation9 is 0.',
@@ -167,7 +171,7 @@ def _slopes(pairs: Pairs) -> list[str]:
     for rule in definition.RULES:
       chosen = [Pair(problem, batch_size, delta, rule) for batch_size, delta in done]
       found[rule] = slopes(
-        chosen, [contrast(pair, pairs[pair], 'lcam', 'yoked', 'train_loss') for pair in chosen]
+        chosen, [contrast(pair, pairs[pair], 'lcam', 'yoked', endpoint) for pair in chosen]
       )
     own, predicted, null = (
       _percent(of_seeds(0.1 * found[rule])) for rule in ('algorithm1', 'weights', 'equation9')
@@ -177,10 +181,10 @@ def _slopes(pairs: Pairs) -> list[str]:
   return lines
 
 
-def _memory(pairs: Pairs) -> list[str]:
+def _memory(pairs: Pairs, endpoint: str) -> list[str]:
   lines = [
     '',
-    '## The memory of the running mean',
+    f'## The memory of the running mean, {_WORDS[endpoint]}',
     '',
     'Found in the first cells and committed before the others were run '
     '(`studies/dispersion/memory.py`): how large the effects of two kinds of runs are, one divided by '
@@ -201,7 +205,7 @@ def _memory(pairs: Pairs) -> list[str]:
       measured = [
         cell
         for only_new in (False, True)
-        for cell in _measured_ratio(pairs, batch_size, top, bottom, only_new)
+        for cell in _measured_ratio(pairs, batch_size, top, bottom, only_new, endpoint)
       ]
       steps = TRAIN_EXAMPLES // batch_size
       lines.append(
@@ -210,7 +214,9 @@ def _memory(pairs: Pairs) -> list[str]:
   return lines
 
 
-def _measured_ratio(pairs: Pairs, batch_size: int, top: str, bottom: str, only_new: bool):
+def _measured_ratio(
+  pairs: Pairs, batch_size: int, top: str, bottom: str, only_new: bool, endpoint: str
+) -> tuple[str, str]:
   """Returns the number of cells and the ratio, as text."""
   places = [
     (problem, delta)
@@ -225,7 +231,7 @@ def _measured_ratio(pairs: Pairs, batch_size: int, top: str, bottom: str, only_n
     rule, arm = ('algorithm1', 'luck') if name == 'luck' else (name, 'lcam')
     chosen = [Pair(problem, batch_size, delta, rule) for problem, delta in places]
     partner = 'luck-yoked' if name == 'luck' else 'yoked'
-    return pooled_contrast(pairs, chosen, arm, partner, 'train_loss')
+    return pooled_contrast(pairs, chosen, arm, partner, endpoint)
 
   return str(len(places)), format_estimate(ratio(pool(top), pool(bottom)), '+')
 
