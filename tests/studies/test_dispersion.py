@@ -12,6 +12,7 @@ from studies.dispersion.contrasts import (
   Contrast,
   Pair,
   contrast,
+  correlation_of_neighbours,
   is_equivalent_to_zero,
   of_seeds,
   p_value,
@@ -144,6 +145,13 @@ def test_slopes_ratios_and_pools_find_what_was_put_in():
   quotient = ratio(slopes(pairs, found), np.full(4000, -0.4))
   assert abs(quotient.mean - 2) < 2 * quotient.half_width
   np.testing.assert_allclose(pooled(found), np.mean([one.values for one in found], axis=0))
+
+
+def test_neighbours_that_share_phases_are_correlated():
+  phases, others = RANDOM.normal(size=(2, 20_000))
+  values = phases - np.roll(phases, -1) + others  # own phases, minus those of the next seed
+  assert correlation_of_neighbours(values) == pytest.approx(-1 / 3, abs=0.02)
+  assert correlation_of_neighbours(others) == pytest.approx(0, abs=0.02)
 
 
 def test_the_fixed_momentum_of_the_same_weight_is_that_of_the_recursion():
