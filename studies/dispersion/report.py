@@ -126,7 +126,8 @@ def _verdicts(by_rule) -> list[str]:
       'A yoked run replays the phases of the next seed, so that contrasts of neighbouring seeds are '
       f'correlated, by {mean:+.2f} on average over the cells of LCAM. The intervals, as registered, '
       'take seeds as independent: the standard error of a cell is '
-      f'{max(0.0, 1 + 2 * mean) ** 0.5:.2f} times theirs, and they are too wide, not too narrow.',
+      f'{max(0.0, 1 + 2 * mean) ** 0.5:.2f} times theirs, so that they are too '
+      f'{"wide" if mean < 0 else "narrow"}.',
     ]
   return lines
 
