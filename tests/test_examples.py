@@ -6,7 +6,7 @@ import pkgutil
 
 import pytest
 
-PACKAGES = ('lcam_optax', 'models', 'train')
+PACKAGES = ('lcam_optax', 'models', 'studies', 'train')
 
 
 def modules():
