@@ -2,7 +2,7 @@
 
     python -m benchmarks.cpu_settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
-* XLA's flags: those that `python -m train` sets on a CPU, see `train.cpu_flags`.
+* XLA's flags: those that `python -m train` sets for wide networks on a CPU, see `train.cpu_flags`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these flags. It is yours to set (Linux).
 
 A process without the setting and one with it take turns, step by step, and the ratio is taken pair by

@@ -24,7 +24,6 @@ from PIL import Image, ImageOps
 
 from benchmarks.training_step import find_comparison, make_step, setting, source_of
 from train.comparison import Comparison
-from train.cpu_flags import set_cpu_flags
 from train.data import (
   ImagePreprocessing,
   Preprocessing,
@@ -45,7 +44,6 @@ def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
     steps: batches per round; ten times as many where that is quick.
     rounds: how often each way is timed.
   """
-  set_cpu_flags()
   comparison = find_comparison(network)
   batch_size, source = comparison.batch_size, source_of(comparison)
   prepare = source.preprocessing

@@ -35,7 +35,6 @@ from rich.progress import track
 from rich.table import Table
 
 from train.comparison import BASELINE, Comparison
-from train.cpu_flags import set_cpu_flags
 from train.data import Batch, Preprocessing, gather, make_input, step_key
 from train.errors import UserError
 from train.fit import build_network, make_programs, preprocessing_of
@@ -92,7 +91,6 @@ def main(
     workdir: where the table and the plot go.
     data_dir: where TFDS keeps its data sets; TFDS's own default if not given.
   """
-  set_cpu_flags()
   (comparison,) = configure(
     RunOptions(
       'figure3',

@@ -3,12 +3,8 @@
 import os
 import tempfile
 
-from train.cpu_flags import set_cpu_flags
-
 
 def pytest_configure(config):
-  # As in trainings that are processes of their own, whose numbers are compared to the last bit.
-  set_cpu_flags()
   if not hasattr(config, 'workerinput'):  # workers get the environment of the main process
     folder = tempfile.TemporaryDirectory(prefix='jax-cache-', ignore_cleanup_errors=True)
     config.add_cleanup(folder.cleanup)

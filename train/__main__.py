@@ -9,9 +9,9 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from train.cpu_flags import set_cpu_flags
+from train.cpu_flags import set_cpu_flags_for
 from train.errors import FullDiskError, UserError
-from train.experiments import EXPERIMENTS, QUICKSTART
+from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
 from train.options import RunOptions, configure, working_directory
 
 
@@ -66,7 +66,6 @@ def main() -> None:
   What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
   gives 128 + its number.
   """
-  set_cpu_flags()
   command = tyro.cli(
     Command,
     prog='python -m train',
@@ -102,6 +101,8 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
     case List(names, probe):
       from train.costs import list_experiments
 
+      probed = (comparison for name in probe for comparison in find_comparisons(name))
+      set_cpu_flags_for(comparison.network for comparison in probed)
       list_experiments(console, names or probe or tuple(EXPERIMENTS), probe)
     case Report(workdir):
       from train.reports import report
@@ -117,6 +118,7 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
 def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports."""
   comparisons = configure(options)
+  set_cpu_flags_for(comparison.network for comparison in comparisons)
   workdir = working_directory(options, comparisons)
   several = len(EXPERIMENTS.get(options.name, ())) > 1
 

@@ -1,13 +1,28 @@
-"""Flags of XLA that make CPU trainings faster."""
+"""Flags of XLA that make trainings of wide networks faster on a CPU."""
 
 import os
+from collections.abc import Iterable
 
 import jaxlib
 
-# Its new kernels for convolutions are slower than those that it had; docs/speed.md has the ratios.
-# Versions are listed because one that does not know the flag, as 0.8.0, ends the process.
+from train.networks import Network, WideResNet
+
+# Its new kernels for convolutions are slower than those that it had where there are many channels,
+# and faster where there are few; docs/speed.md has the ratios. Versions are listed because one that
+# does not know the flag, as 0.8.0, ends the process.
 _SLOW_CONVOLUTIONS = ('0.10.2',)
 _FLAG = '--xla_cpu_experimental_ynn_fusion_type'
+_WIDE = 4
+
+
+def set_cpu_flags_for(networks: Iterable[Network]) -> None:
+  """Sets flags for this process if they are of use; to be called before JAX is first used.
+
+  Args:
+    networks: What is trained.
+  """
+  if any(isinstance(network, WideResNet) and network.width >= _WIDE for network in networks):
+    set_cpu_flags()
 
 
 def set_cpu_flags() -> None:
