@@ -71,7 +71,7 @@ def main(
     table.add_column(network, justify='right')
   for name, by_network in ratios.items():
     for index, time in enumerate(Ratios._fields):
-      medians = (format_ratios([both[index] for both in pairs]) for pairs in by_network)
+      medians = (format_ratios([both[index] for both in several]) for several in by_network)
       table.add_row(f'{name}, {time.replace("_", " ")}', *medians)
   console.print(f'Step without / with, median (quartiles) of {starts} x {pairs} pairs')
   console.print(table)

@@ -25,7 +25,7 @@ from benchmarks.training_step import (
   setting,
 )
 from train.comparison import Comparison
-from train.cpu_flags import set_cpu_flags
+from train.cpu_flags import set_cpu_flags_for
 from train.networks import WideResNet
 
 
@@ -36,9 +36,10 @@ def main(networks: tuple[str, ...] = tuple(COMPARISONS), seconds: float = 10.0) 
     networks: Which networks.
     seconds: How long each step is timed.
   """
-  set_cpu_flags()
+  comparisons = [find_comparison(network) for network in networks]
+  set_cpu_flags_for(comparison.network for comparison in comparisons)
   print(setting())
-  for comparison in map(find_comparison, networks):
+  for comparison in comparisons:
     name = comparison.name
     steps = [repeated_step(comparison)]
     if jax.default_backend() == 'cpu' and isinstance(comparison.network, WideResNet):
