@@ -27,6 +27,7 @@ class Results(NamedTuple):
     test_loss: Mean loss over the test set.
     test_error: Share of wrong answers on the test set.
     phases: Of every step, 1 in the high-loss phase.
+    batch_losses: Of every step, the loss of its batch before the update.
   """
 
   train_loss: Float[np.ndarray, ' runs']
@@ -34,6 +35,7 @@ class Results(NamedTuple):
   test_loss: Float[np.ndarray, ' runs']
   test_error: Float[np.ndarray, ' runs']
   phases: Int8[np.ndarray, 'runs steps']
+  batch_losses: Float[np.ndarray, 'runs steps']
 
 
 class Runner:
@@ -141,10 +143,11 @@ def _run_many(signal, rule, restart, sizes, numbers, data, runs):
         value = other_loss if signal == 'other' else loss - other_loss
       updates, state = optimizer.update(grads, state, params, value=value)
       phase = optax.tree.get(state, 'high_loss_phase')
-      return (optax.apply_updates(params, updates), state), phase.astype(jnp.int8)
+      return (optax.apply_updates(params, updates), state), (phase.astype(jnp.int8), loss)
 
     params = initial_params(jax.random.key(seed), sizes)
-    (params, _), used = jax.lax.scan(step, (params, optimizer.init(params)), (batches, others))
+    carry = params, optimizer.init(params)
+    (params, _), (used, batch_losses) = jax.lax.scan(step, carry, (batches, others))
     train_losses = losses(params, inputs, labels)
     wrong = jnp.argmax(logits(params, test_inputs), -1) != test_labels
     return (
@@ -153,6 +156,7 @@ def _run_many(signal, rule, restart, sizes, numbers, data, runs):
       losses(params, test_inputs, test_labels).mean(),
       wrong.mean(),
       used,
+      batch_losses,
     )
 
   return jax.lax.map(run_one, runs, batch_size=_SEEDS_AT_ONCE)

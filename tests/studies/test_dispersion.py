@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from studies.dispersion import definition, run
+from studies.dispersion import curves, definition, run
 from studies.dispersion.contrasts import (
   Contrast,
   Pair,
@@ -33,7 +33,8 @@ RANDOM = np.random.default_rng(0)
 def results_of(level, spread=0.02):
   losses = level * (1 + spread * RANDOM.normal(size=len(SEEDS)))
   phases = RANDOM.integers(0, 2, (len(SEEDS), 12)).astype(np.int8)
-  return Results(losses, 2 * losses, 1.5 * losses, losses / 10, phases)
+  batch_losses = losses[:, None] * np.linspace(3, 1, phases.shape[1])
+  return Results(losses, 2 * losses, 1.5 * losses, losses / 10, phases, batch_losses)
 
 
 def by_theory(runner, cell):
@@ -186,3 +187,11 @@ def test_the_report_says_what_was_put_in(directory, tmp_path):
   for name in ('cells.csv', 'contrasts.csv'):
     assert len(list(csv.DictReader((output / name).open()))) > 378
   assert pathlib.Path(output / 'dose-response.png').read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_curves_of_a_cell_are_drawn(tmp_path, monkeypatch):
+  monkeypatch.setattr(curves, 'run_cell', by_theory)
+  monkeypatch.setattr(curves, 'Runner', lambda *arguments: None)
+  monkeypatch.setattr(curves, 'WINDOW', 4)
+  curves.main(tmp_path / 'new' / 'curves.png')
+  assert (tmp_path / 'new' / 'curves.png').read_bytes().startswith(b'\x89PNG')

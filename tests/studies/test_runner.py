@@ -43,6 +43,7 @@ class NumpyRun:
     layers = initial_params(jax.random.key(seed), (64, 32, 10))
     self.params = [np.asarray(array, np.float64) for layer in layers for array in layer]
     self.trace = [np.zeros_like(array) for array in self.params]
+    self.batch_losses = []
 
   def losses(self, rows, inputs=None, labels=None):
     inputs = self.examples.inputs if inputs is None else inputs
@@ -78,6 +79,7 @@ def train_in_numpy(seed, rule, phases=None, others_count=False):
   before = rule == 'algorithm1'  # ties are high
   for step, rows in enumerate(batches_of(seed)):
     value = run.losses(rows).mean()
+    run.batch_losses.append(value)
     if others_count:
       value -= run.losses(others[step]).mean()
     seen = [value] if step % (1024 // BATCH_SIZE) == 0 else [*seen, value]
@@ -100,6 +102,7 @@ def train_in_numpy(seed, rule, phases=None, others_count=False):
 def assert_endpoints(results, i, run):
   examples = run.examples
   final = run.losses(np.arange(1024))
+  np.testing.assert_allclose(results.batch_losses[i], run.batch_losses, rtol=2e-4)
   np.testing.assert_allclose(results.train_loss[i], final.mean(), rtol=2e-4)
   np.testing.assert_allclose(results.loss_spread[i], final.std(), rtol=2e-4)
   rows = np.arange(768)
