@@ -1,7 +1,7 @@
 """Checks of the numbers a transformation is built from.
 
 A number may also be a JAX array, as under ``optax.inject_hyperparams``, ``jax.jit`` and
-``jax.vmap``. Its value may be unknown until it runs, so of arrays only the shape is checked.
+``jax.vmap``. Its value may be unknown until it runs, so of arrays only shape and dtype are checked.
 """
 
 import numbers
@@ -97,6 +97,8 @@ def _is_array(name: str, value: Any) -> bool:
     return False
   if value.shape != ():  # known where the value is not
     raise ValueError(f'{name} must be one number, but has shape {value.shape}.')
+  if value.dtype == bool:  # as is the dtype
+    raise ValueError(f'{name} must be a number, but is a boolean array.')
   return True
 
 

@@ -193,7 +193,7 @@ def lcam(
     ValueError: When built, if an argument has the wrong type, a Python number is out of range (a
       momentum outside [0, 1), ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)),
       ``steps_per_epoch`` and ``mean_decay`` are both given, or the rule is unknown; of numbers
-      given as arrays only the shape is checked, which is (). When updating without ``value`` or
+      given as arrays only shape, (), and dtype are checked. When updating without ``value`` or
       with one that is not a real scalar.
 
   Warns:

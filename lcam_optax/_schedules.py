@@ -46,7 +46,7 @@ def step_drops(
     version 1), section 4.
   """
   check_steps_per_epoch(steps_per_epoch)
-  if list(drop_epochs) != sorted(drop_epochs) or any(epoch < 1 for epoch in drop_epochs):
+  if list(drop_epochs) != sorted(drop_epochs) or not all(epoch >= 1 for epoch in drop_epochs):
     raise ValueError(f'drop_epochs must be at least 1 and in order, but are {tuple(drop_epochs)}.')
   if not factor > 0:
     raise ValueError(f'factor must be above 0, but is {factor}.')
@@ -88,7 +88,7 @@ def hold_then_decay(
     version 1), Algorithm 1 and section 4.3.
   """
   check_steps_per_epoch(steps_per_epoch)
-  if hold_epochs < 0:
+  if not hold_epochs >= 0:
     raise ValueError(f'hold_epochs must be at least 0, but is {hold_epochs}.')
   if not 0 < decay_rate <= 1:
     raise ValueError(f'decay_rate must be above 0 and at most 1, but is {decay_rate}.')

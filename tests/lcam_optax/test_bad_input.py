@@ -157,13 +157,15 @@ def test_scale_by_phase_takes_trackers_only(tracker):
     lambda x: loss_phase_schedule(x, x, mean_decay=x),
   ],
 )
-def test_what_is_traced_is_not_checked_but_for_its_shape(build):
+def test_what_is_traced_is_not_checked_but_for_its_shape_and_dtype(build):
   for x in (jnp.array(5.0), np.array(-1.0)):
     build(x)
   jax.jit(lambda x: build(x) and 0)(5.0)
   jax.vmap(lambda x: build(x) and 0)(jnp.array([5.0, -1.0]))
   with pytest.raises(ValueError, match=r'must be one number, but has shape \(2,\)'):
     build(jnp.array([0.5, 0.6]))
+  with pytest.raises(ValueError, match='must be a number, but is a boolean array'):
+    build(jnp.array(True))
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -227,13 +229,15 @@ def test_schedules_check_steps_per_epoch(schedule):
 
 
 def test_schedules_check_their_epochs():
-  for epochs in ((61, 31), (0, 31), (-5,)):
+  for epochs in ((61, 31), (0, 31), (-5,), (31, float('nan'))):
     with pytest.raises(ValueError, match='drop_epochs must be at least 1 and in order'):
       step_drops(0.1, 391, drop_epochs=epochs)
   with pytest.raises(ValueError, match='factor must be above 0'):
     step_drops(0.1, 391, factor=0.0)
   with pytest.raises(ValueError, match='hold_epochs must be at least 0'):
     hold_then_decay(0.1, 391, hold_epochs=-1)
+  with pytest.raises(ValueError, match='hold_epochs must be at least 0, but is nan'):
+    hold_then_decay(0.1, 391, hold_epochs=float('nan'))
   with pytest.raises(ValueError, match='decay_rate must be above 0 and at most 1'):
     hold_then_decay(0.1, 391, decay_rate=1.5)
 
