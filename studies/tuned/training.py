@@ -1,0 +1,156 @@
+"""Trains runs that differ in learning rate, momenta and seed, 16 at a time in one program."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array, Float, Int
+
+from studies.arms import Numbers
+from studies.network import Params, initial_params, logits, losses
+from studies.tuned.methods import Rule, make_optimizer
+from train.data.randomness import epoch_order
+
+_AT_ONCE = 16  # their weights and traces fit in a cache of one core
+
+
+class Rows(NamedTuple):
+  """Examples.
+
+  Attributes:
+    inputs: Of each example.
+    labels: Their classes.
+  """
+
+  inputs: Float[np.ndarray, 'examples features']
+  labels: Int[np.ndarray, ' examples']
+
+
+class Run(NamedTuple):
+  """A run.
+
+  Attributes:
+    numbers: Learning rate and momenta.
+    seed: Determines the initial weights and the batches.
+  """
+
+  numbers: Numbers
+  seed: int
+
+
+class Scores(NamedTuple):
+  """How good runs are, after half of their epochs and after all of them.
+
+  Attributes:
+    error: Share of wrong answers.
+    loss: Mean cross-entropy.
+  """
+
+  error: Float[np.ndarray, 'runs 2']
+  loss: Float[np.ndarray, 'runs 2']
+
+
+class Trainer:
+  """Trains on some examples at a batch size; it never sees others."""
+
+  def __init__(self, examples: Rows, batch_size: int, epochs: int, sizes: tuple[int, ...]):
+    """Puts the examples in place.
+
+    Args:
+      examples: The training examples.
+      batch_size: Examples of a step; a divisor of their number.
+      epochs: Passes over them; an even number.
+      sizes: Of the inputs, hidden layers and logits.
+    """
+    self._examples = jax.tree.map(jnp.asarray, examples)
+    self._sizes = (batch_size, epochs, sizes)
+
+  def train(self, rule: Rule, runs: Sequence[Run]) -> Params:
+    """Trains runs of a rule.
+
+    Args:
+      rule: The rule.
+      runs: The runs.
+
+    Returns:
+      Their weights after half of the epochs and after all; every array has the axes of runs and of
+      these two first.
+    """
+    trained = []
+    for first in range(0, len(runs), _AT_ONCE):
+      filled = list(runs[first : first + _AT_ONCE])
+      filled += filled[:1] * (_AT_ONCE - len(filled))  # so that there is one compiled program
+      numbers = Numbers(*np.array([run.numbers for run in filled], np.float32).T)
+      seeds = np.array([run.seed for run in filled])
+      trained.append(_train(rule, *self._sizes, self._examples, numbers, seeds))
+    return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[: len(runs)], *trained)
+
+
+def score(params: Params, rows: Rows) -> Scores:
+  """Scores trained weights; those that are not finite, or worse than a guess, count as a guess.
+
+  Args:
+    params: As :meth:`Trainer.train` returns them.
+    rows: Examples that were not trained on.
+
+  Returns:
+    The scores of all runs.
+  """
+  error, loss = _score(params, jnp.asarray(rows.inputs), jnp.asarray(rows.labels))
+  classes = params[-1][1].shape[-1]
+  finite = np.isfinite(loss)
+  return Scores(
+    np.where(finite, error, 1 - 1 / classes),
+    np.minimum(np.where(finite, loss, np.inf), np.log(classes)),
+  )
+
+
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _train(
+  rule: Rule,
+  batch_size: int,
+  epochs: int,
+  sizes: tuple[int, ...],
+  examples: Rows,
+  numbers: Numbers,
+  seeds: Int[Array, ' runs'],
+) -> Params:
+  inputs, labels = examples
+  steps_per_epoch = len(labels) // batch_size
+
+  def loss_of(params, batch):
+    return losses(params, inputs[batch], labels[batch]).mean()
+
+  def train_one(numbers, seed):
+    optimizer = make_optimizer(rule, steps_per_epoch, numbers)
+    orders = jnp.stack([epoch_order(seed, epoch, len(labels)) for epoch in range(epochs)])
+    batches = orders.reshape(2, -1, batch_size)
+
+    def step(carry, batch):
+      params, state = carry
+      loss, grads = jax.value_and_grad(loss_of)(params, batch)
+      updates, state = optimizer.update(grads, state, params, value=loss)
+      return (optax.apply_updates(params, updates), state), None
+
+    def half(carry, batches):
+      carry, _ = jax.lax.scan(step, carry, batches)
+      return carry, carry[0]
+
+    params = initial_params(jax.random.key(seed), sizes)
+    _, trained = jax.lax.scan(half, (params, optimizer.init(params)), batches)
+    return trained
+
+  return jax.vmap(train_one)(numbers, seeds)
+
+
+@jax.jit
+def _score(params, inputs, labels):
+  def of_weights(params):
+    wrong = jnp.argmax(logits(params, inputs), -1) != labels
+    return wrong.mean(), losses(params, inputs, labels).mean()
+
+  return jax.lax.map(jax.vmap(of_weights), params)
