@@ -54,7 +54,7 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
   """
   directory.mkdir(parents=True, exist_ok=True)
   write_environment(directory)
-  missing = [cell for cell in cells if not test_path(cell, directory).exists()]
+  missing = [cell for cell in cells if not final_path(cell, directory).exists()]
   console = Console()
   console.print(f'{len(cells) - len(missing)} of {len(cells)} cells are done.')
   columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
@@ -68,7 +68,7 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
       search, test = run_cell(cell)
       write_whole(search_path(cell, directory), search)
       # The file of the tests says that the cell is done: it comes last.
-      write_whole(test_path(cell, directory), test)
+      write_whole(final_path(cell, directory), test)
       minutes = (time.monotonic() - start) / done * (len(missing) - done) / 60
       left = f'{minutes:.0f} min left'
       progress.update(task, advance=1, left=left)
@@ -81,8 +81,8 @@ def search_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
   return directory / f'{cell.name}-search.csv'
 
 
-def test_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
-  """Returns where the tests of a cell are."""
+def final_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
+  """Returns where the tests are that a cell ends with."""
   return directory / f'{cell.name}-test.csv'
 
 

@@ -114,7 +114,7 @@ def test_a_study_that_is_stopped_goes_on_with_the_cell_that_is_missing(tmp_path,
     run.run_cells(cells, tmp_path)
   run.run_cells(cells, tmp_path)
   assert done == cells
-  assert [run.test_path(cell, tmp_path).read_text() for cell in cells] == [
+  assert [run.final_path(cell, tmp_path).read_text() for cell in cells] == [
     f'{cell.name}\n' for cell in cells
   ]
 
