@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Literal, NamedTuple
 
+import jax
 import optax
 
 from studies import arms
@@ -51,7 +52,7 @@ class Method:
 
 
 def make_optimizer(
-  rule: Rule, steps_per_epoch: int, numbers: Numbers
+  rule: Rule, steps_per_epoch: int, numbers: Numbers, phases: jax.Array | None = None
 ) -> optax.GradientTransformationExtraArgs:
   """Returns the optimizer of a rule.
 
@@ -59,6 +60,7 @@ def make_optimizer(
     rule: The rule; for those of LCAM and 'weights' see :func:`studies.arms.make_optimizer`.
     steps_per_epoch: After how many updates the mean of the losses restarts.
     numbers: May be traced; of the momenta 'sgd' and 'momo' take the first.
+    phases: Those to replay, of every step; None decides by the loss.
 
   Returns:
     A transformation whose ``update`` needs ``value``.
@@ -68,4 +70,4 @@ def make_optimizer(
     return optax.with_extra_args_support(sgd)
   if rule == 'momo':
     return optax.contrib.momo(numbers.learning_rate, numbers.high_loss_momentum)
-  return arms.make_optimizer(rule, steps_per_epoch, numbers)
+  return arms.make_optimizer(rule, steps_per_epoch, numbers, phases)

@@ -36,7 +36,7 @@ def main() -> None:
       points = [point for tuning in (0, 1) for point in Cell(setting, repeat).points(tuning)]
       runs = [Run(definition.FIXED.numbers(point), seed) for point in points for seed in _SEEDS]
       start = time.perf_counter()
-      trained = trainer.train(definition.FIXED.rule, runs)
+      trained = trainer.train(definition.FIXED.rule, runs).params
       decided, held = (
         [values.reshape(len(points), len(_SEEDS), 2) for values in score(trained, rows)]
         for rows in (validation, held_out)

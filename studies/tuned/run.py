@@ -95,14 +95,26 @@ def run_cell(cell: Cell) -> tuple[str, str]:
   Returns:
     The table of the points that were tried, and that of the tests.
   """
+  trainer, validation, test_rows = prepare(cell)
+  tried = search(trainer, validation, cell)
+  return _search_table(tried), _test_table(trainer, test_rows, cell, choose(tried))
+
+
+def prepare(cell: Cell) -> tuple[Trainer, Rows, Rows]:
+  """Returns the trainer of a cell, which has its training examples, and its other examples.
+
+  Args:
+    cell: The cell.
+
+  Returns:
+    The trainer, the validation examples and the test examples.
+  """
   problem, batch_size = cell.setting.problem, cell.setting.batch_size
   examples = _load(problem)
   training, validation = divide(examples, cell.repeat)
   sizes = (training.inputs.shape[1], problem.hidden, problem.classes)
   trainer = Trainer(training, batch_size, definition.EPOCHS[batch_size], sizes)
-  tried = search(trainer, validation, cell)
-  test_rows = Rows(examples.test_inputs, examples.test_labels)
-  return _search_table(tried), _test_table(trainer, test_rows, cell, choose(tried))
+  return trainer, validation, Rows(examples.test_inputs, examples.test_labels)
 
 
 def divide(examples: Examples, repeat: int) -> tuple[Rows, Rows]:
@@ -140,7 +152,7 @@ def search(trainer: Trainer, validation: Rows, cell: Cell) -> list[Tried]:
       for point in cell.points(tuning)
       for seed in cell.tuning_seeds(tuning)
     ]
-    losses = score(trainer.train(rule, runs), validation).loss
+    losses = score(trainer.train(rule, runs).params, validation).loss
     shape = (len(wanted), definition.POINTS, definition.TUNING_SEEDS, len(definition.PARTS))
     means = losses.reshape(shape).mean(2)
     tried += [
@@ -176,7 +188,7 @@ def choose(tried: Iterable[Tried]) -> dict[tuple[str, str], Tried]:
 
 def _search_table(tried: Iterable[Tried]) -> str:
   rows = ((one.method.name, one.tuning, one.part, one.index, *_numbers(one)) for one in tried)
-  return _csv(SEARCH_COLUMNS, rows)
+  return csv_text(SEARCH_COLUMNS, rows)
 
 
 def _test_table(
@@ -188,7 +200,7 @@ def _test_table(
   for rule, of_rule in _by_rule(methods).items():
     wanted = [(name, one) for (name, _), one in chosen.items() if one.method in of_rule]
     runs = [Run(one.method.numbers(one.point), seed) for _, one in wanted for seed in seeds]
-    scores = score(trainer.train(rule, runs), test_rows)
+    scores = score(trainer.train(rule, runs).params, test_rows)
     errors, losses = (
       array.reshape(len(wanted), len(seeds), len(definition.PARTS)) for array in scores
     )
@@ -197,7 +209,7 @@ def _test_table(
       for j, seed in enumerate(seeds):
         ends = (f'{errors[i, j, part]:.6g}', f'{losses[i, j, part]:.6g}')
         rows.append((name, one.part, one.tuning, one.index, *_numbers(one), seed, *ends))
-  return _csv(TEST_COLUMNS, rows)
+  return csv_text(TEST_COLUMNS, rows)
 
 
 def _by_rule(methods: Iterable[Method]) -> dict[Rule, list[Method]]:
@@ -211,7 +223,8 @@ def _numbers(one: Tried) -> tuple[str, ...]:
   return tuple(f'{number:.5g}' for number in (*one.point, one.validation_loss))
 
 
-def _csv(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
+  """Returns a table as the text of its file."""
   text = io.StringIO()
   writer = csv.writer(text, lineterminator='\n')
   writer.writerow(columns)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Int8
 
 from studies.arms import Numbers
 from studies.network import Params, initial_params, logits, losses
@@ -42,6 +42,18 @@ class Run(NamedTuple):
   seed: int
 
 
+class Trained(NamedTuple):
+  """What training came to; every array has the axis of runs first.
+
+  Attributes:
+    params: The weights after half of the epochs and after all, which are the second axis.
+    phases: Of every step, 1 in the high-loss phase; zeros where the rule has no phases.
+  """
+
+  params: Params
+  phases: Int8[Array, 'runs steps']
+
+
 class Scores(NamedTuple):
   """How good runs are, after half of their epochs and after all of them.
 
@@ -69,24 +81,33 @@ class Trainer:
     self._examples = jax.tree.map(jnp.asarray, examples)
     self._sizes = (batch_size, epochs, sizes)
 
-  def train(self, rule: Rule, runs: Sequence[Run]) -> Params:
+  def train(
+    self,
+    rule: Rule,
+    runs: Sequence[Run],
+    replayed: Int8[Array, 'runs steps'] | None = None,
+    decay: bool = False,
+  ) -> Trained:
     """Trains runs of a rule.
 
     Args:
       rule: The rule.
       runs: The runs.
+      replayed: The phases that they replay; None decides by the loss.
+      decay: Whether the learning rate decays to zero as a cosine, instead of being constant.
 
     Returns:
-      Their weights after half of the epochs and after all; every array has the axes of runs and of
-      these two first.
+      Weights and phases.
     """
     trained = []
     for first in range(0, len(runs), _AT_ONCE):
-      filled = list(runs[first : first + _AT_ONCE])
-      filled += filled[:1] * (_AT_ONCE - len(filled))  # so that there is one compiled program
-      numbers = Numbers(*np.array([run.numbers for run in filled], np.float32).T)
-      seeds = np.array([run.seed for run in filled])
-      trained.append(_train(rule, *self._sizes, self._examples, numbers, seeds))
+      rows = np.arange(first, first + _AT_ONCE)
+      rows[rows >= len(runs)] = first  # always as many, so that there is one compiled program
+      numbers = Numbers(*np.array([runs[row].numbers for row in rows], np.float32).T)
+      seeds = np.array([runs[row].seed for row in rows])
+      phases = None if replayed is None else replayed[rows]
+      sizes = (rule, decay, *self._sizes)
+      trained.append(_train(*sizes, self._examples, numbers, seeds, phases))
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[: len(runs)], *trained)
 
 
@@ -94,7 +115,7 @@ def score(params: Params, rows: Rows) -> Scores:
   """Scores trained weights; those that are not finite, or worse than a guess, count as a guess.
 
   Args:
-    params: As :meth:`Trainer.train` returns them.
+    params: Those of :class:`Trained`.
     rows: Examples that were not trained on.
 
   Returns:
@@ -109,24 +130,30 @@ def score(params: Params, rows: Rows) -> Scores:
   )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
 def _train(
   rule: Rule,
+  decay: bool,
   batch_size: int,
   epochs: int,
   sizes: tuple[int, ...],
   examples: Rows,
   numbers: Numbers,
   seeds: Int[Array, ' runs'],
-) -> Params:
+  replayed: Int8[Array, 'runs steps'] | None,
+) -> Trained:
   inputs, labels = examples
   steps_per_epoch = len(labels) // batch_size
 
   def loss_of(params, batch):
     return losses(params, inputs[batch], labels[batch]).mean()
 
-  def train_one(numbers, seed):
-    optimizer = make_optimizer(rule, steps_per_epoch, numbers)
+  def train_one(numbers, seed, phases):
+    if decay:
+      steps = epochs * steps_per_epoch
+      schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps)
+      numbers = numbers._replace(learning_rate=schedule)
+    optimizer = make_optimizer(rule, steps_per_epoch, numbers, phases)
     orders = jnp.stack([epoch_order(seed, epoch, len(labels)) for epoch in range(epochs)])
     batches = orders.reshape(2, -1, batch_size)
 
@@ -134,17 +161,18 @@ def _train(
       params, state = carry
       loss, grads = jax.value_and_grad(loss_of)(params, batch)
       updates, state = optimizer.update(grads, state, params, value=loss)
-      return (optax.apply_updates(params, updates), state), None
+      phase = jnp.int8(optax.tree.get(state, 'high_loss_phase', 0))
+      return (optax.apply_updates(params, updates), state), phase
 
     def half(carry, batches):
-      carry, _ = jax.lax.scan(step, carry, batches)
-      return carry, carry[0]
+      carry, phases = jax.lax.scan(step, carry, batches)
+      return carry, (carry[0], phases)
 
     params = initial_params(jax.random.key(seed), sizes)
-    _, trained = jax.lax.scan(half, (params, optimizer.init(params)), batches)
-    return trained
+    _, (trained, phases) = jax.lax.scan(half, (params, optimizer.init(params)), batches)
+    return Trained(trained, phases.reshape(-1))
 
-  return jax.vmap(train_one)(numbers, seeds)
+  return jax.vmap(train_one)(numbers, seeds, replayed)
 
 
 @jax.jit

@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 
 from studies.arms import Numbers
+from studies.network import initial_params, losses
 from studies.problems import PROBLEMS
-from studies.tuned import definition, run
+from studies.tuned import definition, followup, run
 from studies.tuned.definition import FIXED, LCAM, METHODS, RIVALS, Cell, Setting
 from studies.tuned.methods import Method, Point, make_optimizer
 from studies.tuned.training import Rows, Run, Trainer, score
+from train.data.randomness import epoch_order
 
 CELL = Cell(Setting('digits', 128), 3)
 DIGITS = next(problem for problem in PROBLEMS if problem.name == 'digits').load()
@@ -123,8 +125,9 @@ def test_a_study_that_is_stopped_goes_on_with_the_cell_that_is_missing(tmp_path,
 def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
   runs = [Run(Method('', rule).numbers(POINT), seed) for seed in (4, 5)]
   expected = trainer.train('sgd', [Run(FIXED.numbers(POINT), seed) for seed in (4, 5)])
+  found = trainer.train(rule, runs)
   for own, fixed in zip(
-    jax.tree.leaves(trainer.train(rule, runs)), jax.tree.leaves(expected), strict=True
+    jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True
   ):
     np.testing.assert_allclose(own, fixed, rtol=1e-4, atol=1e-5)
 
@@ -132,7 +135,7 @@ def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
 def test_with_a_delta_every_method_differs(trainer):
   found = {}
   for method in METHODS:
-    params = trainer.train(method.rule, [Run(method.numbers(POINT), 4)])
+    params = trainer.train(method.rule, [Run(method.numbers(POINT), 4)]).params
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
     found[method.name] = np.asarray(params[0][0][0, 1]).tobytes()
   assert len(set(found.values())) == len(METHODS)
@@ -182,3 +185,43 @@ def test_runs_that_diverged_count_as_a_guess():
   expected = np.log(np.exp(5) + 9) - 5
   np.testing.assert_allclose(error, [[0, 0], [0.9, 0.9], [1, 1]])
   np.testing.assert_allclose(loss, [[expected] * 2, [np.log(10)] * 2, [np.log(10)] * 2], rtol=1e-4)
+
+
+def test_replaying_its_own_phases_changes_nothing(trainer):
+  runs = [Run(LCAM[2].numbers(POINT), seed) for seed in (4, 5)]
+  own = trainer.train(LCAM[2].rule, runs)
+  assert 0 < own.phases.mean() < 1
+  again = trainer.train(LCAM[2].rule, runs, replayed=own.phases)
+  np.testing.assert_array_equal(again.phases, own.phases)
+  for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(own), strict=True):
+    np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def test_a_decaying_rate_is_a_cosine_to_zero(trainer):
+  training, _ = run.divide(DIGITS, 0)
+  schedule = 0.1 * (1 + np.cos(np.pi * np.arange(12) / 12))
+  params, trace = initial_params(jax.random.key(4), SIZES), None
+  gradient = jax.jit(jax.grad(lambda p, x, y: losses(p, x, y).mean()))
+  orders = np.concatenate([epoch_order(4, epoch, 768) for epoch in range(2)])
+  for rate, rows in zip(schedule, orders.reshape(-1, 128), strict=True):
+    grads = gradient(params, training.inputs[rows], training.labels[rows])
+    trace = grads if trace is None else jax.tree.map(lambda t, g: 0.5 * t + g, trace, grads)
+    params = jax.tree.map(lambda p, t, rate=rate: p - rate * t, params, trace)
+  found = trainer.train('sgd', [Run(Numbers(0.2, 0.5, 0.5), 4)], decay=True)
+  for one, other in zip(jax.tree.leaves(found.params), jax.tree.leaves(params), strict=True):
+    np.testing.assert_allclose(one[0, 1], other, rtol=1e-3, atol=1e-5)
+
+
+def test_the_followup_trains_again_what_the_study_trained(small, monkeypatch, tmp_path):
+  chosen = LCAM[2]
+  monkeypatch.setattr(definition, 'METHODS', (FIXED, chosen))
+  monkeypatch.setattr(followup, 'LCAM', (chosen,))
+  monkeypatch.setattr(followup, 'DECAYED', (FIXED,))
+  _, test = run.run_cell(CELL)
+  run.final_path(CELL, tmp_path).write_text(test)
+  added = table(followup.run_followup(CELL, tmp_path))
+  assert [row['arm'] for row in added] == ['lcam'] * 2 + ['yoked'] * 2 + ['decay'] * 2
+  expected = [row for row in table(test) if (row['method'], row['part']) == (chosen.name, 'full')]
+  for one, other in zip(added, expected, strict=False):
+    assert all(one[name] == other[name] for name in ('method', 'point', 'seed', 'test_loss'))
+  assert added[2]['test_loss'] != added[0]['test_loss']
