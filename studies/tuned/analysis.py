@@ -5,7 +5,8 @@ import dataclasses
 import functools
 import math
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Hashable, Mapping, Sequence
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float
@@ -13,10 +14,11 @@ from jaxtyping import Float
 from studies.tuned import definition
 from studies.tuned.definition import Cell, Setting
 from studies.tuned.run import final_path
-from train.reports.statistics import Estimate, estimate, holm, t_p_value
+from train.reports.statistics import Estimate, estimate, format_estimate, holm, t_p_value
 
 CONTROLS = (definition.FIXED_AGAIN, definition.FIXED_12_FOLD, definition.LCAM_BEST)
 COMPARED = tuple(method.name for method in (*definition.LCAM, *definition.RIVALS))
+_Key = TypeVar('_Key', bound=Hashable)
 _CHOICES = ('effective_rate', 'momentum', 'validation_loss')
 
 
@@ -107,7 +109,7 @@ class Tested:
 
 
 def read_results(directory: pathlib.Path) -> Results:
-  """Reads the repeats of which all cells are done.
+  """Reads the repeats of which all cells are done, up to the first that is not.
 
   Args:
     directory: Where the tables of the cells are.
@@ -115,19 +117,17 @@ def read_results(directory: pathlib.Path) -> Results:
   Raises:
     FileNotFoundError: If there is no such repeat.
   """
-  repeats = [
-    repeat
-    for repeat in range(definition.REPEATS)
-    if all(
-      final_path(Cell(setting, repeat), directory).exists() for setting in definition.settings()
-    )
-  ]
+  repeats = 0
+  while repeats < definition.REPEATS and all(
+    final_path(Cell(setting, repeats), directory).exists() for setting in definition.settings()
+  ):
+    repeats += 1
   if not repeats:
     raise FileNotFoundError(f'No repeat is complete in {directory}.')
   tuned = {}
   for setting in definition.settings():
     found: dict[tuple[str, str], list[list[float]]] = {}
-    for repeat in repeats:
+    for repeat in range(repeats):
       for key, values in _read(final_path(Cell(setting, repeat), directory), setting).items():
         found.setdefault(key, []).append(values)
     for (name, part), rows in found.items():
@@ -135,7 +135,7 @@ def read_results(directory: pathlib.Path) -> Results:
     for part in definition.PARTS:
       variants = [tuned[setting, method.name, part] for method in definition.LCAM]
       tuned[setting, definition.LCAM_BEST, part] = _best(variants)
-  return Results(len(repeats), tuned)
+  return Results(repeats, tuned)
 
 
 def _read(path: pathlib.Path, setting: Setting) -> dict[tuple[str, str], list[float]]:
@@ -165,20 +165,32 @@ def _best(variants: Sequence[Tuned]) -> Tuned:
 
 def by_setting(results: Results, endpoint: str, part: str) -> dict[tuple[str, Setting], Tested]:
   """Returns the differences to fixed momentum by method and setting, one family."""
-  keys = [(name, setting) for name in COMPARED for setting in definition.settings()]
-  found = [results.difference(setting, name, endpoint, part) for name, setting in keys]
-  return dict(zip(keys, _tested(found), strict=True))
+  return tested(
+    {
+      (name, setting): results.difference(setting, name, endpoint, part)
+      for name in COMPARED
+      for setting in definition.settings()
+    }
+  )
 
 
 def averaged(results: Results, endpoint: str, part: str) -> dict[str, Tested]:
   """Returns the differences to fixed momentum averaged over the settings, by method: a family."""
-  found = [results.pooled(name, endpoint, part) for name in COMPARED]
-  return dict(zip(COMPARED, _tested(found), strict=True))
+  return tested({name: results.pooled(name, endpoint, part) for name in COMPARED})
 
 
-def _tested(differences: Sequence[np.ndarray]) -> list[Tested]:
-  adjusted = holm([p_value(values) for values in differences])
-  return [Tested(estimate(values), p) for values, p in zip(differences, adjusted, strict=True)]
+def tested(differences: Mapping[_Key, np.ndarray]) -> dict[_Key, Tested]:
+  """Returns the verdicts on the differences of a family, which have one value per repeat each."""
+  adjusted = holm([p_value(values) for values in differences.values()])
+  return {
+    key: Tested(estimate(values), p)
+    for (key, values), p in zip(differences.items(), adjusted, strict=True)
+  }
+
+
+def marked(one: Tested) -> str:
+  """Returns a difference as text, with a * if it is shown."""
+  return format_estimate(one.estimate, '+') + ('*' if one.shown else '')
 
 
 def p_value(values: Float[np.ndarray, ' repeats']) -> float:

@@ -19,11 +19,13 @@ from studies.tuned.analysis import (
   Tested,
   averaged,
   by_setting,
+  marked,
   near_ends,
   p_value,
   read_results,
 )
 from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST, Setting
+from studies.tuned.followup_report import followup_lines, read_followup, write_followup
 from studies.tuned.plot import plot_differences
 from train.environment import environment, read_environment
 from train.reports.statistics import Estimate, estimate, format_estimate
@@ -47,12 +49,16 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   _write_repeats(output / 'repeats.csv', results)
   _write_differences(output / 'differences.csv', results)
   _plot(output / 'differences.png', results)
+  followup = read_followup(results, directory)
+  if followup:
+    write_followup(output / 'followup.csv', followup)
   lines = [
     *_head(results, directory),
     *_answers(results),
     *_averages(results),
     *_luck(results),
     *_half(results),
+    *(followup_lines(followup) if followup else ()),
     *_settings(results),
     *_choices(results),
   ]
@@ -166,7 +172,7 @@ def _averages(results: Results) -> list[str]:
   for name in COMPARED:
     of_method = {setting: one for (method, setting), one in cells.items() if method == name}
     better, worse = _shown(of_method)
-    numbers = ' | '.join(_marked(family[name]) for family in families)
+    numbers = ' | '.join(marked(family[name]) for family in families)
     lines.append(f'| {name} | {numbers} | {len(better)}, {len(worse)} |')
   for name in CONTROLS:
     numbers = ' | '.join(
@@ -254,9 +260,9 @@ def _settings(results: Results) -> list[str]:
       for part in reversed(definition.PARTS)
     ]
     ordered = sorted(_LCAM_NAMES, key=lambda name: cells[name, setting].estimate.mean)
-    best, worst = (f'{name}: {_marked(cells[name, setting])}' for name in (ordered[0], ordered[-1]))
+    best, worst = (f'{name}: {marked(cells[name, setting])}' for name in (ordered[0], ordered[-1]))
     place = f'| {setting.problem_name} | {setting.batch_size} |'
-    momo = _marked(cells['momo', setting])
+    momo = marked(cells['momo', setting])
     lines.append(f'{place} {" | ".join(levels)} | {best} | {worst} | {momo} |')
   return lines
 
@@ -346,10 +352,6 @@ def _list(names: list[str]) -> str:
 
 def _percent(value: Estimate) -> str:
   return format_estimate(value, '+')
-
-
-def _marked(one: Tested) -> str:
-  return _percent(one.estimate) + ('*' if one.shown else '')
 
 
 def main(

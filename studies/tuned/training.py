@@ -154,8 +154,8 @@ def _train(
       schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps)
       numbers = numbers._replace(learning_rate=schedule)
     optimizer = make_optimizer(rule, steps_per_epoch, numbers, phases)
-    orders = jnp.stack([epoch_order(seed, epoch, len(labels)) for epoch in range(epochs)])
-    batches = orders.reshape(2, -1, batch_size)
+    order_of = partial(epoch_order, seed, examples=len(labels))
+    batches = jax.vmap(order_of)(jnp.arange(epochs)).reshape(2, -1, batch_size)
 
     def step(carry, batch):
       params, state = carry

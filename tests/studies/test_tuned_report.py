@@ -9,6 +9,8 @@ from scipy import stats
 from studies.tuned import definition
 from studies.tuned.analysis import averaged, by_setting, near_ends, read_results
 from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST, Cell
+from studies.tuned.followup import COLUMNS, DECAYED, followup_path
+from studies.tuned.followup_report import against_yoked, read_followup, with_decay
 from studies.tuned.report import write_report
 from studies.tuned.run import TEST_COLUMNS, final_path
 
@@ -38,6 +40,14 @@ def write_cell(cell, directory):
         for seed, error in enumerate(errors_of(name, part)):
           choice = (name, part, 0, point, 0.3, 0.8, validation_loss)
           writer.writerow((*choice, seed, error, 3 * error))
+  with followup_path(cell, directory).open('w') as file:
+    writer = csv.writer(file)
+    writer.writerow(COLUMNS)
+    arms = [(method.name, arm) for method in LCAM for arm in ('lcam', 'yoked')]
+    for name, arm in [*arms, *((method.name, 'decay') for method in DECAYED)]:
+      level = {'lcam': 1, 'yoked': 1.05, 'decay': 0.5}[arm]  # the yoked runs are worse
+      for seed, error in enumerate(level * errors_of(name, 'full')):
+        writer.writerow((name, arm, 0, 0.4, seed, error, 3 * error))
 
 
 @pytest.fixture(scope='module')
@@ -97,6 +107,22 @@ def test_the_best_variant_is_chosen_by_validation_loss_in_every_repeat(results):
   np.testing.assert_array_equal(best[1::2], variants[1][1::2])
 
 
+def test_the_followup_compares_with_yoked_runs_and_with_decay(directory, results):
+  followup = read_followup(results, directory)
+  assert followup.repeats == 11
+  for endpoint in (0, 1):
+    yoked = against_yoked(followup, endpoint)
+    assert yoked[LCAM[0].name].estimate.mean == pytest.approx(-5, abs=0.5)
+    assert yoked[GOOD].estimate.mean == pytest.approx(-5 * 0.9, abs=0.5)  # in percent of fixed
+    assert all(one.shown for one in yoked.values())
+    decay = with_decay(followup, endpoint)
+    assert len(decay) == 4
+    assert decay[BAD].estimate.mean == pytest.approx(20, abs=1)
+    assert {name for name, one in decay.items() if one.shown} == {GOOD, BAD}
+  without = followup.averaged((FIXED.name, 'decay'))
+  np.testing.assert_allclose(without.mean(), -50, atol=0.5)
+
+
 def test_choices_at_the_end_of_the_range_are_counted(results):
   (rate_low, rate_high), _ = near_ends(results, [BAD])
   assert (rate_low, rate_high) == (1, 0)
@@ -112,6 +138,7 @@ def test_the_report_says_what_was_put_in(directory, tmp_path):
   assert float(half.split('|')[2].split('±')[0]) == pytest.approx(12.5, abs=1)  # 0.9 * 25 / 20
   fixed = next(line for line in report.splitlines() if line.startswith(f'| {FIXED.name} | +25'))
   assert fixed.endswith('| 0 of 9 | 9 of 9 |')
+  assert '11 of 12 repeats are done. While' in report
   assert len(list(csv.DictReader((tmp_path / 'repeats.csv').open()))) == 9 * 11 * 23 * 2
   assert len(list(csv.DictReader((tmp_path / 'differences.csv').open()))) == 4 * 19 * 10
   assert (tmp_path / 'differences.png').read_bytes().startswith(b'\x89PNG')
