@@ -193,6 +193,11 @@ def marked(one: Tested) -> str:
   return format_estimate(one.estimate, '+') + ('*' if one.shown else '')
 
 
+def listed(names: Sequence[str]) -> str:
+  """Returns names in brackets, to go behind their number; nothing if there are none."""
+  return f' ({", ".join(names)})' if names else ''
+
+
 def p_value(values: Float[np.ndarray, ' repeats']) -> float:
   """Returns the two-sided p-value of a mean of zero; NaN where the values say nothing of it."""
   if len(values) < 2 or not np.std(values):

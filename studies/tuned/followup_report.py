@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from studies.tuned import definition
-from studies.tuned.analysis import Results, Tested, marked, tested
+from studies.tuned.analysis import Results, Tested, listed, marked, tested
 from studies.tuned.definition import FIXED, LCAM, Cell, Setting
 from studies.tuned.followup import DECAYED, followup_path
 from train.reports.statistics import estimate, format_estimate
@@ -108,6 +108,28 @@ def with_decay(followup: Followup, endpoint: int = 0) -> dict[str, Tested]:
       method.name: followup.averaged((method.name, 'decay'), fixed, endpoint)
       for method in DECAYED[1:]
     }
+  )
+
+
+def followup_answer(followup: Followup) -> str:
+  """Returns what it comes to, in three sentences."""
+  own = {method.name: followup.averaged((method.name, 'lcam')) for method in LCAM}
+  best = min(own, key=lambda name: own[name].mean())
+  apart = [name for name, one in against_yoked(followup).items() if one.shown]
+  better = [
+    name for name, one in with_decay(followup).items() if one.shown and one.estimate.mean < 0
+  ]
+
+  def text(values):
+    return format_estimate(estimate(values), '+')
+
+  return (
+    f'- **Is it the loss?** {best} is at {text(own[best])} %, its yoked runs, which do not look at '
+    f'their loss, at {text(followup.averaged((best, "yoked")))} %; of {len(LCAM)} variants, '
+    f'{len(apart)} are shown to differ from their yoked runs{listed(apart)}. A learning rate that '
+    f'decays takes fixed momentum to {text(followup.averaged((FIXED.name, "decay")))} %; with that '
+    f'decay, {len(better)} of {len(DECAYED) - 1} methods are shown better than fixed momentum'
+    f'{listed(better)}. (See the follow-up below.)'
   )
 
 

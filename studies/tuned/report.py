@@ -19,13 +19,19 @@ from studies.tuned.analysis import (
   Tested,
   averaged,
   by_setting,
+  listed,
   marked,
   near_ends,
   p_value,
   read_results,
 )
 from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST, Setting
-from studies.tuned.followup_report import followup_lines, read_followup, write_followup
+from studies.tuned.followup_report import (
+  followup_answer,
+  followup_lines,
+  read_followup,
+  write_followup,
+)
 from studies.tuned.plot import plot_differences
 from train.environment import environment, read_environment
 from train.reports.statistics import Estimate, estimate, format_estimate
@@ -55,6 +61,7 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   lines = [
     *_head(results, directory),
     *_answers(results),
+    *([followup_answer(followup)] if followup else []),
     *_averages(results),
     *_luck(results),
     *_half(results),
@@ -109,8 +116,8 @@ def _answers(results: Results) -> list[str]:
   best = min(_LCAM_NAMES, key=lambda name: full[name].estimate.mean)
   lines.append(
     f'- **Does LCAM help?** Averaged over the nine settings, {len(better)} of {len(LCAM)} variants '
-    f'are shown better than tuned fixed momentum{_list(better)}, and {len(worse)} worse'
-    f'{_list(worse)}. The best mean is that of {best}: {_percent(full[best].estimate)} %. '
+    f'are shown better than tuned fixed momentum{listed(better)}, and {len(worse)} worse'
+    f'{listed(worse)}. The best mean is that of {best}: {_percent(full[best].estimate)} %. '
     f'{_least(full)}'
   )
   cells = by_setting(results, 'test_error', 'full')
@@ -131,7 +138,7 @@ def _answers(results: Results) -> list[str]:
   better, worse = _shown(rivals)
   lines.append(
     f'- **The rivals**: of {len(rivals)}, {len(better)} are shown better than fixed momentum'
-    f'{_list(better)}, and {len(worse)} worse{_list(worse)}.'
+    f'{listed(better)}, and {len(worse)} worse{listed(worse)}.'
   )
   fixed = estimate(results.pooled(FIXED.name, part='half', against_part='full'))
   halves = {name: results.pooled(name, part='half', against_part='full') for name in _LCAM_NAMES}
@@ -218,8 +225,9 @@ def _half(results: Results) -> list[str]:
     '',
     'Test error with half the epochs, against tuned fixed momentum with **all** of them; each tuned '
     f'for its number of epochs. *Enough*: in how many settings the interval ends below '
-    f'+{definition.ENOUGH:.0f} %; *not enough*: in how many it begins above 0. *Gap closed*: how much '
-    'of what fixed momentum loses with half the epochs the method wins back, on average.',
+    f'+{definition.ENOUGH:.0f} %; *not enough*: in how many it begins above 0 (both, where what is lost '
+    'is small and certain). *Gap closed*: how much of what fixed momentum loses with half the '
+    'epochs the method wins back, on average.',
     '',
     '| method, half the epochs | against fixed, all epochs | gap closed (%) | enough | not enough |',
     '|---|---|---|---|---|',
@@ -347,10 +355,6 @@ def _shown(tested: Mapping) -> tuple[list, list]:
   better = [key for key, one in tested.items() if one.shown and one.estimate.mean < 0]
   worse = [key for key, one in tested.items() if one.shown and one.estimate.mean > 0]
   return better, worse
-
-
-def _list(names: list[str]) -> str:
-  return f' ({", ".join(names)})' if names else ''
 
 
 def _percent(value: Estimate) -> str:
