@@ -79,7 +79,7 @@ class Trainer:
       sizes: Of the inputs, hidden layers and logits.
     """
     self._examples = jax.tree.map(jnp.asarray, examples)
-    self._sizes = (batch_size, epochs, sizes)
+    self._sizes = (len(examples.labels), batch_size, epochs, sizes)
 
   def train(
     self,
@@ -104,10 +104,9 @@ class Trainer:
       rows = np.arange(first, first + _AT_ONCE)
       rows[rows >= len(runs)] = first  # always as many, so that there is one compiled program
       numbers = Numbers(*np.array([runs[row].numbers for row in rows], np.float32).T)
-      seeds = np.array([runs[row].seed for row in rows])
+      start = _draw(*self._sizes, np.array([runs[row].seed for row in rows]))
       phases = None if replayed is None else replayed[rows]
-      sizes = (rule, decay, *self._sizes)
-      trained.append(_train(*sizes, self._examples, numbers, seeds, phases))
+      trained.append(_train(rule, decay, self._examples, numbers, start, phases))
     return jax.tree.map(lambda *arrays: jnp.concatenate(arrays)[: len(runs)], *trained)
 
 
@@ -130,32 +129,41 @@ def score(params: Params, rows: Rows) -> Scores:
   )
 
 
-@partial(jax.jit, static_argnums=(0, 1, 2, 3, 4))
+@partial(jax.jit, static_argnums=(0, 1, 2, 3))
+def _draw(
+  examples: int, batch_size: int, epochs: int, sizes: tuple[int, ...], seeds: Int[Array, ' runs']
+) -> tuple[Params, Int[Array, 'runs epochs steps batch']]:
+  """Draws initial weights and batches: apart from training, so that rules share the program."""
+
+  def of_seed(seed):
+    order_of = partial(epoch_order, seed, examples=examples)
+    orders = jax.vmap(order_of)(jnp.arange(epochs))
+    return initial_params(jax.random.key(seed), sizes), orders.reshape(epochs, -1, batch_size)
+
+  return jax.vmap(of_seed)(seeds)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
 def _train(
   rule: Rule,
   decay: bool,
-  batch_size: int,
-  epochs: int,
-  sizes: tuple[int, ...],
   examples: Rows,
   numbers: Numbers,
-  seeds: Int[Array, ' runs'],
+  start: tuple[Params, Int[Array, 'runs epochs steps batch']],
   replayed: Int8[Array, 'runs steps'] | None,
 ) -> Trained:
   inputs, labels = examples
-  steps_per_epoch = len(labels) // batch_size
 
   def loss_of(params, batch):
     return losses(params, inputs[batch], labels[batch]).mean()
 
-  def train_one(numbers, seed, phases):
+  def train_one(numbers, start, phases):
+    params, batches = start
+    epochs, steps_per_epoch, batch_size = batches.shape
     if decay:
-      steps = epochs * steps_per_epoch
-      schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps)
+      schedule = optax.cosine_decay_schedule(numbers.learning_rate, epochs * steps_per_epoch)
       numbers = numbers._replace(learning_rate=schedule)
     optimizer = make_optimizer(rule, steps_per_epoch, numbers, phases)
-    order_of = partial(epoch_order, seed, examples=len(labels))
-    batches = jax.vmap(order_of)(jnp.arange(epochs)).reshape(2, -1, batch_size)
 
     def step(carry, batch):
       params, state = carry
@@ -168,11 +176,11 @@ def _train(
       carry, phases = jax.lax.scan(step, carry, batches)
       return carry, (carry[0], phases)
 
-    params = initial_params(jax.random.key(seed), sizes)
-    _, (trained, phases) = jax.lax.scan(half, (params, optimizer.init(params)), batches)
+    halves = batches.reshape(2, -1, batch_size)
+    _, (trained, phases) = jax.lax.scan(half, (params, optimizer.init(params)), halves)
     return Trained(trained, phases.reshape(-1))
 
-  return jax.vmap(train_one)(numbers, seeds, replayed)
+  return jax.vmap(train_one)(numbers, start, replayed)
 
 
 @jax.jit
