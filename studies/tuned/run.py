@@ -1,0 +1,232 @@
+"""Tunes, trains and tests the cells of the study; each is written to files, whole or not at all."""
+
+import csv
+import functools
+import io
+import pathlib
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from studies.problems import Examples, Problem
+from studies.tuned import definition
+from studies.tuned.definition import Cell
+from studies.tuned.methods import Method, Point, Rule
+from studies.tuned.training import Rows, Run, Trainer, score
+from train.environment import write_environment
+from train.files import write_whole
+
+_POINT = ('effective_rate', 'momentum', 'validation_loss')
+SEARCH_COLUMNS = ('method', 'tuning', 'part', 'point', *_POINT)
+TEST_COLUMNS = ('method', 'part', 'tuning', 'point', *_POINT, 'seed', *definition.ENDPOINTS)
+
+
+class Tried(NamedTuple):
+  """A point that was tried.
+
+  Attributes:
+    method: The method.
+    tuning: Of which tuning it is.
+    part: Half of the epochs or all of them.
+    index: Which of the points of the tuning it is.
+    point: The point.
+    validation_loss: Mean over the seeds of the tuning.
+  """
+
+  method: Method
+  tuning: int
+  part: str
+  index: int
+  point: Point
+  validation_loss: float
+
+
+def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
+  """Runs the cells that have no files yet.
+
+  Args:
+    cells: The cells.
+    directory: Where their files are.
+  """
+  directory.mkdir(parents=True, exist_ok=True)
+  write_environment(directory)
+  missing = [cell for cell in cells if not final_path(cell, directory).exists()]
+  console = Console()
+  console.print(f'{len(cells) - len(missing)} of {len(cells)} cells are done.')
+  columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
+  start = time.monotonic()
+  with Progress(
+    *columns, TimeElapsedColumn(), TextColumn('{task.fields[left]}'), console=console
+  ) as progress:
+    task = progress.add_task('cells', total=len(missing), left='')
+    for done, cell in enumerate(missing, start=1):
+      progress.update(task, description=cell.name)
+      search, test = run_cell(cell)
+      write_whole(search_path(cell, directory), search)
+      # The file of the tests says that the cell is done: it comes last.
+      write_whole(final_path(cell, directory), test)
+      minutes = (time.monotonic() - start) / done * (len(missing) - done) / 60
+      left = f'{minutes:.0f} min left'
+      progress.update(task, advance=1, left=left)
+      if not console.is_interactive:  # the bar of a log file does not move
+        console.print(f'{cell.name}: {left}', soft_wrap=True)
+
+
+def search_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
+  """Returns where the points are that a cell tried."""
+  return directory / f'{cell.name}-search.csv'
+
+
+def final_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
+  """Returns where the tests are that a cell ends with."""
+  return directory / f'{cell.name}-test.csv'
+
+
+def run_cell(cell: Cell) -> tuple[str, str]:
+  """Tunes all methods, trains them with what was found, and tests them.
+
+  Args:
+    cell: The cell.
+
+  Returns:
+    The table of the points that were tried, and that of the tests.
+  """
+  trainer, validation, test_rows = prepare(cell)
+  tried = search(trainer, validation, cell)
+  return _search_table(tried), _test_table(trainer, test_rows, cell, choose(tried))
+
+
+def prepare(cell: Cell) -> tuple[Trainer, Rows, Rows]:
+  """Returns the trainer of a cell, which has its training examples, and its other examples.
+
+  Args:
+    cell: The cell.
+
+  Returns:
+    The trainer, the validation examples and the test examples.
+  """
+  problem, batch_size = cell.setting.problem, cell.setting.batch_size
+  examples = _load(problem)
+  training, validation = divide(examples, cell.repeat)
+  sizes = (training.inputs.shape[1], problem.hidden, problem.classes)
+  trainer = Trainer(training, batch_size, definition.EPOCHS[batch_size], sizes)
+  return trainer, validation, Rows(examples.test_inputs, examples.test_labels)
+
+
+def divide(examples: Examples, repeat: int) -> tuple[Rows, Rows]:
+  """Divides the training examples of a problem into those of a repeat and its validation."""
+  order = np.random.default_rng(repeat).permutation(len(examples.labels))
+  training, validation = (
+    Rows(examples.inputs[rows], examples.labels[rows])
+    for rows in np.split(order, [definition.TRAIN_EXAMPLES])
+  )
+  return training, validation
+
+
+_load = functools.lru_cache(Problem.load)
+
+
+def search(trainer: Trainer, validation: Rows, cell: Cell) -> list[Tried]:
+  """Tries the points of all tunings.
+
+  Args:
+    trainer: Has the training examples.
+    validation: The examples that decide.
+    cell: The cell.
+
+  Returns:
+    What was tried, by method, tuning, part and point.
+  """
+  tunings = {method: range(1) for method in definition.METHODS}
+  tunings[definition.FIXED] = range(1 + definition.FURTHER_TUNINGS)
+  tried = []
+  for rule, methods in _by_rule(definition.METHODS).items():
+    wanted = [(method, tuning) for method in methods for tuning in tunings[method]]
+    runs = [
+      Run(method.numbers(point), seed)
+      for method, tuning in wanted
+      for point in cell.points(tuning)
+      for seed in cell.tuning_seeds(tuning)
+    ]
+    losses = score(trainer.train(rule, runs).params, validation).loss
+    shape = (len(wanted), definition.POINTS, definition.TUNING_SEEDS, len(definition.PARTS))
+    means = losses.reshape(shape).mean(2)
+    tried += [
+      Tried(method, tuning, part, index, point, float(means[i, index, j]))
+      for i, (method, tuning) in enumerate(wanted)
+      for j, part in enumerate(definition.PARTS)
+      for index, point in enumerate(cell.points(tuning))
+    ]
+  return tried
+
+
+def choose(tried: Iterable[Tried]) -> dict[tuple[str, str], Tried]:
+  """Chooses the points with the lowest validation loss.
+
+  Args:
+    tried: What was tried.
+
+  Returns:
+    By name of the method, or of a control, and part the point.
+  """
+  sets: dict[tuple[str, str], list[Tried]] = {}
+  for one in tried:
+    names = [one.method.name]
+    if one.tuning:
+      again = [definition.FIXED_AGAIN] if one.tuning == 1 else []
+      names = [definition.FIXED_12_FOLD, *again]
+    for name in names:
+      sets.setdefault((name, one.part), []).append(one)
+  return {
+    key: min(candidates, key=lambda one: one.validation_loss) for key, candidates in sets.items()
+  }
+
+
+def _search_table(tried: Iterable[Tried]) -> str:
+  rows = ((one.method.name, one.tuning, one.part, one.index, *_numbers(one)) for one in tried)
+  return csv_text(SEARCH_COLUMNS, rows)
+
+
+def _test_table(
+  trainer: Trainer, test_rows: Rows, cell: Cell, chosen: Mapping[tuple[str, str], Tried]
+) -> str:
+  rows = []
+  seeds = cell.final_seeds
+  methods = dict.fromkeys(one.method for one in chosen.values())
+  for rule, of_rule in _by_rule(methods).items():
+    wanted = [(name, one) for (name, _), one in chosen.items() if one.method in of_rule]
+    runs = [Run(one.method.numbers(one.point), seed) for _, one in wanted for seed in seeds]
+    scores = score(trainer.train(rule, runs).params, test_rows)
+    errors, losses = (
+      array.reshape(len(wanted), len(seeds), len(definition.PARTS)) for array in scores
+    )
+    for i, (name, one) in enumerate(wanted):
+      part = definition.PARTS.index(one.part)
+      for j, seed in enumerate(seeds):
+        ends = (f'{errors[i, j, part]:.6g}', f'{losses[i, j, part]:.6g}')
+        rows.append((name, one.part, one.tuning, one.index, *_numbers(one), seed, *ends))
+  return csv_text(TEST_COLUMNS, rows)
+
+
+def _by_rule(methods: Iterable[Method]) -> dict[Rule, list[Method]]:
+  found: dict[Rule, list[Method]] = {}
+  for method in methods:
+    found.setdefault(method.rule, []).append(method)
+  return found
+
+
+def _numbers(one: Tried) -> tuple[str, ...]:
+  return tuple(f'{number:.5g}' for number in (*one.point, one.validation_loss))
+
+
+def csv_text(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
+  """Returns a table as the text of its file."""
+  text = io.StringIO()
+  writer = csv.writer(text, lineterminator='\n')
+  writer.writerow(columns)
+  writer.writerows(rows)
+  return text.getvalue()
