@@ -14,7 +14,7 @@ def rows():
 
 def test_each_example_is_short_and_has_a_row():
   examples = {path.name: path for path in FOLDER.glob('*.py')}
-  assert {name for name, _ in rows()} == set(examples)
+  assert {name for name, _ in rows()} == {*examples, 'lcam.ipynb'}
   for path in examples.values():
     assert len(path.read_text().splitlines()) < 60
 
