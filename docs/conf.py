@@ -32,7 +32,10 @@ templates_path = ['_templates']
 
 html_theme = 'sphinx_book_theme'
 html_title = 'lcam-optax'
-html_theme_options = {'show_toc_level': 2}
+# The column on the left has a field to search; a second one above it would be the theme's default.
+html_theme_options = {'show_toc_level': 2, 'navbar_persistent': []}
+html_static_path = ['_static']
+html_css_files = ['narrow.css']
 html_additional_pages = {'index': 'to-the-first-page.html'}
 html_copy_source = False
 html_show_sourcelink = False
