@@ -15,7 +15,8 @@ sys.path.insert(0, str(ROOT))
 import lcam_optax  # noqa: E402
 
 project = 'lcam-optax'
-copyright = '2026, The lcam-optax Authors'
+author = 'The lcam-optax Authors'
+copyright = f'2026, {author}'
 version = release = lcam_optax.__version__
 
 extensions = [

@@ -25,3 +25,10 @@ def test_the_lines_of_the_index_stand_in_the_examples():
     text = (FOLDER / name).read_text()
     for line in lines:
       assert line in text, f'{name}: {line}'
+
+
+def test_the_site_shows_each_example():
+  site = FOLDER.parent / 'docs'
+  text = ''.join(page.read_text() for page in site.glob('your-*.md'))
+  for path in FOLDER.glob('*.py'):
+    assert f'literalinclude}} ../examples/{path.name}' in text
