@@ -65,8 +65,9 @@ if os.environ.get('LCAM_DOCS_LINKS'):
   }
 nitpick_ignore_regex = [('py:.*', r'((flax|jax|jnp|np|numpy|nnx|optax)\..*|UserError|DataError)')]
 
-# The README is for GitHub; the site has pages of its own where it has headings.
-_PAGES_OF_README = {
+# The READMEs are for GitHub; the site has pages of its own for what they say.
+_PAGES = {
+  'examples/README.md': 'docs/your-framework.md',
   'README.md#try-it': 'docs/index.md',
   'README.md#what-to-choose': 'docs/choosing.md',
 }
@@ -84,7 +85,7 @@ def _link_from_page(app, path, page, content):
     if re.match(r'[a-z]+:|#', target):
       return match[0]
     file = os.path.normpath(os.path.join(path.parent, target))
-    return f'[{text}]({os.path.relpath(_PAGES_OF_README.get(file, file), "docs")})'
+    return f'[{text}]({os.path.relpath(_PAGES.get(file, file), "docs")})'
 
   content[0] = _LINK.sub(rewrite, content[0])
 
