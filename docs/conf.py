@@ -1,0 +1,117 @@
+"""The site: python -m sphinx -W -n -c docs . build/site.
+
+The sources are in the root of the repository, so that results, examples and notes that stand beside
+what they describe are pages themselves and need no copy.
+"""
+
+import os
+import pathlib
+import re
+import sys
+
+ROOT = pathlib.Path(__file__).parents[1]
+sys.path.insert(0, str(ROOT))
+
+import lcam_optax  # noqa: E402
+
+project = 'lcam-optax'
+author = 'The lcam-optax Authors'
+copyright = f'2026, {author}'
+version = release = lcam_optax.__version__
+
+extensions = [
+  'myst_nb',
+  'sphinx.ext.autodoc',
+  'sphinx.ext.intersphinx',
+  'sphinx.ext.mathjax',
+  'sphinx.ext.napoleon',
+]
+root_doc = 'docs/index'
+include_patterns = ['docs/*.md', 'results/**.md', 'studies/README.md', 'examples/lcam.md']
+include_patterns += ['CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md']
+templates_path = ['_templates']
+
+html_theme = 'sphinx_book_theme'
+html_title = 'lcam-optax'
+# The column on the left has a field to search; a second one above it would be the theme's default.
+html_theme_options = {'show_toc_level': 2, 'navbar_persistent': []}
+html_static_path = ['_static']
+html_css_files = ['narrow.css']
+html_additional_pages = {'index': 'to-the-first-page.html'}
+html_copy_source = False
+html_show_sourcelink = False
+
+myst_enable_extensions = ['amsmath', 'dollarmath']
+myst_heading_anchors = 3
+nb_execution_mode = 'force'
+nb_execution_raise_on_error = True
+nb_execution_timeout = 600
+
+autodoc_member_order = 'bysource'
+autodoc_typehints = 'none'  # the docstrings say shapes and dtypes as well
+napoleon_attr_annotations = False
+napoleon_use_rtype = False
+
+# The links to others' documentation need the network, and a build must not: they are made where
+# the site is published.
+intersphinx_mapping = {}
+if os.environ.get('LCAM_DOCS_LINKS'):
+  intersphinx_mapping = {
+    'flax': ('https://flax.readthedocs.io/en/latest', None),
+    'jax': ('https://docs.jax.dev/en/latest', None),
+    'numpy': ('https://numpy.org/doc/stable', None),
+    'optax': ('https://optax.readthedocs.io/en/latest', None),
+    'python': ('https://docs.python.org/3', None),
+  }
+nitpick_ignore_regex = [('py:.*', r'((flax|jax|jnp|np|numpy|nnx|optax)\..*|UserError|DataError)')]
+
+# The READMEs are for GitHub; the site has pages of its own for what they say.
+_PAGES = {
+  'examples/README.md': 'docs/your-framework.md',
+  'README.md#try-it': 'docs/index.md',
+  'README.md#what-to-choose': 'docs/choosing.md',
+}
+
+
+_LINK = re.compile(r'\[([^][]*)\]\(([^)\s]+)\)')
+
+
+def _link_from_page(app, path, page, content):
+  """Makes links of an included file, relative to it, relative to the page that includes it."""
+  del app, page
+
+  def rewrite(match):
+    text, target = match.groups()
+    if re.match(r'[a-z]+:|#', target):
+      return match[0]
+    file = os.path.normpath(os.path.join(path.parent, target))
+    return f'[{text}]({os.path.relpath(_PAGES.get(file, file), "docs")})'
+
+  content[0] = _LINK.sub(rewrite, content[0])
+
+
+def _unlink_folders(app, page, content):
+  """Leaves only the text of links to folders, which are pages on GitHub but not here."""
+  del app
+  folder = (ROOT / page).parent
+
+  def rewrite(match):
+    text, target = match.groups()
+    return text if (folder / target).is_dir() else match[0]
+
+  content[0] = _LINK.sub(rewrite, content[0])
+
+
+def _leave_reports_to_results(app, document):
+  """Says that reports are reached through the page of results, not the list of pages."""
+  del document
+  page = app.env.docname
+  if page.startswith('results/') and page != 'results/README':
+    app.env.metadata[page]['orphan'] = True
+
+
+def setup(app):
+  """Called by Sphinx."""
+  app.connect('include-read', _link_from_page)
+  app.connect('source-read', _unlink_folders)
+  app.connect('doctree-read', _leave_reports_to_results)
