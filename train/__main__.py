@@ -123,14 +123,16 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   several = len(EXPERIMENTS.get(options.name, ())) > 1
 
   from train.checkpoints import quiet_background_errors
+  from train.locks import in_use
   from train.loop import SavePolicy
   from train.reports import report
   from train.run import run_comparison
 
   quiet_background_errors()
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
+  trained, left = 0, []
   for comparison in comparisons:
-    run_comparison(
+    ended, elsewhere = run_comparison(
       comparison,
       workdir / comparison.name if several else workdir,
       console,
@@ -138,6 +140,10 @@ def run_and_report(options: RunOptions, console: Console) -> None:
       data_dir=options.data_dir,
       stream=options.stream or None,
     )
+    trained += ended
+    left += elsewhere
+  if left and not trained:
+    raise in_use(workdir)
   report(workdir, console)
 
 
