@@ -20,13 +20,17 @@ from train.records import progress_of, read_phases
 
 
 class Outcome(enum.Enum):
-  """What became of a run that was to be trained."""
+  """What became of a run that was to be trained; the later ones, only in a process of its own."""
 
   FINISHED = 'finished'
   DIVERGED = 'diverged'
   BEFORE = 'finished or diverged before'
   ELSEWHERE = 'another process trains it'
-  NO_PARTNER = 'its partner has no phases'
+  NO_PARTNER = 'the phases that it replays were not found'
+  STOPPED = 'its process was asked to stop'
+  DIED = 'its process died'
+  REFUSED = 'the user can mend what was wrong'
+  FAILED = 'there was an unexpected error'
 
 
 def train_run(
