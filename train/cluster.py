@@ -100,6 +100,7 @@ def _first_line(error: Exception) -> str:
 
 def _import_ray(address: str):
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # no question about statistics
+  os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # what Ray tells of dying nodes may go to a file
   if address == 'local':
     # Has servers listen to this machine only, as they do on Windows and macOS.
     os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'

@@ -40,10 +40,21 @@ def long_problem(tmp_path_factory):
   return path, tables(folder / 'runs')
 
 
-def test_two_commands_on_one_directory_share_its_runs(problem, tmp_path):
+def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path):
   path, expected = problem
   # The directory is relative, and the processes are to find it all the same.
-  arguments = (path, '--jobs', 2, *THREADS, '--workdir', os.path.relpath(tmp_path))
+  output = run_command('run', path, '--jobs', 2, *THREADS, '--workdir', os.path.relpath(tmp_path))
+  assert tables(tmp_path) == expected
+  for seed in (0, 1):
+    name = f'{YOKED} seed {seed}'
+    assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in output.splitlines()) == 1
+  assert '\x1b' not in output
+
+
+@pytest.mark.slow
+def test_two_commands_on_one_directory_share_its_runs(problem, tmp_path):
+  path, expected = problem
+  arguments = (path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
   commands = [start(*arguments) for _ in range(2)]
   outputs = [command.communicate() for command in commands]
   assert [command.returncode for command in commands] == [0, 0], outputs
