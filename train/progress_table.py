@@ -12,7 +12,7 @@ from rich.text import Text
 from train.progress import SECONDS_BETWEEN_LINES, shortened
 
 _OTHER_LINES = 6  # of the terminal, for the head of the table and what stands around it
-_OTHER_COLUMNS = 24  # of it, for what is not the name
+_WIDTH_OF_THE_REST = 34  # of the terminal, for what is not the name
 
 
 @dataclasses.dataclass(eq=False)
@@ -36,6 +36,13 @@ class Row:
   numbers: str = ''
   moving: bool = False
   over: bool = False
+
+  @property
+  def words(self) -> str:
+    """What is said of it, beside its name and epoch."""
+    return '  '.join(
+      filter(None, ['' if self.moving and self.numbers else self.state, self.numbers])
+    )
 
 
 class RunTable:
@@ -100,11 +107,13 @@ class RunTable:
     return sum(row.epochs if row.over else row.epoch for row in self._rows)
 
   def _render(self) -> Table:
+    name_width = max(12, self._console.width - _WIDTH_OF_THE_REST)
+    names = {row: shortened(row.name, name_width) for row in self._rows}
+    epochs = {row: f'{row.epoch}/{row.epochs}' for row in self._rows}
     table = Table(
-      Column('run', no_wrap=True),
-      Column('epoch', no_wrap=True, justify='right'),
-      Column('state', no_wrap=True, overflow='ellipsis'),
-      Column('last epoch', no_wrap=True, overflow='ellipsis'),
+      Column('run', width=max(map(len, names.values()))),
+      Column('epoch', width=max(map(len, [*epochs.values(), 'epoch'])), justify='right'),
+      Column(''),  # cut before the others
       box=None,
       caption=self.summary(),
       caption_justify='left',
@@ -112,13 +121,7 @@ class RunTable:
     )
     room = max(1, self._console.height - _OTHER_LINES)
     # Sorting is stable: within a kind the order is that of the plan.
-    order = sorted(self._rows, key=lambda row: (not row.moving, row.over))
-    width = max(12, (self._console.width - _OTHER_COLUMNS) // 2)
-    for row in order[:room]:
-      table.add_row(
-        Text(shortened(row.name, width)),
-        f'{row.epoch}/{row.epochs}',
-        Text(row.state),
-        Text(row.numbers, style='dim'),
-      )
+    for row in sorted(self._rows, key=lambda row: (not row.moving, row.over))[:room]:
+      words = Text(row.words, style='dim', no_wrap=True, overflow='ellipsis')
+      table.add_row(Text(names[row]), epochs[row], words)
     return table

@@ -118,7 +118,7 @@ def test_a_cluster_of_this_machine_is_started_and_ended(tmp_path):
   assert errors.startswith('A run was to have 10000 CPUs, but this machine has ')
   expected = expected_tables(path, tmp_path)
   command = start(*arguments, '--cpus-per-run', THREADS)
-  output, errors = command.communicate()
+  _, errors = command.communicate()
   assert command.returncode == 0, errors
   assert errors == ''
   assert tables(workdir) == expected
