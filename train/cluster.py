@@ -113,19 +113,18 @@ def _import_ray(address: str):
 
 def _connect(ray, address: str) -> None:
   settings = {
-    'log_to_driver': False,
     # Nodes run the same code, from a place that they share.
     'runtime_env': {'env_vars': {'PYTHONPATH': _python_path()}},
+    'log_to_driver': False,
+    'logging_level': 'ERROR',
   }
-  if not address.startswith('ray://'):
-    settings['logging_level'] = 'ERROR'
   if address == 'local':
     settings |= {
       'include_dashboard': False,
       'object_store_memory': _OBJECT_STORE_BYTES,
     }
   with warnings.catch_warnings():
-    warnings.simplefilter('ignore', FutureWarning)  # about defaults that are not used here
+    warnings.simplefilter('ignore')  # what goes wrong is raised; defaults that change are not used
     try:
       ray.init(address=address, **settings)
     except (ConnectionError, RuntimeError, ImportError) as error:
