@@ -1,7 +1,6 @@
 """Runs on a Ray cluster equal those made one after the other, also when a node dies."""
 
 import signal
-import socket
 import sys
 
 import pytest
@@ -117,28 +116,6 @@ def test_a_command_that_is_stopped_goes_on_to_the_same_bytes(cluster, tmp_path, 
   output, errors = again.communicate()
   assert again.returncode == 0, errors
   assert 'goes on after epoch' in output
-  assert tables(workdir) == expected
-
-
-@pytest.mark.slow
-def test_a_cluster_elsewhere_is_reached_by_its_address(tmp_path):
-  pytest.importorskip('grpc')
-  with socket.socket() as free:
-    free.bind(('127.0.0.1', 0))
-    port = free.getsockname()[1]
-  path = write_problem(tmp_path)
-  only = ('--arms', LCAM)
-  expected = expected_tables(path, tmp_path, *only)
-  workdir = tmp_path / 'runs'
-  cluster = make_cluster(num_cpus=2 * THREADS, ray_client_server_port=port)
-  try:
-    arguments = (path, *only, '--workdir', workdir, '--cpus-per-run', THREADS)
-    command = start(*arguments, '--cluster', f'ray://127.0.0.1:{port}')
-    _, errors = command.communicate()
-    assert command.returncode == 0, errors
-    assert errors == ''
-  finally:
-    cluster.shutdown()
   assert tables(workdir) == expected
 
 
