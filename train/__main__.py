@@ -137,6 +137,7 @@ def run_and_report(options: RunOptions, console: Console) -> None:
       policy,
       data_dir=options.data_dir,
       stream=options.stream or None,
+      device_limit=options.devices,
     )
   report(workdir, console)
 

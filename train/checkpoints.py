@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from train.devices import Devices
 from train.errors import UserError
 
 KEPT = 2
@@ -41,15 +42,17 @@ class Checkpoints:
   that a checkpoint that was cut short is never seen. The checksum finds one damaged afterwards.
   """
 
-  def __init__(self, directory: pathlib.Path, warn: Callable[[str], None]):
+  def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], devices: Devices):
     """Opens the directory.
 
     Args:
       directory: Where the checkpoints are.
       warn: Called with a sentence about each damaged checkpoint.
+      devices: Where restored states are put.
     """
     self._directory = directory
     self._warn = warn
+    self._devices = devices
     self._manager = ocp.CheckpointManager(
       directory.absolute(),
       options=ocp.CheckpointManagerOptions(
@@ -106,7 +109,10 @@ class Checkpoints:
         continue
       for damaged in steps[: steps.index(step)]:
         self._put_aside(damaged)
-      restored = [_like(leaf, array) for leaf, array in zip(leaves, found.leaves, strict=True)]
+      restored = [
+        _like(leaf, array)
+        for leaf, array in zip(leaves, self._devices.replicate(found.leaves), strict=True)
+      ]
       return jax.tree.unflatten(structure, restored), notes
     if steps:
       raise UserError(
@@ -132,9 +138,8 @@ def _plain(leaves: list[jax.Array]) -> list[jax.Array]:
   return [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
 
 
-def _like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
-  """Returns a restored array on the device, as a random key where the leaf is one."""
-  array = jax.device_put(array)
+def _like(leaf: jax.Array, array: jax.Array) -> jax.Array:
+  """Returns a restored array, as a random key where the leaf is one."""
   return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
 
 

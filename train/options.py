@@ -91,6 +91,10 @@ class RunOptions:
   stream: Annotated[
     bool, _help('Stream the data to the device even if it would fit there.', '')
   ] = False
+  devices: Annotated[
+    int | None,
+    _help('Divide batches among so many devices of each process (default: all).', 'N'),
+  ] = None
 
   @property
   def own_problem(self) -> bool:
@@ -104,7 +108,7 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
   Raises:
     UserError: If a name or a number is not possible, or the file defines no comparison.
   """
-  for name in ('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs'):
+  for name in ('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs', 'devices'):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise UserError(f'{_flag(name)} must be at least 1, not {value}.')

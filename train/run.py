@@ -99,6 +99,7 @@ def run_comparison(
   *,
   data_dir: str | None = None,
   stream: bool | None = None,
+  device_limit: int | None = None,
 ) -> None:
   """Trains all runs of a comparison that are not finished in a working directory.
 
@@ -109,6 +110,7 @@ def run_comparison(
     policy: When runs are saved.
     data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
     stream: Whether to stream the data to the device; None decides by size.
+    device_limit: At most so many devices of each process; None means all.
 
   Raises:
     UserError: If the working directory is in use or holds runs of another configuration, if the
@@ -136,12 +138,14 @@ def run_comparison(
     for run in plan:
       check_config(run.directory, configs[run])
       _check_format(run.directory, comparison.epochs)
-    trainer = Trainer(comparison, dataset or comparison.load(data_dir), stream)
+    trainer = Trainer(comparison, dataset or comparison.load(data_dir), stream, device_limit)
     console.print(comparison.title, highlight=False, markup=False)
     if comparison.about.unknown:
       sentence = f'Not known from the paper: {comparison.about.unknown}.'
       console.print(sentence, highlight=False, markup=False)
     console.print(comparison.describe(name), highlight=False, markup=False)
+    if trainer.where:
+      console.print(trainer.where, highlight=False, markup=False)
     label = comparison.metric_label
     with RunProgress(console, len(plan), comparison.epochs, label) as progress:
       for run in plan:
