@@ -9,10 +9,11 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import FullDiskError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
-from train.options import RunOptions, configure, working_directory
+from train.options import RunOptions, comparison_directory, configure, working_directory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,26 +121,68 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   comparisons = configure(options)
   set_cpu_flags_for(comparison.network for comparison in comparisons)
   workdir = working_directory(options, comparisons)
-  several = len(EXPERIMENTS.get(options.name, ())) > 1
+  failure = None
+  if options.jobs > 1 or options.cluster is not None:
+    failure = _run_together(options, comparisons, workdir, console)
+  else:
+    _run_one_by_one(options, comparisons, workdir, console)
 
-  from train.checkpoints import quiet_background_errors
-  from train.loop import SavePolicy
   from train.reports import report
+
+  try:
+    report(workdir, console)
+  except UserError:
+    if failure is None:
+      raise
+  if failure is not None:
+    raise failure
+
+
+def _run_together(
+  options: RunOptions, comparisons: tuple[Comparison, ...], workdir: pathlib.Path, console: Console
+) -> UserError | None:
+  """Trains runs at the same time; returns what to raise after the report if some failed."""
+  from train.driver import run_together
+
+  if options.cluster is not None:
+    from train.cluster import Cluster
+
+    cpus = options.cpus_per_run or 1
+    workers = Cluster(options.cluster, cpus, options.gpus_per_run, options.tpus_per_run)
+  else:
+    from train.jobs import Jobs, share_of_cores
+
+    cpus = options.cpus_per_run or share_of_cores(options.jobs)
+    workers = Jobs(options.jobs)
+  return run_together(options, comparisons, workdir, console, workers, cpus)
+
+
+def _run_one_by_one(
+  options: RunOptions, comparisons: tuple[Comparison, ...], workdir: pathlib.Path, console: Console
+) -> None:
+  """Trains one run after the other in this process, which need load and compile only once."""
+  from train.checkpoints import quiet_background_errors
+  from train.locks import in_use
+  from train.loop import SavePolicy
   from train.run import run_comparison
 
   quiet_background_errors()
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
+  trained, left = 0, []
   for comparison in comparisons:
-    run_comparison(
+    ended, elsewhere = run_comparison(
       comparison,
-      workdir / comparison.name if several else workdir,
+      comparison_directory(options, workdir, comparison),
       console,
       policy,
       data_dir=options.data_dir,
       stream=options.stream or None,
       device_limit=options.devices,
     )
-  report(workdir, console)
+    trained += ended
+    left += elsewhere
+  if left and not trained:
+    raise in_use(workdir)
 
 
 if __name__ == '__main__':

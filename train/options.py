@@ -1,6 +1,7 @@
 """What ``run`` was asked to change, and the comparisons with these changes."""
 
 import dataclasses
+import os
 import pathlib
 from typing import Annotated, Any, Literal
 
@@ -95,6 +96,34 @@ class RunOptions:
     int | None,
     _help('Divide batches among so many devices of each process (default: all).', 'N'),
   ] = None
+  jobs: Annotated[
+    int,
+    _help(
+      'Train so many runs at a time, each in a process of its own on its share of the CPU cores '
+      '(default: 1, which trains one after the other in this process).',
+      'N',
+    ),
+  ] = 1
+  cluster: Annotated[
+    str | None,
+    _help(
+      'Train runs at the same time on a Ray cluster: one that is started on this machine (local), '
+      'one that is running (auto, which looks at RAY_ADDRESS too), or one elsewhere.',
+      'local|auto|ray://HOST:PORT',
+    ),
+  ] = None
+  cpus_per_run: Annotated[
+    int | None,
+    _help(
+      'CPU cores of each run, with --cluster (default: 1) or --jobs (default: its share); it '
+      'computes with so many threads.',
+      'N',
+    ),
+  ] = None
+  gpus_per_run: Annotated[int, _help('GPUs of each run, with --cluster (default: 0).', 'N')] = 0
+  tpus_per_run: Annotated[
+    int, _help('TPU chips of each run, with --cluster (default: 0).', 'N')
+  ] = 0
 
   @property
   def own_problem(self) -> bool:
@@ -108,7 +137,10 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
   Raises:
     UserError: If a name or a number is not possible, or the file defines no comparison.
   """
-  for name in ('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs', 'devices'):
+  for name in (
+    *('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs'),
+    *('devices', 'jobs', 'cpus_per_run'),
+  ):
     value = getattr(options, name)
     if value is not None and value < 1:
       raise UserError(f'{_flag(name)} must be at least 1, not {value}.')
@@ -118,6 +150,7 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
       raise UserError(f'{_flag(name)} must be above 0, not {value}.')
   if options.weight_decay is not None and not options.weight_decay >= 0:
     raise UserError(f'--weight-decay must be at least 0, not {options.weight_decay}.')
+  _check_places(options)
   if options.own_problem:
     if options.parts:
       raise UserError(f'{options.name} has no parts: leave --parts out.')
@@ -132,6 +165,54 @@ def working_directory(options: RunOptions, comparisons: tuple[Comparison, ...]) 
   if options.workdir is not None:
     return options.workdir
   return pathlib.Path('runs') / (comparisons[0].name if options.own_problem else options.name)
+
+
+def comparison_directory(
+  options: RunOptions, workdir: pathlib.Path, comparison: Comparison
+) -> pathlib.Path:
+  """Returns where the runs of one of the command's comparisons are recorded."""
+  several = len(EXPERIMENTS.get(options.name, ())) > 1
+  return workdir / comparison.name if several else workdir
+
+
+def for_elsewhere(options: RunOptions, workdir: pathlib.Path) -> RunOptions:
+  """Returns options that mean the same in another directory and environment.
+
+  Args:
+    options: What the command was asked for.
+    workdir: Where the runs are recorded.
+  """
+  data_dir = options.data_dir or os.environ.get('TFDS_DATA_DIR')
+  if data_dir is not None and '://' not in data_dir:
+    data_dir = os.path.abspath(data_dir)
+  return dataclasses.replace(
+    options,
+    name=os.path.abspath(options.name) if options.own_problem else options.name,
+    workdir=workdir.absolute(),
+    pretrained=options.pretrained and options.pretrained.absolute(),
+    data_dir=data_dir,
+  )
+
+
+def _check_places(options: RunOptions) -> None:
+  """Refuses options on where runs are trained that do not go together."""
+  for name in ('gpus_per_run', 'tpus_per_run'):
+    value = getattr(options, name)
+    if value < 0:
+      raise UserError(f'{_flag(name)} must be at least 0, not {value}.')
+    if value and options.cluster is None:
+      raise UserError(f'{_flag(name)} is for --cluster: add `--cluster local` for this machine.')
+  if options.cluster is None:
+    if options.cpus_per_run is not None and options.jobs == 1:
+      raise UserError('--cpus-per-run is for --jobs and --cluster: add one of them.')
+    return
+  if options.jobs > 1:
+    raise UserError(
+      '--jobs is for this machine alone, and --cluster trains as many runs at a time as there is '
+      'room for: leave one of them out.'
+    )
+  if options.cluster not in ('local', 'auto') and not options.cluster.startswith('ray://'):
+    raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster}.')
 
 
 def _own_comparison(path: pathlib.Path) -> Comparison:

@@ -15,7 +15,7 @@ from rich.text import Text
 
 from train.records import EpochRecord
 
-_SECONDS_BETWEEN_LINES = 30  # of a run, where the output is a file
+SECONDS_BETWEEN_LINES = 30  # where the output is a file
 _BAR_WIDTH = 20
 _NARROWEST_BAR = 8
 _TIME_WIDTH = 8  # 12:34:56
@@ -60,7 +60,12 @@ class RunProgress:
   """
 
   def __init__(
-    self, console: Console, runs: int, epochs: int, metric_label: str = 'test error (%)'
+    self,
+    console: Console,
+    runs: int,
+    epochs: int,
+    metric_label: str = 'test error (%)',
+    seconds_between_lines: float = SECONDS_BETWEEN_LINES,
   ):
     """Starts with no run finished.
 
@@ -69,7 +74,9 @@ class RunProgress:
       runs: How many runs there are.
       epochs: How many epochs each has.
       metric_label: What the column ``test_error_percent`` of the records is called.
+      seconds_between_lines: How often a run has a line, where the output is a file.
     """
+    self._seconds_between_lines = seconds_between_lines
     self._console = console
     self._epochs = epochs
     self._metric_label = metric_label
@@ -131,12 +138,11 @@ class RunProgress:
     self._count(1)
     self._bars.update(self._run, advance=1, full_at=now + (self._epochs - record.epoch) * seconds)
     self._bars.update(self._total, full_at=now + self._left * seconds)
-    numbers = (
-      f'loss {record.train_loss:.4f}  {self._metric(record)}  {steps_per_second:.1f} steps/s'
-    )
+    metric = metric_words(self._metric_label, record.test_error_percent)
+    numbers = f'loss {record.train_loss:.4f}  {metric}  {steps_per_second:.1f} steps/s'
     self._bars.numbers = numbers
     last = record.epoch == self._epochs
-    due = now - self._spoken > _SECONDS_BETWEEN_LINES
+    due = now - self._spoken > self._seconds_between_lines
     if last or (due and not self._moves):
       self._spoken = now
       self.say(f'{self._name}  epoch {record.epoch}/{self._epochs}  {numbers}')
@@ -159,11 +165,17 @@ class RunProgress:
     self._left -= epochs
     self._bars.advance(self._total, epochs)
 
-  def _metric(self, record: EpochRecord) -> str:
-    value = record.test_error_percent
-    if self._metric_label.endswith(' (%)'):
-      return f'{self._metric_label.removesuffix(" (%)")} {value:5.2f} %'
-    return f'{self._metric_label} {value:.4g}'
+
+def metric_words(label: str, value: float) -> str:
+  """Returns a metric with its name.
+
+  Example:
+    >>> metric_words('test error (%)', 34.5), metric_words('test squared error', 0.25)
+    ('test error 34.50 %', 'test squared error 0.25')
+  """
+  if label.endswith(' (%)'):
+    return f'{label.removesuffix(" (%)")} {value:5.2f} %'
+  return f'{label} {value:.4g}'
 
 
 def shortened(name: str, width: int) -> str:

@@ -137,14 +137,19 @@ def read_table(path: pathlib.Path, columns: Sequence[str]) -> dict[str, np.ndarr
     UserError: If the file is missing or damaged.
   """
   try:
-    with path.open(newline='') as file:
-      rows = list(csv.DictReader(file))
+    rows = list(csv.DictReader(_whole_lines(path)))
     return {name: np.array([float(row[name]) for row in rows]) for name in columns}
   except (OSError, ValueError, TypeError, KeyError) as error:  # a cell that is missing is None
     raise UserError(
       f'{path} cannot be read ({error}): delete it and run the experiment again, which goes on from '
       'the checkpoint and writes it anew.'
     ) from error
+
+
+def _whole_lines(path: pathlib.Path) -> list[str]:
+  """Returns the lines of a table without one that another process is writing now."""
+  text = path.read_text()
+  return text[: text.rfind('\n') + 1].splitlines()
 
 
 def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
@@ -158,8 +163,8 @@ def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
     The phases, int8; None if the run has not come so far, or did not record them.
   """
   try:
-    with (directory / 'phases.csv').open(newline='') as file:
-      rows = [row['high_loss_phases'] for row in csv.DictReader(file)]
+    lines = _whole_lines(directory / 'phases.csv')
+    rows = [row['high_loss_phases'] for row in csv.DictReader(lines)]
     phases = np.array([int(phase) for row in rows for phase in row], np.int8)
   except (OSError, ValueError, TypeError, KeyError):
     return None

@@ -1,94 +1,90 @@
-"""Runs a comparison: every arm with every seed, one after the other."""
+"""Trains the runs of a comparison: one of them, or all, one after the other."""
 
 import contextlib
-import dataclasses
+import enum
 import errno
-import hashlib
 import pathlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
-import filelock
-import numpy as np
 from rich.console import Console
 
-from train.arms import Arm, Yoked
 from train.comparison import Comparison
-from train.configuration import check_config, check_shared_config, read_config, run_config
-from train.data import Dataset, DataSource
 from train.errors import FullDiskError, UserError
 from train.interrupts import Interrupts, command_line
+from train.locks import sole_writer_of
 from train.loop import SavePolicy, Trainer, Training
+from train.plan import Plan, PlannedRun
 from train.progress import RunProgress
-from train.records import progress_of, read_phases, run_directory
+from train.records import progress_of, read_phases
 
 
-@dataclasses.dataclass(frozen=True)
-class PlannedRun:
-  """One arm with one seed.
+class Outcome(enum.Enum):
+  """What became of a run that was to be trained; the later ones, only in a process of its own."""
 
-  Attributes:
-    arm: The arm.
-    seed: The seed.
-    directory: Where the run is recorded.
-    partner_seed: The seed whose phases it replays, if it does.
-    partner: The directory of that run.
-  """
-
-  arm: Arm
-  seed: int
-  directory: pathlib.Path
-  partner_seed: int | None = None
-  partner: pathlib.Path | None = None
-
-  @property
-  def name(self) -> str:
-    """What progress calls it."""
-    return f'{self.arm.name} seed {self.seed}'
+  FINISHED = 'finished'
+  DIVERGED = 'diverged'
+  BEFORE = 'finished or diverged before'
+  ELSEWHERE = 'another process trains it'
+  NO_PARTNER = 'the phases that it replays were not found'
+  STOPPED = 'its process was asked to stop'
+  DIED = 'its process died'
+  REFUSED = 'the user can mend what was wrong'
+  FAILED = 'there was an unexpected error'
 
 
-def plan_runs(comparison: Comparison, workdir: pathlib.Path) -> list[PlannedRun]:
-  """Returns the runs of a comparison in the order in which they are trained.
+def train_run(
+  trainer: Trainer,
+  run: PlannedRun,
+  config: Mapping[str, Any],
+  policy: SavePolicy,
+  interrupts: Interrupts,
+  progress: RunProgress,
+) -> Outcome:
+  """Trains a run to its end, from its newest checkpoint if it has one.
 
-  The arms of a seed come one after the other, so that a run cut short leaves whole comparisons; a
-  yoked run comes as soon as its partner's, the LCAM run of the next seed, is before it. A run that
-  was begun keeps its partner, also when seeds are added.
+  Nothing is done if it is finished or diverged, if another process trains it, or if it replays
+  phases that are not recorded.
+
+  Args:
+    trainer: What the runs of its comparison share.
+    run: The run.
+    config: Its configuration.
+    policy: When it is saved.
+    interrupts: Tell when to save and leave.
+    progress: Shows it.
 
   Raises:
-    UserError: If a yoked run has no partner.
+    InterruptedRunError: If a signal came; the run is saved.
+    UserError: If it cannot go on from its checkpoints.
   """
-  plan: list[PlannedRun] = []
-  waiting: list[PlannedRun] = []
-  for seed in comparison.seeds:
-    for arm in comparison.arms:
-      directory = run_directory(workdir, arm.name, seed)
-      if isinstance(arm, Yoked):
-        partner_seed = read_config(directory).get('partner_seed')
-        if partner_seed is None:
-          partner_seed = _next_seed(comparison.seeds, seed, arm)
-        partner = run_directory(workdir, arm.partner.name, partner_seed)
-        waiting.append(PlannedRun(arm, seed, directory, partner_seed, partner))
-      else:
-        plan.append(PlannedRun(arm, seed, directory))
-    planned = {run.directory for run in plan}
-    plan += [run for run in waiting if run.partner in planned]
-    waiting = [run for run in waiting if run.partner not in planned]
-  for run in waiting:
-    if read_phases(run.partner, comparison.epochs) is None:
-      lcam = run.arm.partner.name
-      raise UserError(
-        f'{run.name} replays the phases of {lcam} seed {run.partner_seed}, which {workdir} does not '
-        f'hold: run {lcam} with that seed first, or add it to --arms.'
-      )
-  return plan + waiting
+  epochs = trainer.comparison.epochs
+  with sole_writer_of(run.directory) as sole:
+    if not sole:
+      return Outcome.ELSEWHERE
+    done, diverged = progress_of(run.directory)
+    if diverged or done >= epochs:
+      progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
+      return Outcome.BEFORE
+    phases = read_phases(run.partner, epochs) if run.partner else None
+    if run.partner and phases is None:
+      return Outcome.NO_PARTNER
+    training = Training(trainer, run.arm, run.seed, run.directory, config, progress.say, phases)
+    with contextlib.closing(training):
+      progress.start_run(run.name, training.epoch)
+      reason = training.train(policy, interrupts, progress.epoch)
+    if reason:
+      progress.say(f'{run.name} {reason}.')
+      progress.end_run()
+    return Outcome.DIVERGED if reason else Outcome.FINISHED
 
 
-def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
-  if len(seeds) == 1:
-    raise UserError(
-      f'{arm.name} replays the run of another seed: give two seeds or more, as --seeds {seed} '
-      f'{seed + 1}, or name other arms with --arms.'
-    )
-  return seeds[(seeds.index(seed) + 1) % len(seeds)]
+def without_partner(run: PlannedRun, epochs: int) -> str:
+  """Returns the sentence about a yoked run that cannot be trained."""
+  return (
+    f'{run.name}: left out, because its partner, {run.partner_name}, has no phases of {epochs} '
+    'epochs'
+  )
 
 
 def run_comparison(
@@ -100,8 +96,10 @@ def run_comparison(
   data_dir: str | None = None,
   stream: bool | None = None,
   device_limit: int | None = None,
-) -> None:
-  """Trains all runs of a comparison that are not finished in a working directory.
+) -> tuple[int, list[str]]:
+  """Trains all runs of a comparison that are not finished, one after the other.
+
+  What another process trains is left to it.
 
   Args:
     comparison: What to run.
@@ -112,107 +110,65 @@ def run_comparison(
     stream: Whether to stream the data to the device; None decides by size.
     device_limit: At most so many devices of each process; None means all.
 
+  Returns:
+    How many runs ended here, and the names of those that were left to another process.
+
   Raises:
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
-  with _alone_in(workdir), _full_disk_explained(workdir), Interrupts() as interrupts:
-    plan = plan_runs(comparison, workdir)
-    # A data set that has a name is loaded when all else is known to be right.
-    source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
-    dataset = None if source else comparison.load(data_dir)
-    name = (source or dataset).name
-    digest = None if source else _digest(dataset)
-    configs = {
-      run: run_config(
-        comparison,
-        run.arm,
-        run.seed,
-        dataset=name,
-        partner_seed=run.partner_seed,
-        data_sha256=digest,
-      )
-      for run in plan
-    }
-    check_shared_config(workdir, configs[plan[0]])
-    for run in plan:
-      check_config(run.directory, configs[run])
-      _check_format(run.directory, comparison.epochs)
-    trainer = Trainer(comparison, dataset or comparison.load(data_dir), stream, device_limit)
-    console.print(comparison.title, highlight=False, markup=False)
-    if comparison.about.unknown:
-      sentence = f'Not known from the paper: {comparison.about.unknown}.'
-      console.print(sentence, highlight=False, markup=False)
-    console.print(comparison.describe(name), highlight=False, markup=False)
+  with errors_explained(workdir), Interrupts() as interrupts:
+    plan = Plan(comparison, workdir, data_dir)
+    trainer = Trainer(comparison, plan.load(), stream, device_limit)
+    plan.claim()
+    introduce(plan, console)
     if trainer.where:
       console.print(trainer.where, highlight=False, markup=False)
-    label = comparison.metric_label
-    with RunProgress(console, len(plan), comparison.epochs, label) as progress:
-      for run in plan:
-        interrupts.leave_if_requested('between two runs')
-        done, diverged = progress_of(run.directory)
-        if diverged or done >= comparison.epochs:
-          progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
-          continue
-        phases = read_phases(run.partner, comparison.epochs) if run.partner else None
-        if run.partner and phases is None:
-          progress.skip_run(
-            f'{run.name}: left out, because its partner, {run.arm.partner.name} seed '
-            f'{run.partner_seed}, has no phases of {comparison.epochs} epochs'
-          )
-          continue
-        training = Training(
-          trainer, run.arm, run.seed, run.directory, configs[run], progress.say, phases
+    outcomes: dict[PlannedRun, Outcome] = {}
+    left = list(plan.runs)
+    with RunProgress(console, len(left), comparison.epochs, comparison.metric_label) as progress:
+      # Again those that were left out, for as long as others end: partners may be among these.
+      ended = True
+      while left and ended:
+        for run in left:
+          interrupts.leave_if_requested('between two runs')
+          outcomes[run] = train_run(trainer, run, plan.runs[run], policy, interrupts, progress)
+        still_left = [
+          run for run in left if outcomes[run] in (Outcome.ELSEWHERE, Outcome.NO_PARTNER)
+        ]
+        ended, left = len(still_left) < len(left), still_left
+      for run in left:
+        progress.skip_run(
+          without_partner(run, comparison.epochs)
+          if outcomes[run] is Outcome.NO_PARTNER
+          else f'{run.name}: left to another process, which trains it'
         )
-        with contextlib.closing(training):
-          progress.start_run(run.name, training.epoch)
-          if reason := training.train(policy, interrupts, progress.epoch):
-            progress.say(f'{run.name} {reason}.')
-            progress.end_run()
     interrupts.leave_if_requested('after the last run')
+  here = sum(outcome in (Outcome.FINISHED, Outcome.DIVERGED) for outcome in outcomes.values())
+  return here, [run.name for run in left if outcomes[run] is Outcome.ELSEWHERE]
 
 
-def _check_format(directory: pathlib.Path, epochs: int) -> None:
-  """Refuses to go on with a run whose checkpoints are those of version 0.1."""
-  if read_config(directory).get('format') != 1:
-    return
-  done, diverged = progress_of(directory)
-  if done < epochs and not diverged and any((directory / 'checkpoints').glob('[0-9]*')):
-    raise UserError(
-      f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
-      'finish it with that version, or choose another --workdir.'
-    )
-
-
-def _digest(dataset: Dataset) -> str:
-  """Returns a digest of the data, which no name stands for."""
-  digest = hashlib.sha256(repr(dataset.class_names).encode())
-  for split in (dataset.train, dataset.test):
-    for array in (split.inputs, split.labels):
-      digest.update(f'{array.dtype} {array.shape}'.encode())
-      digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-  return digest.hexdigest()
+def introduce(plan: Plan, console: Console) -> None:
+  """Says what is going to be trained."""
+  comparison = plan.comparison
+  console.print(comparison.title, highlight=False, markup=False)
+  if comparison.about.unknown:
+    sentence = f'Not known from the paper: {comparison.about.unknown}.'
+    console.print(sentence, highlight=False, markup=False)
+  console.print(comparison.describe(plan.data_name), highlight=False, markup=False)
 
 
 @contextlib.contextmanager
-def _alone_in(workdir: pathlib.Path) -> Iterator[None]:
-  """Keeps a second process out of a working directory; the lock ends with the process."""
+def errors_explained(workdir: pathlib.Path) -> Iterator[None]:
+  """Makes a working directory, and tells in a sentence if it cannot be used or its disk is full."""
   try:
-    workdir.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(workdir / '.lock', timeout=0):
-      yield
-  except filelock.Timeout:
-    raise UserError(
-      f'Another process is running in {workdir}: wait for it, or choose another --workdir.'
-    ) from None
-  except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
-    raise UserError(f'{workdir} cannot be used ({error}): choose another --workdir.') from error
-
-
-@contextlib.contextmanager
-def _full_disk_explained(workdir: pathlib.Path) -> Iterator[None]:
-  try:
+    try:
+      workdir.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
+      raise _unusable(workdir, error) from error
     yield
+  except PermissionError as error:
+    raise _unusable(workdir, error) from error
   except Exception as error:
     # What writes in the background wraps the error, and keeps its words.
     words = errno.errorcode[errno.ENOSPC], 'No space left'
@@ -222,3 +178,7 @@ def _full_disk_explained(workdir: pathlib.Path) -> Iterator[None]:
         f'on with: {command_line()}'
       ) from error
     raise
+
+
+def _unusable(workdir: pathlib.Path, error: OSError) -> UserError:
+  return UserError(f'{workdir} cannot be used ({error}): choose another --workdir.')

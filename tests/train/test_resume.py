@@ -15,6 +15,8 @@ import jax
 import pytest
 
 from tests.train.command_line import run_command
+from train import locks
+from train.records import run_directory
 
 ROOT = pathlib.Path(__file__).parents[2]
 ARM = 'low0.857-high0.93'
@@ -212,9 +214,32 @@ def test_a_damaged_configuration_is_refused(stopped, refused):
 
 
 def test_a_second_process_refuses(tmp_path, refused):
+  lock = run_directory(tmp_path, ARM, 0) / '.lock'
+  lock.parent.mkdir(parents=True)
+  with filelock.FileLock(lock):
+    message = refused(*QUICKSTART, '--workdir', tmp_path)
+  assert f'Another process is running in {tmp_path}' in message
+  assert not (lock.parent / 'checkpoints').exists()
+
+
+def test_a_process_of_an_older_version_keeps_its_directory(tmp_path, refused, monkeypatch):
+  monkeypatch.setattr(locks, '_SECONDS_FOR_A_PLAN', 0.1)
   with filelock.FileLock(tmp_path / '.lock'):
     message = refused(*QUICKSTART, '--workdir', tmp_path)
   assert f'Another process is running in {tmp_path}' in message
+  assert not list(tmp_path.rglob('config.json'))
+
+
+def test_what_another_process_trains_is_left_to_it(tmp_path):
+  arguments = ('run', 'quickstart', '--arms', 'fixed-0.9', '--seeds', 0, 1, *SMALL)
+  lock = run_directory(tmp_path, 'fixed-0.9', 0) / '.lock'
+  lock.parent.mkdir(parents=True)
+  with filelock.FileLock(lock):
+    output = run_command(*arguments, '--workdir', tmp_path)
+  assert 'fixed-0.9 seed 0: left to another process, which trains it' in output
+  assert 'fixed-0.9 seed 1  epoch 3/3' in output
+  assert not (lock.parent / 'metrics.csv').exists()
+  assert 'fixed-0.9 seed 0  epoch 3/3' in run_command(*arguments, '--workdir', tmp_path)
 
 
 def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path):

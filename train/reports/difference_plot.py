@@ -1,11 +1,13 @@
 """Differences of several comparisons as a picture."""
 
+import io
 import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
 
+from train.files import write_whole
 from train.reports.contrasts import SHOWN, Contrast
 from train.reports.metric import Metric
 from train.reports.styles import CONTRAST_COLOURS
@@ -61,7 +63,9 @@ def plot_differences(
     fontsize='medium',
   )
   figure.legend(loc='outside lower center', ncols=len(kinds), frameon=False, fontsize='small')
-  figure.savefig(path, dpi=130)
+  picture = io.BytesIO()
+  figure.savefig(picture, dpi=130)
+  write_whole(path, picture.getvalue())
 
 
 def _draw(axis, contrast: Contrast, height: float) -> None:

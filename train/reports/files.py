@@ -1,10 +1,12 @@
 """The files of a report: Markdown for people, CSV with full precision for programs."""
 
 import csv
+import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from train.files import write_whole
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
 from train.reports.tables import Column, Row, markdown_table
@@ -48,7 +50,7 @@ def write_markdown(
     *notes,
     '![curves](curves.png)',
   ]
-  path.write_text('\n\n'.join(block for block in blocks if block) + '\n')
+  write_whole(path, '\n\n'.join(block for block in blocks if block) + '\n')
 
 
 def write_arms(
@@ -68,15 +70,14 @@ def write_arms(
   columns += ('difference', 'difference_half_width', f'best_{name}', f'best_{half_width}')
   columns += ('high_loss_share', 'seconds_per_epoch')
   differences = {row.arm: row.difference for row in compared if row.kind == 'baseline'}
-  with path.open('w', newline='') as file:
-    writer = csv.writer(file)
-    writer.writerow(columns)
-    for row in rows:
-      estimates = [row.last, differences.get(row.arm), row.best]
-      numbers = [number for value in estimates for number in (value or ('', ''))]
-      rest = [row.high_loss_share, round(row.seconds, 3)] if row.seeds else ['', '']
-      counts = [row.seeds, len(row.diverged), len(row.unfinished)]
-      writer.writerow([row.arm, *counts, *numbers, *rest])
+  cells = []
+  for row in rows:
+    estimates = [row.last, differences.get(row.arm), row.best]
+    numbers = [number for value in estimates for number in (value or ('', ''))]
+    rest = [row.high_loss_share, round(row.seconds, 3)] if row.seeds else ['', '']
+    counts = [row.seeds, len(row.diverged), len(row.unfinished)]
+    cells.append([row.arm, *counts, *numbers, *rest])
+  _write(path, columns, cells)
 
 
 def write_contrasts(path: pathlib.Path, rows: Iterable[Contrast]) -> None:
@@ -107,5 +108,6 @@ def _contrast_cells(row: Contrast) -> list[Any]:
 
 
 def _write(path: pathlib.Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-  with path.open('w', newline='') as file:
-    csv.writer(file).writerows([columns, *rows])
+  text = io.StringIO(newline='')
+  csv.writer(text).writerows([columns, *rows])
+  write_whole(path, text.getvalue())

@@ -1,5 +1,6 @@
 """Curves of runs as a picture."""
 
+import io
 import pathlib
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from train.files import write_whole
 from train.reports.read_runs import METRIC, FoundRuns, outcome
 from train.reports.statistics import estimate
 from train.reports.styles import Style, style_of
@@ -22,7 +24,9 @@ Published = Mapping[str, Mapping[str, np.ndarray]]
 
 def plot_curves(found: FoundRuns, published: Published, setting: str, path: pathlib.Path) -> None:
   """Writes a PNG of the curves; see :func:`draw_curves`."""
-  draw_curves(found, published, setting).savefig(path, dpi=DPI)
+  picture = io.BytesIO()
+  draw_curves(found, published, setting).savefig(picture, dpi=DPI)
+  write_whole(path, picture.getvalue())
 
 
 def draw_curves(found: FoundRuns, published: Published, setting: str) -> Figure:

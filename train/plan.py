@@ -1,0 +1,215 @@
+"""Which runs a comparison has in a working directory, and what each of them is."""
+
+import dataclasses
+import hashlib
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from train.arms import Arm, Yoked
+from train.comparison import Comparison
+from train.configuration import (
+  check_config,
+  check_shared_config,
+  read_config,
+  run_config,
+  write_config,
+)
+from train.data import Dataset, DataSource
+from train.errors import UserError
+from train.locks import planning_in
+from train.records import progress_of, read_phases, run_directory
+
+
+@dataclasses.dataclass(frozen=True)
+class PlannedRun:
+  """One arm with one seed.
+
+  Attributes:
+    arm: The arm.
+    seed: The seed.
+    directory: Where the run is recorded.
+    partner_seed: The seed whose phases it replays, if it does.
+    partner: The directory of that run.
+  """
+
+  arm: Arm
+  seed: int
+  directory: pathlib.Path
+  partner_seed: int | None = None
+  partner: pathlib.Path | None = None
+
+  @property
+  def name(self) -> str:
+    """What progress calls it."""
+    return f'{self.arm.name} seed {self.seed}'
+
+  @property
+  def partner_name(self) -> str:
+    """What progress calls the run whose phases it replays."""
+    assert isinstance(self.arm, Yoked)
+    return f'{self.arm.partner.name} seed {self.partner_seed}'
+
+
+class Plan:
+  """The runs of a comparison in a working directory, in the order in which they are trained.
+
+  Attributes:
+    comparison: The comparison.
+    workdir: Where its runs are recorded.
+    data_name: The name of its data set.
+    runs: From each run to its configuration, see :func:`train.configuration.run_config`.
+  """
+
+  def __init__(
+    self,
+    comparison: Comparison,
+    workdir: pathlib.Path,
+    data_dir: str | None = None,
+    *,
+    partners_elsewhere: bool = False,
+  ):
+    """Plans, and writes nothing.
+
+    Args:
+      comparison: The comparison.
+      workdir: Where its runs are recorded.
+      data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
+      partners_elsewhere: Whether the partner of a yoked run may be one that another command has
+        planned and not finished.
+
+    Raises:
+      UserError: If a yoked run has no partner, the working directory holds runs of another
+        configuration, or data of the user's own cannot be had.
+    """
+    self.comparison = comparison
+    self.workdir = workdir
+    self._data_dir = data_dir
+    self._partners_elsewhere = partners_elsewhere
+    plan_runs(comparison, workdir, partners_elsewhere=partners_elsewhere)  # before data are loaded
+    # A data set that has a name is loaded when all else is known to be right.
+    source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
+    self._dataset = None if source else comparison.load(data_dir)
+    self.data_name = (source or self._dataset).name
+    self._data_sha256 = None if source else _digest(self._dataset)
+    self.runs = self._configure()
+
+  def load(self) -> Dataset:
+    """Returns the data.
+
+    Raises:
+      UserError: If they cannot be had.
+    """
+    if self._dataset is None:
+      self._dataset = self.comparison.load(self._data_dir)
+    return self._dataset
+
+  def claim(self) -> None:
+    """Writes the configuration of each run, so that other processes do not plan other ones.
+
+    It is done when all else is known to be right, and checks the working directory again: a process
+    that began at the same time may have been faster.
+
+    Raises:
+      UserError: If the working directory holds runs of another configuration.
+    """
+    with planning_in(self.workdir):
+      self.runs = self._configure()
+      for run, config in self.runs.items():
+        if not (run.directory / 'config.json').exists():
+          run.directory.mkdir(parents=True, exist_ok=True)
+          write_config(run.directory, config)
+
+  def _configure(self) -> dict[PlannedRun, dict[str, Any]]:
+    comparison = self.comparison
+    runs = {
+      run: run_config(
+        comparison,
+        run.arm,
+        run.seed,
+        dataset=self.data_name,
+        partner_seed=run.partner_seed,
+        data_sha256=self._data_sha256,
+      )
+      for run in plan_runs(comparison, self.workdir, partners_elsewhere=self._partners_elsewhere)
+    }
+    check_shared_config(self.workdir, next(iter(runs.values())))
+    for run, config in runs.items():
+      check_config(run.directory, config)
+      _check_format(run.directory, comparison.epochs)
+    return runs
+
+
+def plan_runs(
+  comparison: Comparison, workdir: pathlib.Path, *, partners_elsewhere: bool = False
+) -> list[PlannedRun]:
+  """Returns the runs of a comparison in the order in which they are trained.
+
+  The arms of a seed come one after the other, so that a run cut short leaves whole comparisons; a
+  yoked run comes as soon as its partner's, the LCAM run of the next seed, is before it. A run that
+  was planned before keeps its partner, also when seeds are added.
+
+  Args:
+    comparison: The comparison.
+    workdir: Where its runs are recorded.
+    partners_elsewhere: See :class:`Plan`.
+
+  Raises:
+    UserError: If a yoked run has no partner.
+  """
+  plan: list[PlannedRun] = []
+  waiting: list[PlannedRun] = []
+  for seed in comparison.seeds:
+    for arm in comparison.arms:
+      directory = run_directory(workdir, arm.name, seed)
+      if isinstance(arm, Yoked):
+        partner_seed = read_config(directory).get('partner_seed')
+        if partner_seed is None:
+          partner_seed = _next_seed(comparison.seeds, seed, arm)
+        partner = run_directory(workdir, arm.partner.name, partner_seed)
+        waiting.append(PlannedRun(arm, seed, directory, partner_seed, partner))
+      else:
+        plan.append(PlannedRun(arm, seed, directory))
+    planned = {run.directory for run in plan}
+    plan += [run for run in waiting if run.partner in planned]
+    waiting = [run for run in waiting if run.partner not in planned]
+  for run in waiting:
+    known = partners_elsewhere and bool(read_config(run.partner))
+    if not known and read_phases(run.partner, comparison.epochs) is None:
+      raise UserError(
+        f'{run.name} replays the phases of {run.partner_name}, which {workdir} does not hold: run '
+        f'{run.arm.partner.name} with that seed first, or add it to --arms.'
+      )
+  return plan + waiting
+
+
+def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
+  if len(seeds) == 1:
+    raise UserError(
+      f'{arm.name} replays the run of another seed: give two seeds or more, as --seeds {seed} '
+      f'{seed + 1}, or name other arms with --arms.'
+    )
+  return seeds[(seeds.index(seed) + 1) % len(seeds)]
+
+
+def _check_format(directory: pathlib.Path, epochs: int) -> None:
+  """Refuses to go on with a run whose checkpoints are those of version 0.1."""
+  if read_config(directory).get('format') != 1:
+    return
+  done, diverged = progress_of(directory)
+  if done < epochs and not diverged and any((directory / 'checkpoints').glob('[0-9]*')):
+    raise UserError(
+      f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
+      'finish it with that version, or choose another --workdir.'
+    )
+
+
+def _digest(dataset: Dataset) -> str:
+  """Returns a digest of the data, which no name stands for."""
+  digest = hashlib.sha256(repr(dataset.class_names).encode())
+  for split in (dataset.train, dataset.test):
+    for array in (split.inputs, split.labels):
+      digest.update(f'{array.dtype} {array.shape}'.encode())
+      digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+  return digest.hexdigest()
