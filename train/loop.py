@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 
+from train import hosts
 from train.arms import Arm
 from train.checkpoints import Checkpoints
 from train.comparison import Comparison, wrong_answer
@@ -159,7 +160,7 @@ class Training:
     if restored is not None:
       self.state, notes = restored
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    self._recorder = Recorder(directory, config, rows)
+    self._recorder = Recorder(directory, config, rows) if hosts.is_first() else None
     self._saved_at = time.monotonic()
 
   def train(
@@ -192,7 +193,8 @@ class Training:
       test = self._trainer.evaluate(self._arm, self.state)
       record = self._record(test)
       phases = self.state.sums.phases
-      self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
+      if self._recorder is not None:
+        self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
         return (
@@ -208,7 +210,8 @@ class Training:
 
   def close(self) -> None:
     """Waits until everything is written."""
-    self._recorder.close()
+    if self._recorder is not None:
+      self._recorder.close()
     self._checkpoints.close()
 
   def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
@@ -217,15 +220,15 @@ class Training:
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
-      overdue = time.monotonic() - self._saved_at > 60 * policy.minutes
-      if overdue or interrupts.requested is not None:
+      if time.monotonic() - self._saved_at > 60 * policy.minutes:
         self._save()
-      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}')
+      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 
   def _save(self) -> None:
-    notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
-    steps_before = self.epoch * self._trainer.steps_per_epoch
-    self._checkpoints.save(steps_before + self.step, self.state, notes)
+    if self._recorder is not None:
+      notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
+      steps_before = self.epoch * self._trainer.steps_per_epoch
+      self._checkpoints.save(steps_before + self.step, self.state, notes)
     self._saved_at = time.monotonic()
 
   def _record(self, test: EvalSums) -> EpochRecord:
