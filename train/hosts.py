@@ -6,6 +6,7 @@ found; what went wrong in one of them, all of them say.
 
 import contextlib
 import dataclasses
+import hashlib
 import json
 import os
 import pathlib
@@ -208,16 +209,20 @@ def from_first(function: Callable[[], T]) -> T:
       raise
     _state.client.key_value_set_bytes(key, pickle.dumps((None, result)))
     return result
+  sentence, result = pickle.loads(_get(key))
+  if sentence is not None:
+    raise UserError(sentence)
+  return result
+
+
+def _get(key: str) -> bytes:
+  """Waits until a process has set a key, or has ended."""
   while True:
     try:
-      sentence, result = pickle.loads(_state.client.blocking_key_value_get_bytes(key, 2_000))
-    except jax.errors.JaxRuntimeError:  # nothing was told yet
+      return _state.client.blocking_key_value_get_bytes(key, 2_000)
+    except jax.errors.JaxRuntimeError:  # nothing was set yet
       if departed := _departed():
         raise UserError(departed) from None
-      continue
-    if sentence is not None:
-      raise UserError(sentence)
-    return result
 
 
 @contextlib.contextmanager
@@ -228,17 +233,27 @@ def on_first(context: AbstractContextManager[T]) -> Iterator[T]:
 
 
 def check_same(what: str, value: Any) -> None:
-  """Raises a ``UserError`` on a process whose value differs from that of process 0.
+  """Raises a ``UserError`` on all processes if one has another value than process 0.
 
   Args:
     what: What it is, as the sentence calls it.
     value: JSON-able.
   """
-  if json.dumps(value) != from_first(lambda: json.dumps(value)):
-    raise UserError(
-      f'Process {jax.process_index()} has another {what} than process 0: give all processes the '
-      'same options, files and data.'
-    )
+  if not together():
+    return
+  digest = hashlib.sha256(json.dumps(value).encode()).digest()
+  prefix = f'lcam/same/{_state.told}/'
+  _state.client.key_value_set_bytes(f'{prefix}{jax.process_index()}', digest)
+
+  def compare() -> None:
+    for process_id in range(1, jax.process_count()):
+      if _get(f'{prefix}{process_id}') != digest:
+        raise UserError(
+          f'Process {process_id} has another {what} than process 0: give all processes the same '
+          'options, files and data.'
+        )
+
+  from_first(compare)
 
 
 def broadcast(arrays: list[np.ndarray]) -> list[np.ndarray]:

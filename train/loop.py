@@ -160,7 +160,9 @@ class Training:
     if restored is not None:
       self.state, notes = restored
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    self._recorder = Recorder(directory, config, rows) if hosts.is_first() else None
+    self._recorder = None
+    if hosts.is_first():
+      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
     self._saved_at = time.monotonic()
 
   def train(
