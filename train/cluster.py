@@ -98,6 +98,13 @@ def _first_line(error: Exception) -> str:
   return str(error).strip().partition('\n')[0]
 
 
+def _first_and_last_line(error: Exception) -> str:
+  """Returns what failed and why: Ray may put a traceback of its server between the two."""
+  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+  first, *others = lines or [type(error).__name__]
+  return ' '.join([first, *others[-1:]])
+
+
 def _import_ray(address: str):
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # no question about statistics
   os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # what Ray tells of dying nodes may go to a file
@@ -113,23 +120,22 @@ def _import_ray(address: str):
 
 def _connect(ray, address: str) -> None:
   settings = {
-    'log_to_driver': False,
     # Nodes run the same code, from a place that they share.
     'runtime_env': {'env_vars': {'PYTHONPATH': _python_path()}},
+    'log_to_driver': False,
+    'logging_level': 'ERROR',
   }
-  if not address.startswith('ray://'):
-    settings['logging_level'] = 'ERROR'
   if address == 'local':
     settings |= {
       'include_dashboard': False,
       'object_store_memory': _OBJECT_STORE_BYTES,
     }
   with warnings.catch_warnings():
-    warnings.simplefilter('ignore', FutureWarning)  # about defaults that are not used here
+    warnings.simplefilter('ignore')  # what goes wrong is raised; defaults that change are not used
     try:
       ray.init(address=address, **settings)
     except (ConnectionError, RuntimeError, ImportError) as error:
-      raise UserError(f'--cluster {address}: {_first_line(error)}') from error
+      raise UserError(f'--cluster {address}: {_first_and_last_line(error)}') from error
 
 
 def _python_path() -> str:

@@ -138,9 +138,10 @@ def run_together(
       folder.mkdir(parents=True, exist_ok=True)
       plan = Plan(comparison, folder, options.data_dir, partners_elsewhere=True)
       check_fit(comparison, plan.load())
+      plans.append(plan)
+    for plan in plans:
       plan.claim()
       introduce(plan, console)
-      plans.append(plan)
     tasks = {
       'threads': threads,
       'hide_gpus': options.cluster is not None and not options.gpus_per_run,
@@ -160,7 +161,10 @@ def _row(plan, run, options, settings: Mapping, several: bool) -> _Run:
     options, comparison.name, run.arm.name, run.seed, command=tuple(sys.argv[1:]), **settings
   )
   name = f'{comparison.name}: {run.name}' if several else run.name
-  return _Run(name, comparison.epochs, plan=plan, run=run, task=task)
+  row = _Run(name, comparison.epochs, plan=plan, run=run, task=task)
+  if run.partner is not None:
+    row.state = f'waits for {run.partner_name}'
+  return row
 
 
 class _Driver:
@@ -244,14 +248,14 @@ class _Driver:
     if planned is None and not diverged and done < run.epochs:
       run.put_off(f'waits for {run.run.partner_name}, which another command trains')
       return False
-    self._table.say(without_partner(run.run, run.epochs))
+    self._say_of(run, without_partner(run.run, run.epochs))
     run.end('left out')
     return False
 
   def _take(self, run: _Run, result: Result) -> None:
     """Notes what became of a run that was submitted."""
     outcome = result.outcome
-    self._table.say(result.said)
+    self._say_of(run, result.said)
     match outcome:
       case Outcome.FINISHED | Outcome.DIVERGED | Outcome.BEFORE:
         self._read_numbers(run)
@@ -266,14 +270,15 @@ class _Driver:
         self._fail(run, outcome, result.reason)
 
   def _try_again(self, run: _Run, result: Result) -> None:
+    reason = result.reason or result.outcome.value
     saved = _saved(run.run.directory)
     run.tries = run.tries + 1 if saved <= run.saved else 1
     run.saved = max(saved, run.saved)
     if run.tries >= _TRIES:
-      reason = f'{run.name} ended {_TRIES} times without getting any further: {result.reason}'
+      reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
       self._fail(run, Outcome.REFUSED, reason)
       return
-    self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {result.reason}')
+    self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
     run.put_off('to be tried again')
 
   def _fail(self, run: _Run, outcome: Outcome, reason: str) -> None:
@@ -282,6 +287,11 @@ class _Driver:
       print(reason, file=sys.stderr, flush=True)
     self._failures[run.name] = outcome
     run.end('failed')
+
+  def _say_of(self, run: _Run, words: str) -> None:
+    """Says what names a run, with its part where the same names are in several."""
+    part = run.name.removesuffix(run.run.name)
+    self._table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
 
   def _look(self) -> None:
     """Reads how far the runs are whose tables have changed."""

@@ -4,7 +4,7 @@ import dataclasses
 import time
 from collections.abc import Sequence
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Column, Table
 from rich.text import Text
@@ -106,7 +106,7 @@ class RunTable:
   def _epochs_done(self) -> int:
     return sum(row.epochs if row.over else row.epoch for row in self._rows)
 
-  def _render(self) -> Table:
+  def _render(self) -> Group:
     name_width = max(12, self._console.width - _WIDTH_OF_THE_REST)
     names = {row: shortened(row.name, name_width) for row in self._rows}
     epochs = {row: f'{row.epoch}/{row.epochs}' for row in self._rows}
@@ -115,8 +115,6 @@ class RunTable:
       Column('epoch', width=max(map(len, [*epochs.values(), 'epoch'])), justify='right'),
       Column(''),  # cut before the others
       box=None,
-      caption=self.summary(),
-      caption_justify='left',
       pad_edge=False,
     )
     room = max(1, self._console.height - _OTHER_LINES)
@@ -124,4 +122,4 @@ class RunTable:
     for row in sorted(self._rows, key=lambda row: (not row.moving, row.over))[:room]:
       words = Text(row.words, style='dim', no_wrap=True, overflow='ellipsis')
       table.add_row(Text(names[row]), epochs[row], words)
-    return table
+    return Group(table, Text(self.summary()))

@@ -90,8 +90,9 @@ def _train(task: Task, console: Console) -> Outcome:
 
   with Interrupts() as interrupts:
     options = task.options
-    comparison = next(one for one in configure(options) if one.name == task.part)
-    set_cpu_flags_for([comparison.network])
+    comparisons = configure(options)
+    set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
+    comparison = next(one for one in comparisons if one.name == task.part)
     quiet_background_errors()
     assert options.workdir is not None
     workdir = comparison_directory(options, options.workdir, comparison)

@@ -1,6 +1,7 @@
 """Runs on a Ray cluster equal those made one after the other, also when a node dies."""
 
 import signal
+import socket
 import sys
 
 import pytest
@@ -17,6 +18,7 @@ from tests.train.together import (
 )
 from train.jobs import share_of_cores
 
+HERE = {'node_ip_address': '127.0.0.1'}  # listen to this machine only
 THREADS = share_of_cores(1)  # as many as a process has that trains alone
 
 
@@ -34,16 +36,28 @@ def expected_tables(path, folder, *arguments):
   return tables(folder / 'one-by-one')
 
 
-@pytest.fixture
-def cluster(monkeypatch):
-  """Returns a cluster whose head trains nothing, with two nodes that train one run at a time."""
+@pytest.fixture(autouse=True)
+def settings(monkeypatch):
+  """Has Ray listen and talk on this machine only, without a token that it would keep at home."""
   monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
+  monkeypatch.setenv('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
+  monkeypatch.setenv('RAY_AUTH_MODE', 'disabled')
+
+
+def make_cluster(**head):
+  """Starts a cluster of one node, processes of this machine."""
   cluster_utils = pytest.importorskip('ray.cluster_utils')
-  cluster = cluster_utils.Cluster(
-    initialize_head=True, head_node_args={'num_cpus': 0, 'include_dashboard': False}
+  return cluster_utils.Cluster(
+    initialize_head=True, head_node_args={'include_dashboard': False, **HERE, **head}
   )
+
+
+@pytest.fixture
+def cluster():
+  """Returns a cluster whose head trains nothing, with two nodes that train one run at a time."""
+  cluster = make_cluster(num_cpus=0)
   try:
-    cluster.nodes = [cluster.add_node(num_cpus=THREADS) for _ in range(2)]
+    cluster.nodes = [cluster.add_node(num_cpus=THREADS, **HERE) for _ in range(2)]
     yield cluster
   finally:
     cluster.shutdown()
@@ -103,6 +117,28 @@ def test_a_command_that_is_stopped_goes_on_to_the_same_bytes(cluster, tmp_path, 
   output, errors = again.communicate()
   assert again.returncode == 0, errors
   assert 'goes on after epoch' in output
+  assert tables(workdir) == expected
+
+
+@pytest.mark.slow
+def test_a_cluster_elsewhere_is_reached_by_its_address(tmp_path):
+  pytest.importorskip('grpc')
+  with socket.socket() as free:
+    free.bind(('127.0.0.1', 0))
+    port = free.getsockname()[1]
+  path = write_problem(tmp_path)
+  only = ('--arms', LCAM)
+  expected = expected_tables(path, tmp_path, *only)
+  workdir = tmp_path / 'runs'
+  cluster = make_cluster(num_cpus=2 * THREADS, ray_client_server_port=port)
+  try:
+    arguments = (path, *only, '--workdir', workdir, '--cpus-per-run', THREADS)
+    command = start(*arguments, '--cluster', f'ray://127.0.0.1:{port}')
+    _, errors = command.communicate()
+    assert command.returncode == 0, errors
+    assert errors == ''
+  finally:
+    cluster.shutdown()
   assert tables(workdir) == expected
 
 

@@ -1,5 +1,6 @@
 """What is done about runs that end in other ways than they should, and what is shown meanwhile."""
 
+import dataclasses
 import io
 import re
 
@@ -10,6 +11,7 @@ from rich.console import Console
 from tests.train.together import LCAM, YOKED, write_problem
 from train import driver
 from train.options import RunOptions, configure
+from train.plan import Plan
 from train.progress_table import Row, RunTable
 from train.records import run_directory
 from train.run import Outcome
@@ -65,14 +67,15 @@ def run_with(tmp_path, monkeypatch):
   monkeypatch.setattr(driver, '_SECONDS_BETWEEN_TRIES', 0.0)
   options = RunOptions(str(write_problem(tmp_path, EPOCHS)), workdir=tmp_path / 'runs')
 
-  def run(workers):
+  def run(workers, arms=()):
     output = io.StringIO()
     console = Console(file=output, width=80)
-    comparisons = configure(options)
-    failure = driver.run_together(options, comparisons, options.workdir, console, workers, 1)
+    asked = dataclasses.replace(options, arms=arms)
+    comparisons = configure(asked)
+    failure = driver.run_together(asked, comparisons, asked.workdir, console, workers, 1)
     return failure, output.getvalue()
 
-  run.workdir = options.workdir
+  run.workdir, run.options = options.workdir, options
   return run
 
 
@@ -168,6 +171,25 @@ def test_what_another_process_trains_is_waited_for(run_with):
   assert f'{LCAM} seed 0: finished elsewhere' in output
   assert (LCAM, 0) not in workers.submitted
   assert (YOKED, 1) in workers.submitted
+
+
+def test_partners_that_another_command_trains_are_waited_for(run_with):
+  partners = [run_directory(run_with.workdir, LCAM, seed) for seed in (0, 1)]
+
+  class Elsewhere(ScriptedWorkers):
+    def wait(self, seconds):
+      if partners:
+        finish(partners.pop())
+      return super().wait(seconds)
+
+  run_with.workdir.mkdir()
+  (whole,) = configure(run_with.options)
+  Plan(dataclasses.replace(whole, arms=(LCAM,)), run_with.workdir).claim()
+  workers = Elsewhere()
+  failure, _ = run_with(workers, arms=(YOKED,))
+  assert failure is None
+  assert workers.submitted == [(YOKED, 0), (YOKED, 1)]
+  assert not partners
 
 
 @pytest.mark.parametrize('width', [60, 80, 120])

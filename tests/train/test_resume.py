@@ -15,6 +15,7 @@ import jax
 import pytest
 
 from tests.train.command_line import run_command
+from tests.train.together import LCAM, YOKED, write_problem
 from train import locks
 from train.records import run_directory
 
@@ -231,15 +232,18 @@ def test_a_process_of_an_older_version_keeps_its_directory(tmp_path, refused, mo
 
 
 def test_what_another_process_trains_is_left_to_it(tmp_path):
-  arguments = ('run', 'quickstart', '--arms', 'fixed-0.9', '--seeds', 0, 1, *SMALL)
-  lock = run_directory(tmp_path, 'fixed-0.9', 0) / '.lock'
+  arguments = ('run', write_problem(tmp_path, epochs=2), '--workdir', tmp_path / 'runs')
+  lock = run_directory(tmp_path / 'runs', LCAM, 0) / '.lock'
   lock.parent.mkdir(parents=True)
   with filelock.FileLock(lock):
-    output = run_command(*arguments, '--workdir', tmp_path)
-  assert 'fixed-0.9 seed 0: left to another process, which trains it' in output
-  assert 'fixed-0.9 seed 1  epoch 3/3' in output
+    output = run_command(*arguments)
+  assert f'{LCAM} seed 0: left to another process, which trains it' in output
+  assert f'{YOKED} seed 1: left out, because its partner, {LCAM} seed 0, has no phases' in output
+  assert f'{YOKED} seed 0  epoch 2/2' in output
   assert not (lock.parent / 'metrics.csv').exists()
-  assert 'fixed-0.9 seed 0  epoch 3/3' in run_command(*arguments, '--workdir', tmp_path)
+  output = run_command(*arguments)
+  assert f'{LCAM} seed 0  epoch 2/2' in output
+  assert f'{YOKED} seed 1  epoch 2/2' in output
 
 
 def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path):
