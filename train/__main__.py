@@ -4,11 +4,13 @@ import dataclasses
 import os
 import pathlib
 import sys
+import traceback
 from typing import Annotated
 
 import tyro
 from rich.console import Console
 
+from train import hosts
 from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import FullDiskError, UserError
@@ -78,14 +80,23 @@ def main() -> None:
     execute(command, Console())
   except FullDiskError as error:
     print(error, file=sys.stderr, flush=True)
+    hosts.leave(str(error), 2)
     # At a usual exit the writers in the background would each add a traceback to this sentence.
     os._exit(2)
   except UserError as error:
     print(error, file=sys.stderr)
-    sys.exit(getattr(error, 'exit_status', 2))
+    status = getattr(error, 'exit_status', 2)
+    hosts.leave(str(error), status)
+    sys.exit(status)
   except KeyboardInterrupt:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
+    hosts.leave('it was stopped at once', 130)
     sys.exit(130)
+  except Exception:
+    if hosts.together():
+      traceback.print_exc()
+      hosts.leave('of an unexpected error, which it has printed', 1)
+    raise
 
 
 def execute(command: Quickstart | List | RunOptions | Report | Prepare, console: Console) -> None:
@@ -120,12 +131,18 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports."""
   comparisons = configure(options)
   set_cpu_flags_for(comparison.network for comparison in comparisons)
+  hosts.join(options)
+  if not hosts.is_first():
+    console = Console(quiet=True)
   workdir = working_directory(options, comparisons)
   failure = None
   if options.jobs > 1 or options.cluster is not None:
     failure = _run_together(options, comparisons, workdir, console)
   else:
     _run_one_by_one(options, comparisons, workdir, console)
+
+  if not hosts.is_first():
+    return
 
   from train.reports import report
 
@@ -170,14 +187,16 @@ def _run_one_by_one(
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
   trained, left = 0, []
   for comparison in comparisons:
-    ended, elsewhere = run_comparison(
-      comparison,
-      comparison_directory(options, workdir, comparison),
-      console,
-      policy,
-      data_dir=options.data_dir,
-      stream=options.stream or None,
-    )
+    with hosts.lost_processes_explained():
+      ended, elsewhere = run_comparison(
+        comparison,
+        comparison_directory(options, workdir, comparison),
+        console,
+        policy,
+        data_dir=options.data_dir,
+        stream=options.stream or None,
+        device_limit=options.devices,
+      )
     trained += ended
     left += elsewhere
   if left and not trained:

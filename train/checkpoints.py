@@ -1,5 +1,6 @@
 """Checkpoints of a run, kept by Orbax."""
 
+import dataclasses
 import logging
 import pathlib
 import shutil
@@ -13,6 +14,8 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
+from train import hosts
+from train.devices import Devices
 from train.errors import UserError
 
 KEPT = 2
@@ -39,26 +42,35 @@ class Checkpoints:
 
   Orbax writes in the background into a temporary directory and renames it when all is written, so
   that a checkpoint that was cut short is never seen. The checksum finds one damaged afterwards.
+  What it writes says nothing of the number of devices and processes. Process 0 reads and writes; all
+  call :meth:`restore`, where it gives the others what it has read.
   """
 
-  def __init__(self, directory: pathlib.Path, warn: Callable[[str], None]):
+  def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], devices: Devices):
     """Opens the directory.
 
     Args:
       directory: Where the checkpoints are.
       warn: Called with a sentence about each damaged checkpoint.
+      devices: Where restored states are put.
     """
     self._directory = directory
     self._warn = warn
-    self._manager = ocp.CheckpointManager(
-      directory.absolute(),
-      options=ocp.CheckpointManagerOptions(
-        max_to_keep=KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
-      ),
+    self._devices = devices
+    self._manager = self._open() if hosts.is_first() else None
+
+  def _open(self) -> ocp.CheckpointManager:
+    options = ocp.CheckpointManagerOptions(
+      max_to_keep=KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
     )
+    if hosts.together():
+      self._directory.mkdir(parents=True, exist_ok=True)  # Orbax would want all processes for it
+      alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
+      options = dataclasses.replace(options, create=False, multiprocessing_options=alone)
+    return ocp.CheckpointManager(self._directory.absolute(), options=options)
 
   def save(self, step: int, state: Any, notes: dict[str, Any]) -> None:
-    """Saves a state; returns when it is copied, and writes in the background.
+    """Saves a state, in process 0; returns when it is copied, and writes in the background.
 
     Args:
       step: Steps since the start of the run; names the checkpoint.
@@ -87,7 +99,22 @@ class Checkpoints:
       UserError: If there are checkpoints and none can be read.
     """
     leaves, structure = jax.tree.flatten(template)
-    expected = [np.zeros(leaf.shape, leaf.dtype) for leaf in _plain(leaves)]
+    arrays = [np.zeros(leaf.shape, leaf.dtype) for leaf in _plain(leaves)]
+
+    def read() -> dict[str, Any] | None:
+      found = self._read_newest(arrays)
+      if found is None:
+        return None
+      arrays[:], notes = found
+      return notes
+
+    notes = hosts.from_first(read)
+    if notes is None:
+      return None
+    restored = self._devices.replicate(hosts.broadcast(arrays))
+    return jax.tree.unflatten(structure, list(map(_like, leaves, restored))), notes
+
+  def _read_newest(self, expected: list[np.ndarray]) -> tuple[list[np.ndarray], dict] | None:
     steps = sorted(self._manager.all_steps(), reverse=True)
     for step in steps:
       try:
@@ -106,8 +133,7 @@ class Checkpoints:
         continue
       for damaged in steps[: steps.index(step)]:
         self._put_aside(damaged)
-      restored = [_like(leaf, array) for leaf, array in zip(leaves, found.leaves, strict=True)]
-      return jax.tree.unflatten(structure, restored), notes
+      return [np.asarray(leaf) for leaf in found.leaves], notes
     if steps:
       raise UserError(
         f'No checkpoint in {self._directory} can be read: mend what the lines above say, or delete '
@@ -124,7 +150,8 @@ class Checkpoints:
 
   def close(self) -> None:
     """Waits, and frees what the manager holds."""
-    self._manager.close()
+    if self._manager is not None:
+      self._manager.close()
 
 
 def _plain(leaves: list[jax.Array]) -> list[jax.Array]:
@@ -132,9 +159,8 @@ def _plain(leaves: list[jax.Array]) -> list[jax.Array]:
   return [jax.random.key_data(leaf) if _is_key(leaf) else leaf for leaf in leaves]
 
 
-def _like(leaf: jax.Array, array: np.ndarray) -> jax.Array:
-  """Returns a restored array on the device, as a random key where the leaf is one."""
-  array = jax.device_put(array)
+def _like(leaf: jax.Array, array: jax.Array) -> jax.Array:
+  """Returns a restored array, as a random key where the leaf is one."""
   return jax.random.wrap_key_data(array, impl=jax.random.key_impl(leaf)) if _is_key(leaf) else array
 
 

@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.padding import Padding
 from rich.progress import Progress
 
-from train.arms import ARM_FORMS
+from train.arms import ARM_FORMS, Arm
 from train.comparison import Comparison
 from train.data import Batch, DataSource
+from train.devices import ONE_DEVICE, Devices
 from train.errors import UserError
 from train.experiments import find_comparisons
 from train.fit import build_network, make_programs
@@ -146,7 +147,7 @@ class Probe:
     name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
     with Progress(console=self._console, transient=True) as progress:
       task = progress.add_task(f'{name}: compiling', total=MAX_PROBE_STEPS + 1)
-      step, state, batch = _program(comparison)
+      step, state, batch = abstract_step(comparison)
       state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
       batch = Batch(*(jnp.zeros(leaf.shape, leaf.dtype) for leaf in batch[:2]), _rows(batch))
       compiled = step.lower(state, batch, 0, 0, 0).compile()
@@ -178,26 +179,38 @@ def _source(comparison: Comparison) -> DataSource:
 def _cost_of_step(network: Network, source: DataSource) -> tuple[int, float]:
   """Returns parameters, and operations per example."""
   comparison = Comparison('cost', source, network, epochs=1, batch_size=16)
-  step, state, batch = _program(comparison)
+  step, state, batch = abstract_step(comparison)
   # XLA counts the operations of the program before it optimizes it, without compiling it.
   flops = step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
   parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
   return parameters, flops / comparison.batch_size
 
 
-def _program(comparison: Comparison) -> tuple[TrainStep, TrainState, Batch]:
-  """Returns the training step of the first arm, with the shapes of its state and of a batch."""
+def abstract_step(
+  comparison: Comparison, devices: Devices = ONE_DEVICE, arm: Arm | None = None
+) -> tuple[TrainStep, TrainState, Batch]:
+  """Returns a training step with the shapes of its state and of a whole batch; allocates nothing.
+
+  Args:
+    comparison: A comparison of a named data set.
+    devices: The devices that the batch is divided among.
+    arm: The optimizer; the comparison's first if not given.
+  """
   source, steps = _source(comparison), steps_per_epoch(comparison)
-  programs = make_programs(comparison, source.num_classes)
-  optimizer = make_optimizer(comparison, comparison.arms[0], steps, seed=0)
+  programs = make_programs(comparison, source.num_classes, devices)
+  optimizer = make_optimizer(comparison, arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(
     lambda: programs.initial_state(
       build_network(comparison, source.num_classes, 0), optimizer, steps
     )
   )
+  whole, rows = devices.replicated, devices.sharding_of_rows(comparison.batch_size)
+  state = jax.tree.map(
+    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state
+  )
   batch = Batch(
-    jax.ShapeDtypeStruct((comparison.batch_size, *source.shape), source.dtype),
-    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32'),
-    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32'),
+    jax.ShapeDtypeStruct((comparison.batch_size, *source.shape), source.dtype, sharding=whole),
+    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32', sharding=whole),
+    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32', sharding=rows),
   )
   return programs.make_train_step(optimizer), state, batch

@@ -16,9 +16,15 @@ _CHECKOUT = pathlib.Path(__file__).parents[1]
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
-def write_environment(directory: pathlib.Path) -> None:
-  """Writes environment.json of a run; when a run goes on, it is that of its last start."""
-  write_whole(directory / 'environment.json', json.dumps(environment(), indent=2) + '\n')
+def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
+  """Writes environment.json of a run; when a run goes on, it is that of its last start.
+
+  Args:
+    directory: The directory of the run.
+    devices_used: Among how many devices a batch is divided.
+  """
+  found = {**environment(), 'devices_used': devices_used}
+  write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 
 
 def read_environment(directory: pathlib.Path) -> dict[str, Any]:
@@ -43,6 +49,7 @@ def environment() -> dict[str, Any]:
     },
     'device_kind': jax.devices()[0].device_kind,
     'device_count': jax.device_count(),
+    'process_count': jax.process_count(),
     'machine': platform.machine(),
   }
 

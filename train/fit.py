@@ -8,6 +8,7 @@ from flax import nnx
 from train.comparison import Comparison, cross_entropy, wrong_answer
 from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
+from train.devices import ONE_DEVICE, Devices
 from train.errors import UserError
 from train.networks import OwnNetwork
 from train.own_code import definition, explain_errors
@@ -40,14 +41,22 @@ def preprocessing_of(comparison: Comparison) -> Preprocessing:
   return preprocessing if size is None else preprocessing.resized(size)
 
 
-def make_programs(comparison: Comparison, num_classes: int) -> Programs:
+def make_programs(
+  comparison: Comparison, num_classes: int, devices: Devices = ONE_DEVICE
+) -> Programs:
   """Returns the programs of a comparison's network; allocates nothing.
+
+  Args:
+    comparison: The comparison.
+    num_classes: How many classes its data set has.
+    devices: The devices that a batch is divided among.
 
   Raises:
     UserError: If there is no such network.
   """
   structure = nnx.eval_shape(lambda: build_network(comparison, num_classes, 0))
-  return Programs(structure, preprocessing_of(comparison), comparison.loss, comparison.metric)
+  preprocessing = preprocessing_of(comparison)
+  return Programs(structure, preprocessing, comparison.loss, comparison.metric, devices)
 
 
 def check_fit(comparison: Comparison, dataset: Dataset) -> None:

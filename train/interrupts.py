@@ -3,6 +3,7 @@
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 
 from train.errors import UserError
 
@@ -26,8 +27,11 @@ class Interrupts:
   A second Ctrl-C is not held back.
 
   Attributes:
+    signals: What it notes.
     requested: The number of the signal that has come, None before.
   """
+
+  signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
   def __init__(self):
     """Starts with no signal."""
@@ -36,7 +40,7 @@ class Interrupts:
 
   def __enter__(self) -> 'Interrupts':
     """Takes over the signals."""
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in self.signals:
       self._previous[number] = signal.signal(number, self._note)
     return self
 
@@ -45,16 +49,22 @@ class Interrupts:
     for number, handler in self._previous.items():
       signal.signal(number, handler)
 
-  def leave_if_requested(self, where: str) -> None:
+  def leave_if_requested(self, where: str, save: Callable[[], None] | None = None) -> None:
     """Raises an ``InterruptedRunError`` if a signal has come.
 
     Args:
       where: Says where the run stopped, and that it is saved.
+      save: Is called before.
     """
-    if self.requested is not None:
-      raise InterruptedRunError(
-        f'Stopped and saved {where}; go on with: {command_line()}', self.requested
-      )
+    number = self._number()
+    if number is None:
+      return
+    if save is not None:
+      save()
+    raise InterruptedRunError(f'Stopped and saved {where}; go on with: {command_line()}', number)
+
+  def _number(self) -> int | None:
+    return self.requested
 
   def _note(self, number, frame):
     if self.requested:

@@ -11,10 +11,12 @@ import jax
 import numpy as np
 import optax
 
+from train import hosts
 from train.arms import Arm
 from train.checkpoints import Checkpoints
 from train.comparison import Comparison, wrong_answer
 from train.data import Dataset, make_input
+from train.devices import choose_devices, describe_devices
 from train.fit import build_network, check_fit, make_programs
 from train.interrupts import Interrupts
 from train.optimizer import make_optimizer
@@ -38,34 +40,46 @@ class SavePolicy:
 
 
 class Trainer:
-  """What the runs of a comparison share: their data on the device, and compiled programs.
+  """What the runs of a comparison share: their data on the devices, and compiled programs.
 
   Attributes:
     comparison: The comparison.
+    devices: The devices that a batch is divided among.
+    where: A sentence on them, empty if there is but one.
     programs: The programs of its network.
-    train_input: The training split, on the device or streamed.
+    train_input: The training split, on the devices or streamed.
     test_input: The test split.
     test_examples: Its size.
     steps_per_epoch: Steps of an epoch, a short last one included.
   """
 
-  def __init__(self, comparison: Comparison, dataset: Dataset, stream: bool | None = None):
-    """Puts the data on the device and checks that network, loss and metric fit it.
+  def __init__(
+    self,
+    comparison: Comparison,
+    dataset: Dataset,
+    stream: bool | None = None,
+    device_limit: int | None = None,
+  ):
+    """Puts the data on the devices and checks that network, loss and metric fit it.
 
     Args:
       comparison: The comparison.
       dataset: Its data.
-      stream: Whether to stream the data to the device; None decides by size.
+      stream: Whether to stream the data to the devices; None decides by size.
+      device_limit: Divide a batch among so many devices of each process at most; None means all.
 
     Raises:
-      UserError: If there is no such network, or something does not fit.
+      UserError: If there is no such network, something does not fit, or devices are missing.
     """
     self.comparison = comparison
     self._num_classes = dataset.num_classes
     check_fit(comparison, dataset)
-    self.programs = make_programs(comparison, dataset.num_classes)
-    self.train_input = make_input(dataset.train, stream)
-    self.test_input = make_input(dataset.test, stream)
+    rows = min(comparison.batch_size, len(dataset.train))
+    self.devices = choose_devices(rows, device_limit)
+    self.where = describe_devices(self.devices, rows, device_limit)
+    self.programs = make_programs(comparison, dataset.num_classes, self.devices)
+    self.train_input = make_input(dataset.train, stream, self.devices)
+    self.test_input = make_input(dataset.test, stream, self.devices)
     self.test_examples = len(dataset.test)
     self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
     self._train_steps: dict[Any, TrainStep] = {}
@@ -90,18 +104,26 @@ class Trainer:
       self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
     model = build_network(self.comparison, self._num_classes, seed)
     state = self.programs.initial_state(model, optimizer, self.steps_per_epoch)
-    return state, self._train_steps[arm.program]
+    return self.devices.replicate(state), self._train_steps[arm.program]
 
   def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:
     """Returns the sums over the whole test split, still on the device."""
     params = arm.evaluation_params(state.opt_state, state.params)
-    batches = self.test_input.in_order(EVAL_BATCH_SIZE)
+    # Whole batches are divided evenly.
+    batch_size = -(-EVAL_BATCH_SIZE // self.devices.count) * self.devices.count
+    batches = self.test_input.in_order(batch_size)
     sums = [self.programs.eval_step(params, state.model_state, batch) for batch in batches]
     return jax.tree.map(lambda *parts: sum(parts), *sums)
 
 
 class Training:
-  """One run: what it starts from, how it goes on, and how it is saved."""
+  """One run: what it starts from, how it goes on, and how it is saved.
+
+  Attributes:
+    epoch: The epochs that are done.
+    step: The steps that are done of the epoch after them.
+    state: The state after these steps.
+  """
 
   def __init__(
     self,
@@ -130,15 +152,17 @@ class Training:
     self._trainer = trainer
     self._arm = arm
     self._seed = seed
-    self._checkpoints = Checkpoints(directory / 'checkpoints', warn)
-    self._state, self._train_step = trainer.start(arm, seed, partner_phases)
+    self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
+    self.state, self._train_step = trainer.start(arm, seed, partner_phases)
     self.epoch = self.step = 0
     rows: dict[str, list[str]] = {}
-    restored = self._checkpoints.restore(self._state)
+    restored = self._checkpoints.restore(self.state)
     if restored is not None:
-      self._state, notes = restored
+      self.state, notes = restored
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    self._recorder = Recorder(directory, config, rows)
+    self._recorder = None
+    if hosts.is_first():
+      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
     self._saved_at = time.monotonic()
 
   def train(
@@ -166,54 +190,56 @@ class Training:
     while self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
       self._train_epoch(policy, interrupts)
-      jax.block_until_ready(self._state.sums)
+      jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
-      test = self._trainer.evaluate(self._arm, self._state)
+      test = self._trainer.evaluate(self._arm, self.state)
       record = self._record(test)
-      phases = self._state.sums.phases
-      self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
+      phases = self.state.sums.phases
+      if self._recorder is not None:
+        self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
         return (
-          f'diverged in epoch {record.epoch}, step {int(self._state.sums.finite) + 1}: its loss is '
+          f'diverged in epoch {record.epoch}, step {int(self.state.sums.finite) + 1}: its loss is '
           'NaN or infinite; try a lower learning rate or momentum'
         )
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
-      self._state = self._state._replace(sums=sums)
+      self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
       if self.epoch % policy.epochs == 0 or self.epoch == comparison.epochs:
         self._save()
     return None
 
   def close(self) -> None:
     """Waits until everything is written."""
-    self._recorder.close()
+    if self._recorder is not None:
+      self._recorder.close()
     self._checkpoints.close()
 
   def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
     trainer = self._trainer
     batch_size = trainer.comparison.batch_size
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
-      self._state = self._train_step(self._state, batch, self._seed, self.epoch, self.step)
+      self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
-      overdue = time.monotonic() - self._saved_at > 60 * policy.minutes
-      if overdue or interrupts.requested is not None:
+      if time.monotonic() - self._saved_at > 60 * policy.minutes:
         self._save()
-      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}')
+      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 
   def _save(self) -> None:
-    notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
-    steps_before = self.epoch * self._trainer.steps_per_epoch
-    self._checkpoints.save(steps_before + self.step, self._state, notes)
+    if self._recorder is not None:
+      notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
+      steps_before = self.epoch * self._trainer.steps_per_epoch
+      self._checkpoints.save(steps_before + self.step, self.state, notes)
     self._saved_at = time.monotonic()
 
   def _record(self, test: EvalSums) -> EpochRecord:
     """Waits for the sums of the epoch and returns its record."""
     sums, test, hyperparams = jax.device_get(
-      (self._state.sums, test, optax.tree.get(self._state.opt_state, 'hyperparams'))
+      (self.state.sums, test, optax.tree.get(self.state.opt_state, 'hyperparams'))
     )
     examples = self._trainer.test_examples
-    has_momentum = optax.tree.get(self._state.opt_state, 'momentum') is not None
+    has_momentum = optax.tree.get(self.state.opt_state, 'momentum') is not None
     percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
     return EpochRecord(
       epoch=self.epoch + 1,

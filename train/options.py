@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import re
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -92,6 +93,26 @@ class RunOptions:
   stream: Annotated[
     bool, _help('Stream the data to the device even if it would fit there.', '')
   ] = False
+  devices: Annotated[
+    int | None,
+    _help('Divide batches among so many devices of each process (default: all).', 'N'),
+  ] = None
+  coordinator: Annotated[
+    str | None,
+    _help(
+      'Train together with other processes, which meet at this address of the first.', 'HOST:PORT'
+    ),
+  ] = None
+  num_processes: Annotated[int | None, _help('With --coordinator: how many they are.', 'N')] = None
+  process_id: Annotated[
+    int | None, _help('With --coordinator: which one this is; 0 is the first.', 'I')
+  ] = None
+  distributed: Annotated[
+    bool,
+    _help(
+      'Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes.', ''
+    ),
+  ] = False
   jobs: Annotated[
     int,
     _help(
@@ -135,7 +156,7 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
   """
   for name in (
     *('epochs', 'batch_size', 'train_examples', 'checkpoint_epochs'),
-    *('jobs', 'cpus_per_run'),
+    *('devices', 'jobs', 'cpus_per_run'),
   ):
     value = getattr(options, name)
     if value is not None and value < 1:
@@ -147,6 +168,7 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
   if options.weight_decay is not None and not options.weight_decay >= 0:
     raise UserError(f'--weight-decay must be at least 0, not {options.weight_decay}.')
   _check_places(options)
+  _check_hosts(options)
   if options.own_problem:
     if options.parts:
       raise UserError(f'{options.name} has no parts: leave --parts out.')
@@ -209,6 +231,35 @@ def _check_places(options: RunOptions) -> None:
     )
   if options.cluster not in ('local', 'auto') and not options.cluster.startswith('ray://'):
     raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster}.')
+
+
+def _check_hosts(options: RunOptions) -> None:
+  """Refuses options on other processes that do not go together."""
+  several = {'--num-processes': options.num_processes, '--process-id': options.process_id}
+  if options.coordinator is None:
+    for name, value in several.items():
+      if value is not None:
+        raise UserError(f'{name} is for --coordinator: add it, the address of process 0.')
+    if not options.distributed:
+      return
+  elif options.distributed:
+    raise UserError('--distributed finds the processes by itself: leave --coordinator out.')
+  else:
+    for name, value in several.items():
+      if value is None:
+        raise UserError(f'--coordinator needs {name}, too.')
+    if not re.fullmatch(r'.+:\d{1,5}', options.coordinator):
+      raise UserError(f'--coordinator must be HOST:PORT, not {options.coordinator}.')
+    if not options.num_processes >= 1:
+      raise UserError(f'--num-processes must be at least 1, not {options.num_processes}.')
+    if not 0 <= options.process_id < options.num_processes:
+      raise UserError(
+        f'--process-id must be 0 to {options.num_processes - 1}, not {options.process_id}.'
+      )
+  if options.jobs > 1 or options.cluster is not None:
+    raise UserError(
+      'Processes that train together take one run after the other: leave --jobs and --cluster out.'
+    )
 
 
 def _own_comparison(path: pathlib.Path) -> Comparison:

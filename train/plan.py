@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from train import hosts
 from train.arms import Arm, Yoked
 from train.comparison import Comparison
 from train.configuration import (
@@ -87,13 +88,15 @@ class Plan:
     self.workdir = workdir
     self._data_dir = data_dir
     self._partners_elsewhere = partners_elsewhere
-    plan_runs(comparison, workdir, partners_elsewhere=partners_elsewhere)  # before data are loaded
+    hosts.from_first(self._plan_runs)  # before data are loaded
     # A data set that has a name is loaded when all else is known to be right.
     source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
     self._dataset = None if source else comparison.load(data_dir)
     self.data_name = (source or self._dataset).name
     self._data_sha256 = None if source else _digest(self._dataset)
-    self.runs = self._configure()
+    self.runs = self._configure(hosts.from_first(self._plan_runs))
+    hosts.check_same('configuration', list(self.runs.values()))
+    hosts.from_first(self._check)
 
   def load(self) -> Dataset:
     """Returns the data.
@@ -114,16 +117,25 @@ class Plan:
     Raises:
       UserError: If the working directory holds runs of another configuration.
     """
+    self.runs = self._configure(hosts.from_first(self._claim))
+
+  def _claim(self) -> list[PlannedRun]:
     with planning_in(self.workdir):
-      self.runs = self._configure()
+      runs = self._plan_runs()
+      self.runs = self._configure(runs)
+      self._check()
       for run, config in self.runs.items():
         if not (run.directory / 'config.json').exists():
           run.directory.mkdir(parents=True, exist_ok=True)
           write_config(run.directory, config)
+    return runs
 
-  def _configure(self) -> dict[PlannedRun, dict[str, Any]]:
+  def _plan_runs(self) -> list[PlannedRun]:
+    return plan_runs(self.comparison, self.workdir, partners_elsewhere=self._partners_elsewhere)
+
+  def _configure(self, runs: list[PlannedRun]) -> dict[PlannedRun, dict[str, Any]]:
     comparison = self.comparison
-    runs = {
+    return {
       run: run_config(
         comparison,
         run.arm,
@@ -132,13 +144,14 @@ class Plan:
         partner_seed=run.partner_seed,
         data_sha256=self._data_sha256,
       )
-      for run in plan_runs(comparison, self.workdir, partners_elsewhere=self._partners_elsewhere)
+      for run in runs
     }
-    check_shared_config(self.workdir, next(iter(runs.values())))
-    for run, config in runs.items():
+
+  def _check(self) -> None:
+    check_shared_config(self.workdir, next(iter(self.runs.values())))
+    for run, config in self.runs.items():
       check_config(run.directory, config)
-      _check_format(run.directory, comparison.epochs)
-    return runs
+      _check_format(run.directory, self.comparison.epochs)
 
 
 def plan_runs(

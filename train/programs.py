@@ -16,6 +16,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 from train.comparison import PerExample, cross_entropy, wrong_answer
 from train.data import Batch, Preprocessing, gather, step_key
+from train.devices import ONE_DEVICE, Devices
 
 Scalar = Float[Array, '']
 TrainStep = Callable[..., 'TrainState']
@@ -94,6 +95,7 @@ class Programs:
     preprocessing: Preprocessing,
     loss: PerExample = cross_entropy,
     metric: PerExample = wrong_answer,
+    devices: Devices = ONE_DEVICE,
   ):
     """Keeps the structure of a network.
 
@@ -102,12 +104,14 @@ class Programs:
       preprocessing: Turns raw inputs into what the network takes.
       loss: The loss of each example, from outputs and targets.
       metric: The metric of each example, from outputs and targets.
+      devices: The devices that a batch is divided among.
     """
     self._graphdef, _, _ = nnx.split(model, nnx.Param, ...)
     self._preprocessing = preprocessing
     self._loss = loss
     self._metric = metric
-    self.eval_step = jax.jit(self._evaluate)
+    self._devices = devices
+    self.eval_step = jax.jit(self._evaluate, out_shardings=devices.replicated)
 
   def initial_state(
     self,
@@ -115,7 +119,7 @@ class Programs:
     optimizer: optax.GradientTransformationExtraArgs,
     steps_per_epoch: int,
   ) -> TrainState:
-    """Returns the state before the first step.
+    """Returns the state before the first step, on this process's default device.
 
     Args:
       model: The network with its initial weights.
@@ -155,9 +159,9 @@ class Programs:
       ``epoch`` and ``step`` are integers that the augmentation is a pure function of.
     """
 
-    @partial(jax.jit, donate_argnums=0)
+    @partial(jax.jit, donate_argnums=0, out_shardings=self._devices.replicated)
     def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
-      inputs, targets = gather(batch)
+      inputs, targets = self._devices.divide(gather(batch))
       inputs = self._preprocessing.train(step_key(seed, epoch, step), inputs)
       (loss, model_state), grads = jax.value_and_grad(self.loss, has_aux=True)(
         state.params, state.model_state, inputs, targets
@@ -170,7 +174,7 @@ class Programs:
     return train_step
 
   def _evaluate(self, params, model_state, batch: Batch) -> EvalSums:
-    inputs, targets = gather(batch)
+    inputs, targets = self._devices.divide(gather(batch))
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.eval()
     outputs = model(self._preprocessing.evaluate(inputs))

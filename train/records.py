@@ -79,6 +79,7 @@ class Recorder:
     directory: pathlib.Path,
     config: Mapping[str, Any],
     rows: Mapping[str, Sequence[str]],
+    devices_used: int = 1,
   ):
     """Writes the configuration, and tables that hold the rows of the epochs already done.
 
@@ -86,6 +87,7 @@ class Recorder:
       directory: The directory of the run.
       config: See :func:`train.configuration.run_config`.
       rows: The rows that a checkpoint has kept, as in :attr:`rows`.
+      devices_used: Among how many devices a batch is divided.
     """
     directory.mkdir(parents=True, exist_ok=True)
     self._directory = directory
@@ -97,7 +99,7 @@ class Recorder:
     }
     self.rows = {table: list(rows.get(table, ())) for table in self._columns}
     write_config(directory, config)
-    write_environment(directory)
+    write_environment(directory, devices_used)
     for table, columns in self._columns.items():
       write_whole(directory / f'{table}.csv', '\n'.join([','.join(columns), *self.rows[table], '']))
     self._events = SummaryWriter(str(directory), purge_step=len(self.rows['metrics']) + 1)

@@ -9,6 +9,7 @@ from typing import Any
 
 from rich.console import Console
 
+from train import hosts
 from train.comparison import Comparison
 from train.errors import FullDiskError, UserError
 from train.interrupts import Interrupts, command_line
@@ -59,14 +60,14 @@ def train_run(
     UserError: If it cannot go on from its checkpoints.
   """
   epochs = trainer.comparison.epochs
-  with sole_writer_of(run.directory) as sole:
+  with hosts.on_first(sole_writer_of(run.directory)) as sole:
     if not sole:
       return Outcome.ELSEWHERE
-    done, diverged = progress_of(run.directory)
+    done, diverged = hosts.from_first(lambda: progress_of(run.directory))
     if diverged or done >= epochs:
       progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
       return Outcome.BEFORE
-    phases = read_phases(run.partner, epochs) if run.partner else None
+    phases = hosts.from_first(lambda: read_phases(run.partner, epochs)) if run.partner else None
     if run.partner and phases is None:
       return Outcome.NO_PARTNER
     training = Training(trainer, run.arm, run.seed, run.directory, config, progress.say, phases)
@@ -95,6 +96,7 @@ def run_comparison(
   *,
   data_dir: str | None = None,
   stream: bool | None = None,
+  device_limit: int | None = None,
 ) -> tuple[int, list[str]]:
   """Trains all runs of a comparison that are not finished, one after the other.
 
@@ -107,6 +109,7 @@ def run_comparison(
     policy: When runs are saved.
     data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
     stream: Whether to stream the data to the device; None decides by size.
+    device_limit: At most so many devices of each process; None means all.
 
   Returns:
     How many runs ended here, and the names of those that were left to another process.
@@ -115,11 +118,13 @@ def run_comparison(
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
-  with errors_explained(workdir), Interrupts() as interrupts:
+  with hosts.on_first(errors_explained(workdir)), hosts.interrupts() as interrupts:
     plan = Plan(comparison, workdir, data_dir)
-    trainer = Trainer(comparison, plan.load(), stream)
+    trainer = Trainer(comparison, plan.load(), stream, device_limit)
     plan.claim()
     introduce(plan, console)
+    if trainer.where:
+      console.print(trainer.where, highlight=False, markup=False)
     outcomes: dict[PlannedRun, Outcome] = {}
     left = list(plan.runs)
     with RunProgress(console, len(left), comparison.epochs, comparison.metric_label) as progress:

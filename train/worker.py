@@ -100,7 +100,7 @@ def _train(task: Task, console: Console) -> Outcome:
     with errors_explained(workdir):
       plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
-      trainer = Trainer(comparison, plan.load(), options.stream or None)
+      trainer = Trainer(comparison, plan.load(), options.stream or None, options.devices)
       interrupts.leave_if_requested('before the first step')
       policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
       label = comparison.metric_label

@@ -1,4 +1,4 @@
-"""How examples reach the training step: kept on the device, or streamed to it."""
+"""How examples reach the training step: kept on the devices, or streamed to them."""
 
 import abc
 import collections
@@ -15,6 +15,7 @@ from jaxtyping import Array, Int32, Shaped
 
 from train.data.dataset import Split
 from train.data.randomness import epoch_order
+from train.devices import ONE_DEVICE, Devices
 
 # Batches made ahead of the step that needs them.
 _PREFETCH = 3
@@ -28,12 +29,12 @@ class Batch(NamedTuple):
   Attributes:
     inputs: The inputs of the whole split (resident) or of this batch (streamed), as stored.
     labels: Their labels, classes or other targets, as stored.
-    rows: The rows of ``inputs`` and ``labels`` that make the batch.
+    rows: The rows of ``inputs`` and ``labels`` that make the batch; None means all, in their order.
   """
 
   inputs: Shaped[Array, 'rows ...']
   labels: Shaped[Array, 'rows ...']
-  rows: Int32[Array, ' batch']
+  rows: Int32[Array, ' batch'] | None = None
 
 
 def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
@@ -50,14 +51,17 @@ def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'bat
     >>> [array.tolist() for array in gather(batch)]
     [[7, 6], [0, 1]]
   """
+  if batch.rows is None:
+    return batch.inputs, batch.labels
   return batch.inputs[batch.rows], batch.labels[batch.rows]
 
 
 class _Input(abc.ABC):
   """Batches of a split; see the two ways that they are made."""
 
-  def __init__(self, examples: int):
+  def __init__(self, examples: int, devices: Devices):
     self._examples = examples
+    self._devices = devices
 
   def steps_per_epoch(self, batch_size: int) -> int:
     """The number of batches of an epoch, a short last one included."""
@@ -93,12 +97,13 @@ class _Input(abc.ABC):
 
 
 class ResidentInput(_Input):
-  """Batches of a split that lies on the device; a batch costs the device one gather.
+  """Batches of a split that lies on every device; a batch costs a device one gather.
 
-  Its iterators never wait for the device.
+  Its iterators never wait for the devices.
 
   Args:
-    split: The examples; they are copied to the default device once.
+    split: The examples; they are copied to the devices once.
+    devices: The devices that a batch is divided among.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -106,15 +111,15 @@ class ResidentInput(_Input):
     [4, 4, 2]
   """
 
-  def __init__(self, split: Split):
-    super().__init__(len(split))
-    self._inputs = jax.device_put(split.inputs)
-    self._labels = jax.device_put(split.labels)
+  def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
+    super().__init__(len(split), devices)
+    self._inputs, self._labels = devices.replicate((split.inputs, split.labels))
 
   def _batches(self, order, batch_size, start_step):
+    order = self._devices.replicate(order)
     for start in range(start_step * batch_size, len(order), batch_size):
       size = min(batch_size, len(order) - start)
-      yield Batch(self._inputs, self._labels, _slice(order, start, size))
+      yield Batch(self._inputs, self._labels, _slice(order, start, size, self._devices))
 
 
 class StreamedInput(_Input):
@@ -124,6 +129,7 @@ class StreamedInput(_Input):
 
   Args:
     split: The examples.
+    devices: The devices that a batch is divided among.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -131,27 +137,29 @@ class StreamedInput(_Input):
     [(4, 1), (4, 1), (2, 1)]
   """
 
-  def __init__(self, split: Split):
-    super().__init__(len(split))
+  def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
+    super().__init__(len(split), devices)
     self._split = split
 
   def _batches(self, order, batch_size, start_step):
     order = np.asarray(order)
 
     def make(start):
-      rows = order[start : start + batch_size]
-      arrays = self._split.inputs[rows], self._split.labels[rows]
-      return Batch(*jax.device_put((*arrays, np.arange(len(rows), dtype=np.int32))))
+      arrays = self._split.inputs, self._split.labels
+      return Batch(*self._devices.put_rows(arrays, order[start : start + batch_size]))
 
     return _ahead(make, range(start_step * batch_size, len(order), batch_size))
 
 
-def make_input(split: Split, stream: bool | None = None) -> ResidentInput | StreamedInput:
-  """Puts a split on the device, or streams it if it is large.
+def make_input(
+  split: Split, stream: bool | None = None, devices: Devices = ONE_DEVICE
+) -> ResidentInput | StreamedInput:
+  """Puts a split on every device, or streams it if it is large.
 
   Args:
     split: The examples.
-    stream: Whether to stream; None streams what takes more than a quarter of the device's memory.
+    stream: Whether to stream; None streams what takes more than a quarter of a device's memory.
+    devices: The devices that a batch is divided among.
 
   Returns:
     The input; its batches are the same either way.
@@ -159,13 +167,13 @@ def make_input(split: Split, stream: bool | None = None) -> ResidentInput | Stre
   if stream is None:
     size = split.inputs.nbytes + split.labels.nbytes
     stream = size > _RESIDENT_SHARE * _device_memory()
-  return StreamedInput(split) if stream else ResidentInput(split)
+  return StreamedInput(split, devices) if stream else ResidentInput(split, devices)
 
 
 # The size is static and the start is not, so that an epoch needs two programs, not one per step.
-@partial(jax.jit, static_argnums=2)
-def _slice(order, start, size):
-  return jax.lax.dynamic_slice(order, (start,), (size,))
+@partial(jax.jit, static_argnums=(2, 3))
+def _slice(order, start, size, devices):
+  return devices.divide(jax.lax.dynamic_slice(order, (start,), (size,)))
 
 
 def _ahead(make: Callable[[int], Batch], starts: range) -> Iterator[Batch]:

@@ -1,0 +1,205 @@
+"""What several devices cost and gain: measured here, and on paper for TPUs.
+
+    python -m benchmarks.scaling here     # processes and virtual devices on this machine's cores
+    python -m benchmarks.scaling tpu      # chips of a TPU v5e pod, from the compiled program
+
+`here` divides the same batches among parts of the same processor, so that nothing can be gained: what
+is above 1 is the overhead of the machinery.
+"""
+
+import dataclasses
+import math
+import os
+import re
+import socket
+import statistics
+import subprocess
+import sys
+import time
+
+import jax
+import tyro
+
+from benchmarks.training_step import COMPARISONS, setting
+from train.comparison import Comparison
+from train.costs import step_cost
+from train.devices import choose_devices
+from train.experiments import FIGURE_3, VIT_CIFAR10
+
+# Cloud TPU's page on v5e (docs.cloud.google.com/tpu/docs/v5e): peak in bfloat16, which float32 products
+# are computed in by default; four links, together 400 GB/s in both directions, hence 50 GB/s out of
+# each. A slice of 2x4 chips is no torus: its corners have two links. 16x16 is one: all have four.
+PEAK = 197e12
+LINK = 50e9
+SLICES = {8: 2 * LINK, 256: 4 * LINK}
+_BYTES = {'f32': 4, 'bf16': 2, 's32': 4, 'u32': 4, 'pred': 1, 's8': 1, 'f64': 8}
+
+
+@dataclasses.dataclass(frozen=True)
+class Setting:
+  """How a batch is divided.
+
+  Attributes:
+    processes: Among how many processes.
+    devices: Among how many virtual devices of each.
+  """
+
+  processes: int
+  devices: int
+
+  @property
+  def name(self) -> str:
+    """What the table calls it."""
+    return f'{self.processes} process(es) of {self.devices} virtual device(s)'
+
+
+SETTINGS = (Setting(1, 1), Setting(1, 2), Setting(1, 8), Setting(2, 1))
+
+
+class Workers:
+  """The processes of a setting, which train steps when they are told to."""
+
+  def __init__(self, setting: Setting):
+    """Starts them, and returns when they have compiled."""
+    with socket.socket() as probe:
+      probe.bind(('127.0.0.1', 0))
+      coordinator = f'127.0.0.1:{probe.getsockname()[1]}'
+    flag = f'--xla_force_host_platform_device_count={setting.devices}'
+    self._processes = [
+      subprocess.Popen(
+        [
+          *(sys.executable, '-m', 'benchmarks.scaling', 'worker'),
+          *(coordinator, str(setting.processes), str(number)),
+        ],
+        env=os.environ | {'XLA_FLAGS': f'{os.environ.get("XLA_FLAGS", "")} {flag}'.strip()},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+      )
+      for number in range(setting.processes)
+    ]
+    self.seconds(1)
+
+  def seconds(self, steps: int) -> float:
+    """Returns the seconds that so many steps take."""
+    start = time.perf_counter()
+    for process in self._processes:
+      process.stdin.write(f'{steps}\n')
+      process.stdin.flush()
+    for process in self._processes:
+      while 'done' not in (line := process.stdout.readline()):
+        assert line, 'a process ended'
+    return time.perf_counter() - start
+
+  def close(self) -> None:
+    """Ends them."""
+    for process in self._processes:
+      process.stdin.close()
+    for process in self._processes:
+      process.wait()
+
+
+def here(steps: int = 10, rounds: int = 9) -> None:
+  """Prints the time of a step in each setting divided by that of one process with one device.
+
+  Args:
+    steps: Steps per round.
+    rounds: How often the settings take turns.
+  """
+  workers = {setting: Workers(setting) for setting in SETTINGS}
+  times: dict[Setting, list[float]] = {setting: [] for setting in SETTINGS}
+  for _ in range(rounds):
+    for one, several in workers.items():
+      times[one].append(several.seconds(steps))
+  for several in workers.values():
+    several.close()
+  print(f'{setting()}; quickstart, {steps} steps, medians of {rounds} rounds')
+  for one, seconds in times.items():
+    ratios = [mine / alone for mine, alone in zip(seconds, times[SETTINGS[0]], strict=True)]
+    low, _, high = statistics.quantiles(ratios, n=4)
+    print(f'{one.name:40} {statistics.median(ratios):.2f} ({low:.2f} to {high:.2f})')
+
+
+def worker(coordinator: str, processes: int, process_id: int, /) -> None:
+  """Trains as many steps as each line of stdin says."""
+  if processes > 1:
+    jax.distributed.initialize(coordinator, processes, process_id)
+  from train.loop import Trainer
+
+  comparison = COMPARISONS['quickstart']
+  trainer = Trainer(comparison, comparison.load())
+  state, step = trainer.start(comparison.arms[0], 0)
+  whole = len(comparison.load().train) // comparison.batch_size
+  batches = iter(())
+  done = 0
+  for line in sys.stdin:
+    for _ in range(int(line)):
+      if done % whole == 0:
+        batches = trainer.train_input.epoch(0, done // whole, comparison.batch_size)
+      state = step(state, next(batches), 0, done // whole, done % whole)
+      done += 1
+    jax.block_until_ready(state)
+    print('done', flush=True)
+
+
+def tpu() -> None:
+  """Prints what a step of the paper's networks needs on a slice of a TPU v5e pod, at least."""
+  jax.config.update('jax_num_cpu_devices', 8)
+  print(setting())
+  for comparison in (FIGURE_3, VIT_CIFAR10):
+    _, flops = step_cost(comparison)
+    bytes_ = all_reduced_bytes(compiled_step(comparison))
+    name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
+    print(f'{name}: {flops / 1e12:.2f} TFLOP and {bytes_ / 1e6:.0f} MB to all-reduce a step')
+    for chips, bandwidth in SLICES.items():
+      used = math.gcd(chips, comparison.batch_size)
+      compute = flops / used / PEAK
+      reduce = all_reduce_seconds(bytes_, used, bandwidth)
+      print(
+        f'  {chips} chips, {used} used: {1e3 * compute:.2f} ms of arithmetic, {1e3 * reduce:.2f} ms '
+        f'of links; at least {1e3 * max(compute, reduce):.2f} ms'
+      )
+    limit = flops / PEAK * SLICES[256] / (2 * bytes_)
+    print(f'  arithmetic and links take as long on {limit:.0f} chips of a torus; more gain little')
+
+
+def all_reduce_seconds(bytes_: float, chips: int, bandwidth: float) -> float:
+  """Returns what an all-reduce takes at least, each byte going out twice from each chip.
+
+  Args:
+    bytes_: The size of what is reduced.
+    chips: Over how many chips.
+    bandwidth: What a chip can send in a second.
+
+  Example:
+    >>> all_reduce_seconds(1e9, 2, 100e9)
+    0.01
+  """
+  return 2 * bytes_ * (chips - 1) / chips / bandwidth
+
+
+def compiled_step(comparison: Comparison) -> str:
+  """Returns the training step, compiled for all devices here, as text; allocates nothing."""
+  from train.costs import abstract_step
+
+  devices = choose_devices(comparison.batch_size)
+  step, state, batch = abstract_step(comparison, devices)
+  return step.lower(state, batch, 0, 0, 0).compile().as_text()
+
+
+def all_reduced_bytes(program: str) -> int:
+  """Returns the bytes of all results of all-reduces in a compiled program.
+
+  Example:
+    >>> all_reduced_bytes('x = (f32[2,3]{1,0}, s32[]) all-reduce(f32[2,3] a, s32[] b), to_apply=add')
+    28
+  """
+  total = 0
+  for shapes in re.findall(r'= (.*) all-reduce(?:-start)?\(', program):
+    for dtype, sizes in re.findall(r'(\w+)\[([\d,]*)\]', shapes):
+      total += _BYTES[dtype] * math.prod(int(size) for size in sizes.split(',') if size)
+  return total
+
+
+if __name__ == '__main__':
+  tyro.extras.subcommand_cli_from_dict({'here': here, 'tpu': tpu, 'worker': worker})

@@ -1,0 +1,136 @@
+"""Trains on one and on eight virtual CPU devices, and prints what came of it as JSON.
+
+A program of its own, run by test_devices.py: JAX's number of devices is fixed once it starts.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import tempfile
+
+import jax
+import numpy as np
+from flax import nnx
+
+import models
+from train import Comparison, Dataset, Split
+from train.arms import Lcam
+from train.configuration import run_config
+from train.devices import choose_devices, describe_devices
+from train.interrupts import Interrupts
+from train.loop import SavePolicy, Trainer, Training
+from train.records import read_phases, run_directory
+from train.schedules import Constant
+
+LCAM = Lcam(0.857, 0.93)
+EPOCHS, BATCH_SIZE = 2, 16
+EXAMPLES = 3 * BATCH_SIZE + 5  # the last batch is short, and eight devices do not divide it
+
+
+def vit(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
+  sizes = {'patch_size': 4, 'hidden_size': 24, 'depth': 2, 'num_heads': 3, 'mlp_size': 40}
+  return models.VisionTransformer(num_classes, image_size=8, rngs=rngs, **sizes)
+
+
+def wrn(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
+  return models.WideResNet(10, 1, num_classes, dropout_rate=0.3, rngs=rngs)
+
+
+def m11(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
+  return models.M11(num_classes, rngs=rngs)
+
+
+# With the shape of an input, and the learning rate. M11's many batch norms over few values magnify
+# any rounding a thousandfold within a few updates at the others' rate: with one device, too, if the
+# inputs are changed by a ten-millionth. In float64 its updates agree to 1e-15.
+NETWORKS = {
+  'wrn': (wrn, (8, 8, 3), 1e-3),
+  'm11': (m11, (1300,), 1e-5),
+  'vit': (vit, (8, 8, 3), 1e-3),
+}
+
+
+def comparison_of(name: str) -> Comparison:
+  network, shape, learning_rate = NETWORKS[name]
+  draw = np.random.default_rng(0)
+
+  def split(examples):
+    labels = draw.integers(0, 4, examples)
+    inputs = draw.normal(size=(examples, *shape)) + labels.reshape(-1, *[1] * len(shape)) / 2
+    return Split(inputs.astype('float32'), labels)
+
+  return Comparison(
+    name=name,
+    dataset=Dataset(name, split(EXAMPLES), split(200), tuple('abcd')),
+    network=network,
+    epochs=EPOCHS,
+    batch_size=BATCH_SIZE,
+    schedule=Constant(learning_rate),
+    arms=(LCAM,),
+  )
+
+
+def train(comparison, workdir, stream=None, devices=None):
+  """Trains a run, or goes on with it; returns what came of it."""
+  trainer = Trainer(comparison, comparison.load(), stream, devices)
+  directory = run_directory(workdir, LCAM.name, 0)
+  config = run_config(comparison, LCAM, 0, dataset=comparison.name)
+  training = Training(trainer, LCAM, 0, directory, config, print)
+  start, records = training.epoch, []
+  with Interrupts() as interrupts:
+    training.train(SavePolicy(), interrupts, lambda record, _: records.append(record))
+  training.close()
+  state = training.state
+  return {
+    'where': trainer.where,
+    'start': start,
+    'records': records,
+    'phases': read_phases(directory, comparison.epochs).tolist(),
+    'batch_statistics': [
+      leaf.tolist() for leaf in jax.tree.leaves(nnx.filter_state(state.model_state, nnx.BatchStat))
+    ],
+    'replicas_agree': all(
+      np.array_equal(shard.data, leaf.addressable_shards[0].data)
+      for leaf in jax.tree.leaves(state.params)
+      for shard in leaf.addressable_shards
+    ),
+  }
+
+
+def collectives(comparison) -> list[str]:
+  """Returns the collective operations of the training step as compiled."""
+  trainer = Trainer(comparison, comparison.load())
+  state, step = trainer.start(LCAM, 0)
+  batch = next(trainer.train_input.epoch(0, 0, BATCH_SIZE))
+  program = step.lower(state, batch, 0, 0, 0).compile().as_text()
+  kinds = 'all-reduce|reduce-scatter|all-gather|all-to-all|collective-permute'
+  return sorted(set(re.findall(rf' ({kinds})(?:-start)?\(', program)))
+
+
+def main() -> None:
+  found = {}
+  with tempfile.TemporaryDirectory() as folder:
+    workdir = pathlib.Path(folder)
+    for name in NETWORKS:
+      comparison = comparison_of(name)
+      found[name] = {
+        'one': train(comparison, workdir / name / 'one', devices=1),
+        'eight': train(comparison, workdir / name / 'eight'),
+        'collectives': collectives(comparison),
+      }
+    comparison = comparison_of('vit')
+    found['streamed'] = train(comparison, workdir / 'streamed', stream=True)
+    first_epoch = dataclasses.replace(comparison, epochs=1)
+    for name, before, after in (('8 to 1', 8, 1), ('1 to 8', 1, 8)):
+      train(first_epoch, workdir / name, devices=before)
+      found[name] = train(comparison, workdir / name, devices=after)
+    found['chosen'] = []
+    for rows, limit in ((16, None), (50, None), (13, None), (12, 5)):
+      devices = choose_devices(rows, limit)
+      found['chosen'].append([devices.count, describe_devices(devices, rows, limit)])
+  print(json.dumps(found))
+
+
+if __name__ == '__main__':
+  main()
