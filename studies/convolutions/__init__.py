@@ -1,0 +1,1 @@
+"""Does the theory hold for a network with convolutions?"""

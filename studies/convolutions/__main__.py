@@ -1,0 +1,35 @@
+"""The command of the study; what it asks is in :mod:`studies.convolutions.definition`.
+
+python -m studies.convolutions        # goes on where it was stopped
+"""
+
+import pathlib
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from studies.convolutions.definition import comparisons
+from studies.convolutions.report import write_report
+from train.checkpoints import quiet_background_errors
+from train.loop import SavePolicy
+from train.run import run_comparison
+
+
+def main(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+    'runs/convolutions'
+  ),
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+    'results/convolutions'
+  ),
+) -> None:
+  """Trains what is missing of the study and writes its report."""
+  quiet_background_errors()
+  for comparison in comparisons():
+    run_comparison(comparison, workdir / comparison.name, Console(), SavePolicy(comparison.epochs))
+  print(write_report(workdir, output))
+
+
+if __name__ == '__main__':
+  tyro.cli(main)

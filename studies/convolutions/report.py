@@ -1,0 +1,177 @@
+"""The report of the study, and the table that it is computed from."""
+
+import csv
+import math
+import pathlib
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Float
+
+from studies.convolutions.definition import (
+  DIRECTIONS,
+  RULES,
+  SMALL_DIRECTIONS,
+  Direction,
+  comparisons,
+)
+from train.comparison import Comparison
+from train.environment import environment
+from train.records import read_table, run_directory
+from train.reports.statistics import estimate, format_estimate, holm, t_p_value
+
+ENDPOINTS = ('train_loss', 'loss_spread')
+# By arm, one value per seed; NaN where the run diverged.
+Values = Mapping[str, Float[np.ndarray, ' seeds']]
+
+
+def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
+  """Writes report.md and runs.csv of the finished runs.
+
+  Args:
+    workdir: Where the runs are.
+    output: Where the report goes.
+
+  Returns:
+    The report.
+  """
+  found = {one.name: endpoints_of(one, workdir / one.name) for one in comparisons()}
+  output.mkdir(parents=True, exist_ok=True)
+  _write_runs(output / 'runs.csv', found)
+  small = found['figure4-small']['test_error']
+  made = environment()
+  lines = [
+    '# Does the theory hold for a network with convolutions?',
+    '',
+    f'`python -m studies.convolutions`, report: commit {str(made["commit"])[:7]}, '
+    f'{made["machine"]} CPU. What is asked, run and predicted was committed before the runs: '
+    '`studies/convolutions/definition.py`. 95 % intervals over seeds; every run is in '
+    '[runs.csv](runs.csv).',
+    '',
+    '## WRN-10-1, 5,000 images of CIFAR-10, batch 8, momenta .45 and .95',
+    '',
+    'Half the difference between the directions (high momentum in the high-loss phase, minus high '
+    'momentum in the low-loss phase) of (LCAM - yoked) / yoked, in percent, after the last step; '
+    'p by Holm over the four.',
+    '',
+    '| rule | endpoint | predicted | measured | p | seeds | high: LCAM - yoked | low: LCAM - yoked |',
+    '|---|---|---|---|---|---|---|---|',
+    *_confirmation(found),
+    '',
+    '## Figure 4 in small: WRN-10-1, 5,000 images of CIFAR-100, batch 128, momenta .9 and .95',
+    '',
+    'Differences of test error, in percentage points.',
+    '',
+    '| difference | predicted | measured |',
+    '|---|---|---|',
+    *_small(small),
+    '',
+    'Test errors: '
+    + ', '.join(f'{arm} {values.mean():.1f} %' for arm, values in small.items())
+    + '.',
+  ]
+  report = '\n'.join(lines) + '\n'
+  (output / 'report.md').write_text(report)
+  return report
+
+
+def endpoints_of(comparison: Comparison, workdir: pathlib.Path) -> dict[str, Values]:
+  """Returns by endpoint what the runs of a comparison came to.
+
+  Args:
+    comparison: The comparison.
+    workdir: Where its runs are.
+  """
+  columns = ('train_loss', 'test_loss', comparison.metric_column)
+  tables = {
+    arm.name: [
+      read_table(run_directory(workdir, arm.name, seed) / 'metrics.csv', columns)
+      for seed in comparison.seeds
+    ]
+    for arm in comparison.arms
+  }
+
+  def last(value: Callable[..., float]) -> Values:
+    def of_run(table):
+      finite = math.isfinite(table['train_loss'][-1])
+      return value(*(table[column][-1] for column in columns[1:])) if finite else math.nan
+
+    return {arm: np.array([of_run(table) for table in runs]) for arm, runs in tables.items()}
+
+  if comparison.name not in RULES:
+    return {'test_error': last(lambda loss, error: error)}
+  # The test split holds the training images, and the metric is the square of their losses.
+  return {
+    'train_loss': last(lambda loss, square: loss),
+    'loss_spread': last(lambda loss, square: math.sqrt(square - loss**2)),
+  }
+
+
+def relative(values: Values, direction: Direction) -> Float[np.ndarray, ' seeds']:
+  """Returns (LCAM - yoked) / mean of yoked in a direction, by seed; NaN where one diverged."""
+  own, yoked = values[direction.lcam.name], values[direction.yoked.name]
+  return (own - yoked) / np.nanmean(np.where(np.isnan(own), np.nan, yoked))
+
+
+def _confirmation(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
+  predicted = {
+    ('algorithm1', 'train_loss'): '-0.5 to +0.5',
+    ('algorithm1', 'loss_spread'): '-7 to -13, shown',
+  }
+  names = {'train_loss': 'training loss', 'loss_spread': 'spread of the training losses'}
+  cells = [(rule, endpoint) for rule in RULES for endpoint in ENDPOINTS]
+  parts = {
+    cell: [100 * relative(found[cell[0]][cell[1]], DIRECTIONS[name]) for name in ('high', 'low')]
+    for cell in cells
+  }
+  values = {cell: _known((high - low) / 2) for cell, (high, low) in parts.items()}
+  p_values = holm([_p_value(values[cell]) for cell in cells])
+  return [
+    f'| {cell[0]} | {names[cell[1]]} | {predicted.get(cell, "0")} | {_text(values[cell])} | {p:.2g} | '
+    f'{len(values[cell])} | {_text(_known(parts[cell][0]))} | {_text(_known(parts[cell][1]))} |'
+    for cell, p in zip(cells, p_values, strict=True)
+  ]
+
+
+def _small(errors: Values) -> list[str]:
+  high, low = SMALL_DIRECTIONS['high'], SMALL_DIRECTIONS['low']
+  rows = (
+    (
+      'LCAM, high momentum in the high-loss phase - in the low-loss phase',
+      'not 0',
+      high.lcam,
+      low.lcam,
+    ),
+    ('the same of their yoked runs', 'as much', high.yoked, low.yoked),
+    ('high momentum in the high-loss phase: LCAM - yoked', '0', high.lcam, high.yoked),
+    ('high momentum in the low-loss phase: LCAM - yoked', '0', low.lcam, low.yoked),
+  )
+  return [
+    f'| {words} | {predicted} | {_text(_known(errors[one.name] - errors[other.name]))} |'
+    for words, predicted, one, other in rows
+  ]
+
+
+def _known(values: Float[np.ndarray, ' seeds']) -> Float[np.ndarray, ' known']:
+  return values[~np.isnan(values)]
+
+
+def _text(values: Float[np.ndarray, ' seeds']) -> str:
+  return format_estimate(estimate(values), '+')
+
+
+def _p_value(values: Float[np.ndarray, ' seeds']) -> float:
+  error = values.std(ddof=1) / math.sqrt(len(values))
+  return t_p_value(float(values.mean() / error), len(values) - 1)
+
+
+def _write_runs(path: pathlib.Path, found: Mapping[str, Mapping[str, Values]]) -> None:
+  with path.open('w', newline='') as file:
+    writer = csv.writer(file, lineterminator='\n')
+    writer.writerow(('comparison', 'arm', 'seed', 'endpoint', 'value'))
+    seeds = {one.name: one.seeds for one in comparisons()}
+    for name, endpoints in found.items():
+      for endpoint, arms in endpoints.items():
+        for arm, values in arms.items():
+          for seed, value in zip(seeds[name], values, strict=True):
+            writer.writerow((name, arm, seed, endpoint, f'{value:.7g}'))
