@@ -17,11 +17,11 @@ from studies.convolutions.definition import (
 )
 from train.comparison import Comparison
 from train.environment import environment
-from train.records import read_table, run_directory
+from train.records import progress_of, read_table, run_directory
 from train.reports.statistics import estimate, format_estimate, holm, t_p_value
 
 ENDPOINTS = ('train_loss', 'loss_spread')
-# By arm, one value per seed; NaN where the run diverged.
+# By arm, one value per seed; NaN where the run diverged, or is not finished.
 Values = Mapping[str, Float[np.ndarray, ' seeds']]
 
 
@@ -45,8 +45,8 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
     '',
     f'`python -m studies.convolutions`, report: commit {str(made["commit"])[:7]}, '
     f'{made["machine"]} CPU. What is asked, run and predicted was committed before the runs: '
-    '`studies/convolutions/definition.py`. 95 % intervals over seeds; every run is in '
-    '[runs.csv](runs.csv).',
+    f'`studies/convolutions/definition.py`. {_finished(found)}; 95 % intervals over seeds; every run '
+    'is in [runs.csv](runs.csv).',
     '',
     '## WRN-10-1, 5,000 images of CIFAR-10, batch 8, momenta .45 and .95',
     '',
@@ -67,7 +67,7 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
     *_small(small),
     '',
     'Test errors: '
-    + ', '.join(f'{arm} {values.mean():.1f} %' for arm, values in small.items())
+    + ', '.join(f'{arm} {_known(values).mean():.1f} %' for arm, values in small.items())
     + '.',
   ]
   report = '\n'.join(lines) + '\n'
@@ -82,21 +82,21 @@ def endpoints_of(comparison: Comparison, workdir: pathlib.Path) -> dict[str, Val
     comparison: The comparison.
     workdir: Where its runs are.
   """
-  columns = ('train_loss', 'test_loss', comparison.metric_column)
-  tables = {
-    arm.name: [
-      read_table(run_directory(workdir, arm.name, seed) / 'metrics.csv', columns)
-      for seed in comparison.seeds
-    ]
-    for arm in comparison.arms
-  }
+  columns = ('test_loss', comparison.metric_column)
 
   def last(value: Callable[..., float]) -> Values:
-    def of_run(table):
-      finite = math.isfinite(table['train_loss'][-1])
-      return value(*(table[column][-1] for column in columns[1:])) if finite else math.nan
+    def of_run(arm, seed):
+      directory = run_directory(workdir, arm.name, seed)
+      done, diverged = progress_of(directory)
+      if diverged or done < comparison.epochs:
+        return math.nan
+      table = read_table(directory / 'metrics.csv', columns)
+      return value(*(table[column][-1] for column in columns))
 
-    return {arm: np.array([of_run(table) for table in runs]) for arm, runs in tables.items()}
+    return {
+      arm.name: np.array([of_run(arm, seed) for seed in comparison.seeds])
+      for arm in comparison.arms
+    }
 
   if comparison.name not in RULES:
     return {'test_error': last(lambda loss, error: error)}
@@ -110,7 +110,7 @@ def endpoints_of(comparison: Comparison, workdir: pathlib.Path) -> dict[str, Val
 def relative(values: Values, direction: Direction) -> Float[np.ndarray, ' seeds']:
   """Returns (LCAM - yoked) / mean of yoked in a direction, by seed; NaN where one diverged."""
   own, yoked = values[direction.lcam.name], values[direction.yoked.name]
-  return (own - yoked) / np.nanmean(np.where(np.isnan(own), np.nan, yoked))
+  return (own - yoked) / np.nanmean(yoked)
 
 
 def _confirmation(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
@@ -150,6 +150,14 @@ def _small(errors: Values) -> list[str]:
     f'| {words} | {predicted} | {_text(_known(errors[one.name] - errors[other.name]))} |'
     for words, predicted, one, other in rows
   ]
+
+
+def _finished(found: Mapping[str, Mapping[str, Values]]) -> str:
+  runs = [
+    values for endpoints in found.values() for values in next(iter(endpoints.values())).values()
+  ]
+  finite = sum(int(np.isfinite(values).sum()) for values in runs)
+  return f'{finite} of {sum(map(len, runs))} runs are finished and have not diverged'
 
 
 def _known(values: Float[np.ndarray, ' seeds']) -> Float[np.ndarray, ' known']:
