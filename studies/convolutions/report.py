@@ -67,7 +67,9 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
     *_small(small),
     '',
     'Test errors: '
-    + ', '.join(f'{arm} {_known(values).mean():.1f} %' for arm, values in small.items())
+    + ', '.join(
+      f'{arm} {known.mean():.1f} %' for arm, values in small.items() if len(known := _known(values))
+    )
     + '.',
   ]
   report = '\n'.join(lines) + '\n'
@@ -165,7 +167,7 @@ def _known(values: Float[np.ndarray, ' seeds']) -> Float[np.ndarray, ' known']:
 
 
 def _text(values: Float[np.ndarray, ' seeds']) -> str:
-  return format_estimate(estimate(values), '+')
+  return format_estimate(estimate(values), '+') if len(values) else 'not run yet'
 
 
 def _p_value(values: Float[np.ndarray, ' seeds']) -> float:
