@@ -46,18 +46,36 @@ def free_port() -> int:
 def start(arguments, processes):
   """Starts the processes of a run."""
   coordinator = f'127.0.0.1:{free_port()}'
-  command = [sys.executable, '-m', 'train', *map(str, arguments), '--coordinator', coordinator]
+  shared = [*arguments, '--coordinator', coordinator, '--num-processes', processes]
+  return [_start([*shared, '--process-id', process_id]) for process_id in range(processes)]
+
+
+def start_as_slurm(arguments, processes):
+  """Starts the processes of a run with the variables that Slurm's `srun` sets."""
+  job = {
+    'SLURM_JOB_ID': str(free_port()),  # JAX makes a port of it
+    'SLURM_STEP_NODELIST': 'localhost',
+    'SLURM_NTASKS': str(processes),
+    'SLURM_STEP_NUM_NODES': '1',
+  }
   return [
-    subprocess.Popen(
-      [*command, '--num-processes', str(processes), '--process-id', str(process_id)],
-      cwd=ROOT,
-      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': FLAGS},
-      stdout=subprocess.PIPE,
-      stderr=subprocess.PIPE,
-      text=True,
+    _start(
+      [*arguments, '--distributed'],
+      {**job, 'SLURM_PROCID': str(process_id), 'SLURM_LOCALID': str(process_id)},
     )
     for process_id in range(processes)
   ]
+
+
+def _start(arguments, variables=()):
+  return subprocess.Popen(
+    [sys.executable, '-m', 'train', *map(str, arguments)],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': FLAGS} | dict(variables),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
 
 
 def ends_of(processes):
@@ -93,6 +111,13 @@ def alone(tmp_path_factory):
 def test_two_processes_train_as_one_does(alone, tmp_path, how):
   stream = ['--stream'] if how == 'streamed' else []
   statuses, errors = ends_of(start([*SMALL, '--epochs', 3, '--workdir', tmp_path, *stream], 2))
+  assert (statuses, errors) == ([0, 0], ['', ''])
+  assert_same_run(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_processes_of_slurm_find_each_other(alone, tmp_path):
+  statuses, errors = ends_of(start_as_slurm([*SMALL, '--epochs', 3, '--workdir', tmp_path], 2))
   assert (statuses, errors) == ([0, 0], ['', ''])
   assert_same_run(tmp_path, alone)
 
