@@ -219,7 +219,9 @@ def _check_places(options: RunOptions) -> None:
     if value < 0:
       raise UserError(f'{_flag(name)} must be at least 0, not {value}.')
     if value and options.cluster is None:
-      raise UserError(f'{_flag(name)} is for --cluster: add `--cluster local` for this machine.')
+      raise UserError(
+        f'{_flag(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
+      )
   if options.cluster is None:
     if options.cpus_per_run is not None and options.jobs == 1:
       raise UserError('--cpus-per-run is for --jobs and --cluster: add one of them.')
@@ -229,7 +231,7 @@ def _check_places(options: RunOptions) -> None:
       '--jobs is for this machine alone, and --cluster trains as many runs at a time as there is '
       'room for: leave one of them out.'
     )
-  if options.cluster not in ('local', 'auto') and not options.cluster.startswith('ray://'):
+  if not re.fullmatch(r'local|auto|ray://.+:\d{1,5}', options.cluster):
     raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster}.')
 
 
@@ -248,7 +250,8 @@ def _check_hosts(options: RunOptions) -> None:
     for name, value in several.items():
       if value is None:
         raise UserError(f'--coordinator needs {name}, too.')
-    if not re.fullmatch(r'.+:\d{1,5}', options.coordinator):
+    port = re.fullmatch(r'.+:(\d{1,5})', options.coordinator)
+    if port is None or not 1 <= int(port[1]) <= 65535:
       raise UserError(f'--coordinator must be HOST:PORT, not {options.coordinator}.')
     if not options.num_processes >= 1:
       raise UserError(f'--num-processes must be at least 1, not {options.num_processes}.')

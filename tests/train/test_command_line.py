@@ -67,6 +67,7 @@ def test_help_shows_names_and_defaults():
       ['run', 'quickstart', '--cluster', 'here'],
       'must be local, auto or ray://HOST:PORT, not here',
     ),
+    (['run', 'quickstart', '--cluster', 'ray://here'], 'must be local, auto or ray://HOST:PORT'),
     (['run', 'quickstart', '--cluster', 'auto', '--tpus-per-run', '-1'], 'must be at least 0, not'),
     (['run', 'speech', '--dataset', 'digits'], 'speech trains M11 on audio, which digits is not'),
     (['run', 'vit'], 'with --pretrained, or choose --parts without it'),

@@ -253,6 +253,10 @@ def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
     (('--process-id', 0), '--process-id is for --coordinator'),
     (('--coordinator', 'a:1', '--num-processes', 2), '--coordinator needs --process-id'),
     (('--coordinator', 'a', '--num-processes', 2, '--process-id', 0), 'must be HOST:PORT, not a'),
+    (
+      ('--coordinator', 'a:99999', '--num-processes', 2, '--process-id', 0),
+      'must be HOST:PORT, not a:99999',
+    ),
     (('--coordinator', 'a:1', '--num-processes', 2, '--process-id', 2), 'must be 0 to 1, not 2'),
     (('--coordinator', 'a:1', '--distributed'), 'leave --coordinator out'),
     (('--distributed', '--jobs', 2), 'leave --jobs and --cluster out'),
