@@ -22,7 +22,7 @@ from studies.dispersion.definition import DIRECTIONS, EPOCHS, LCAM, MEAN_MOMENTU
 from studies.dispersion.memory import shares_of_luck
 from studies.problems import PROBLEMS
 from studies.runner import Runner
-from train.environment import environment
+from train.environment import commit_words, environment
 from train.reports.statistics import Estimate, format_estimate
 
 BATCH_SIZE, DELTA = 8, 0.25
@@ -56,8 +56,8 @@ def main(
   lines = [
     '# Is the effect of equation9 the memory of the running mean?',
     '',
-    f'`python -m studies.memory`, commit {str(made["commit"])[:7]}'
-    f'{", with changes" if made["changed"] else ""}, {made["machine"]} CPU. Momenta '
+    f'`python -m studies.memory`, commit {commit_words(made)}'
+    f', {made["machine"]} CPU. Momenta '
     f'{MEAN_MOMENTUM} ± {DELTA}, batch {BATCH_SIZE}, {len(SEEDS)} seeds. Only the number of steps '
     'after which the mean of the losses restarts is changed. Half the difference between the '
     'directions of (LCAM - yoked) / yoked, of the final training loss, in percent, with 95 % '

@@ -7,6 +7,7 @@ An arm has a name that says what it is and can be asked for by it, with any numb
     adam-low0.85-high0.95   lion-low0.85-high0.95
 """
 
+import abc
 import dataclasses
 import re
 from typing import Any, ClassVar, NamedTuple
@@ -58,7 +59,7 @@ class Setting(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class Arm:
+class Arm(abc.ABC):
   """One optimizer of a comparison; see the kinds below.
 
   Every number that differs between arms of one kind is injected, so that it lives in the
@@ -86,9 +87,9 @@ class Arm:
     """Returns what determines the arm, as JSON-able values."""
     return {'name': self.name, 'kind': self.kind, **dataclasses.asdict(self)}
 
+  @abc.abstractmethod
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer. Its state holds ``hyperparams`` with the learning rate."""
-    raise NotImplementedError
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """Returns the parameters that are evaluated: those that are trained, but for averaging arms."""

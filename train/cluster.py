@@ -1,15 +1,13 @@
 """Runs at the same time on the nodes of a Ray cluster: ``--cluster``."""
 
 import os
-import pathlib
 import time
 import warnings
 
 from train.errors import UserError
 from train.run import Outcome
-from train.worker import Result, Task, train_task
+from train.worker import Result, Task, python_path, train_task
 
-_CHECKOUT = pathlib.Path(__file__).parents[1]
 _OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster of our own; tasks and results are small
 
 
@@ -121,7 +119,7 @@ def _import_ray(address: str):
 def _connect(ray, address: str) -> None:
   settings = {
     # Nodes run the same code, from a place that they share.
-    'runtime_env': {'env_vars': {'PYTHONPATH': _python_path()}},
+    'runtime_env': {'env_vars': {'PYTHONPATH': python_path()}},
     'log_to_driver': False,
     'logging_level': 'ERROR',
   }
@@ -136,8 +134,3 @@ def _connect(ray, address: str) -> None:
       ray.init(address=address, **settings)
     except (ConnectionError, RuntimeError, ImportError) as error:
       raise UserError(f'--cluster {address}: {_first_and_last_line(error)}') from error
-
-
-def _python_path() -> str:
-  path = [str(_CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
-  return os.pathsep.join(filter(None, path))

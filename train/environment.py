@@ -6,6 +6,7 @@ import json
 import pathlib
 import platform
 import subprocess
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -52,6 +53,11 @@ def environment() -> dict[str, Any]:
     'process_count': jax.process_count(),
     'machine': platform.machine(),
   }
+
+
+def commit_words(made: Mapping[str, Any]) -> str:
+  """Returns the commit of an environment, short, and whether the tree was changed."""
+  return f'{str(made.get("commit"))[:7]}{", with changes" if made.get("changed") else ""}'
 
 
 def _git(*arguments: str) -> str | None:

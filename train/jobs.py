@@ -18,9 +18,8 @@ from collections.abc import Iterator
 from typing import IO
 
 from train.run import Outcome
-from train.worker import Result, Task, train_task
+from train.worker import Result, Task, python_path, train_task
 
-_CHECKOUT = pathlib.Path(__file__).parents[1]
 _SECONDS_BETWEEN_LOOKS = 0.05
 _LINES_OF_A_DEATH = 5
 
@@ -90,17 +89,17 @@ class _Process:
     self._output, self._errors = (
       pathlib.Path(self._folder.name) / name for name in ('output', 'errors')
     )
-    path = [str(_CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
     with self._output.open('wb') as output, self._errors.open('wb') as errors:
       self._process = subprocess.Popen(
         [sys.executable, '-m', 'train.jobs'],
         stdin=subprocess.PIPE,
         stdout=output,
         stderr=errors,
-        env={**os.environ, 'PYTHONPATH': os.pathsep.join(filter(None, path))},
+        env={**os.environ, 'PYTHONPATH': python_path()},
         start_new_session=True,  # Ctrl-C is for the process that started it
       )
-    self._input: IO[bytes] = self._process.stdin  # type: ignore[assignment]
+    assert self._process.stdin is not None  # it is a pipe
+    self._input: IO[bytes] = self._process.stdin
     with contextlib.suppress(BrokenPipeError):  # if it has died, that is seen when it is looked at
       pickle.dump(task, self._input)
       self._input.flush()

@@ -1,5 +1,6 @@
 """The networks of the experiments, each a dataclass that builds and describes itself."""
 
+import abc
 import dataclasses
 import hashlib
 import inspect
@@ -16,11 +17,12 @@ from train.own_code import explain_errors, fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
-class Network:
+class Network(abc.ABC):
   """A network; see the kinds below."""
 
   kind: ClassVar[str]
 
+  @abc.abstractmethod
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
     """Returns the network with its initial weights.
 
@@ -32,11 +34,10 @@ class Network:
     Raises:
       ValueError: If there is no network of that depth or width.
     """
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def describe(self) -> str:
     """Returns the name of the network, as the field writes it."""
-    raise NotImplementedError
 
   def config(self) -> dict[str, Any]:
     """Returns what determines the network, as JSON-able values."""

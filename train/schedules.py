@@ -1,5 +1,6 @@
 """Learning-rate schedules as data: each is stretched over the epochs that a run has."""
 
+import abc
 import dataclasses
 from typing import ClassVar
 
@@ -9,7 +10,7 @@ from lcam_optax import hold_then_decay, step_drops
 
 
 @dataclasses.dataclass(frozen=True)
-class Schedule:
+class Schedule(abc.ABC):
   """A schedule of the learning rate; see the kinds below.
 
   Attributes:
@@ -20,13 +21,13 @@ class Schedule:
   init_value: float = 0.1
   kind: ClassVar[str]
 
+  @abc.abstractmethod
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
     """Returns the function from the step count to the learning rate."""
-    raise NotImplementedError
 
+  @abc.abstractmethod
   def describe(self) -> str:
     """Returns the schedule in words."""
-    raise NotImplementedError
 
 
 @dataclasses.dataclass(frozen=True)

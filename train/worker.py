@@ -18,6 +18,7 @@ from train.interrupts import InterruptedRunError, Interrupts
 from train.options import RunOptions, comparison_directory, configure
 from train.run import Outcome
 
+_CHECKOUT = pathlib.Path(__file__).parents[1]
 _WIDTH = 200  # of what is said; it is broken where it is shown
 
 
@@ -115,3 +116,9 @@ def _check_shared(workdir: pathlib.Path, task: Task) -> None:
       f'{workdir} on {platform.node()} is not the one that the command planned its runs in: choose '
       'a --workdir on a file system that all machines share.'
     )
+
+
+def python_path() -> str:
+  """Returns what ``PYTHONPATH`` must be, so that a process anywhere runs this code."""
+  path = [str(_CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
+  return os.pathsep.join(filter(None, path))

@@ -16,9 +16,9 @@ from studies.convolutions.definition import (
   comparisons,
 )
 from train.comparison import Comparison
-from train.environment import environment
+from train.environment import commit_words, environment
 from train.records import progress_of, read_table, run_directory
-from train.reports.statistics import estimate, format_estimate, holm, t_p_value
+from train.reports.statistics import estimate, format_estimate, holm, p_value
 
 ENDPOINTS = ('train_loss', 'loss_spread')
 # By arm, one value per seed; NaN where the run diverged, or is not finished.
@@ -43,7 +43,7 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
   lines = [
     '# Does the theory hold for a network with convolutions?',
     '',
-    f'`python -m studies.convolutions`, report: commit {str(made["commit"])[:7]}, '
+    f'`python -m studies.convolutions`, report: commit {commit_words(made)}, '
     f'{made["machine"]} CPU. What is asked, run and predicted was committed before the runs: '
     f'`studies/convolutions/definition.py`. {_finished(found)}; 95 % intervals over seeds; every run '
     'is in [runs.csv](runs.csv).',
@@ -127,7 +127,7 @@ def _confirmation(found: Mapping[str, Mapping[str, Values]]) -> list[str]:
     for cell in cells
   }
   values = {cell: _known((high - low) / 2) for cell, (high, low) in parts.items()}
-  p_values = holm([_p_value(values[cell]) for cell in cells])
+  p_values = holm([p_value(values[cell]) for cell in cells])
   return [
     f'| {cell[0]} | {names[cell[1]]} | {predicted.get(cell, "0")} | {_text(values[cell])} | {p:.2g} | '
     f'{len(values[cell])} | {_text(_known(parts[cell][0]))} | {_text(_known(parts[cell][1]))} |'
@@ -168,11 +168,6 @@ def _known(values: Float[np.ndarray, ' seeds']) -> Float[np.ndarray, ' known']:
 
 def _text(values: Float[np.ndarray, ' seeds']) -> str:
   return format_estimate(estimate(values), '+') if len(values) else 'not run yet'
-
-
-def _p_value(values: Float[np.ndarray, ' seeds']) -> float:
-  error = values.std(ddof=1) / math.sqrt(len(values))
-  return t_p_value(float(values.mean() / error), len(values) - 1)
 
 
 def _write_runs(path: pathlib.Path, found: Mapping[str, Mapping[str, Values]]) -> None:

@@ -15,12 +15,11 @@ from studies.dispersion.contrasts import (
   contrast,
   is_equivalent_to_zero,
   of_seeds,
-  p_value,
   pooled,
 )
 from studies.dispersion.memory import Shares, shares_of_luck
 from studies.problems import TRAIN_EXAMPLES
-from train.reports.statistics import Estimate, holm
+from train.reports.statistics import Estimate, holm, p_value
 
 Pairs = Mapping[Pair, Mapping[str, Table]]
 

@@ -13,7 +13,7 @@ from scipy import special
 from studies.dispersion import definition
 from studies.dispersion.run import path_of
 from studies.problems import PROBLEMS
-from train.reports.statistics import Estimate, estimate, t_p_value
+from train.reports.statistics import Estimate, estimate
 
 _CLASSES = {problem.name: problem.classes for problem in PROBLEMS}
 
@@ -149,13 +149,6 @@ def correlation_of_neighbours(values: Float[np.ndarray, ' seeds']) -> float:
   deviations = values - np.nanmean(values)
   products = deviations * np.roll(deviations, -1)
   return float(np.nanmean(products) / np.nanmean(deviations**2))
-
-
-def p_value(values: Float[np.ndarray, ' seeds'], expected: float = 0.0) -> float:
-  """Returns the two-sided p-value of the mean being what is expected."""
-  values = values[~np.isnan(values)]
-  error = np.std(values, ddof=1) / math.sqrt(len(values))
-  return t_p_value(float((np.mean(values) - expected) / error), len(values) - 1)
 
 
 def is_equivalent_to_zero(values: Float[np.ndarray, ' seeds']) -> bool:

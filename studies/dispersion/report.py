@@ -32,7 +32,7 @@ from studies.dispersion.contrasts import (
 from studies.dispersion.plot import plot_doses
 from studies.dispersion.tables import write_cells, write_contrasts
 from studies.problems import TRAIN_EXAMPLES
-from train.environment import environment, read_environment
+from train.environment import commit_words, environment, read_environment
 from train.reports.statistics import Estimate, format_estimate
 
 _LARGEST = max(definition.DELTAS)
@@ -86,7 +86,7 @@ def _head(pairs: Pairs, directory: pathlib.Path) -> list[str]:
     '# Is LCAM an implicit penalty on the dispersion of the losses?',
     '',
     f'`python -m studies.dispersion` (runs: commit {str(runs_made.get("commit"))[:7]}; report: commit '
-    f'{str(made["commit"])[:7]}{", with changes" if made["changed"] else ""}; {made["machine"]} CPU, '
+    f'{commit_words(made)}; {made["machine"]} CPU, '
     f'one core). {len(pairs)} of {all_pairs} pairs of cells, {runs:,} runs, {len(definition.SEEDS)} '
     'seeds of every arm. What is asked, run and compared was committed before the runs: '
     '`studies/dispersion/definition.py`; the theory is docs/theory.md.',

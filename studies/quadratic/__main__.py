@@ -16,7 +16,7 @@ from studies.quadratic.contrasts import SIMULATED, contrasts, loss_of_all, losse
 from studies.quadratic.plot import plot_modes
 from studies.quadratic.simulation import RUNS_OF_BLOCK
 from studies.quadratic.theory import Quadratic
-from train.environment import environment
+from train.environment import commit_words, environment
 from train.reports.statistics import Estimate, format_estimate
 
 BLOCKS = 20
@@ -74,11 +74,10 @@ def _percent(value: Estimate) -> Estimate:
 
 def _report(modes, doses, blocks: int) -> str:
   made = environment()
-  changed = ', with changes' if made['changed'] else ''
   lines = [
     '# The theory on a noisy quadratic',
     '',
-    f'`python -m studies.quadratic`, commit {str(made["commit"])[:7]}{changed}, {made["machine"]} '
+    f'`python -m studies.quadratic`, commit {commit_words(made)}, {made["machine"]} '
     f'CPU. Momenta {QUADRATIC.mean_momentum} ± delta, {QUADRATIC.steps} steps, '
     f'{blocks * RUNS_OF_BLOCK:,} simulated runs of each kind and direction; what is predicted and '
     'why stands in docs/theory.md. Numbers are half the difference between the directions (high '

@@ -14,7 +14,7 @@ from jaxtyping import Float
 from studies.tuned import definition
 from studies.tuned.definition import Cell, Setting
 from studies.tuned.run import final_path
-from train.reports.statistics import Estimate, estimate, format_estimate, holm, t_p_value
+from train.reports.statistics import Estimate, estimate, format_estimate, holm, p_value
 
 CONTROLS = (definition.FIXED_AGAIN, definition.FIXED_12_FOLD, definition.LCAM_BEST)
 COMPARED = tuple(method.name for method in (*definition.LCAM, *definition.RIVALS))
@@ -196,14 +196,6 @@ def marked(one: Tested) -> str:
 def listed(names: Sequence[str]) -> str:
   """Returns names in brackets, to go behind their number; nothing if there are none."""
   return f' ({", ".join(names)})' if names else ''
-
-
-def p_value(values: Float[np.ndarray, ' repeats']) -> float:
-  """Returns the two-sided p-value of a mean of zero; NaN where the values say nothing of it."""
-  if len(values) < 2 or not np.std(values):
-    return math.nan
-  error = np.std(values, ddof=1) / math.sqrt(len(values))
-  return t_p_value(float(np.mean(values) / error), len(values) - 1)
 
 
 _unit_points = functools.lru_cache(Cell.unit_points)

@@ -33,7 +33,7 @@ from studies.tuned.followup_report import (
   write_followup,
 )
 from studies.tuned.plot import plot_differences
-from train.environment import environment, read_environment
+from train.environment import commit_words, environment, read_environment
 from train.reports.statistics import Estimate, estimate, format_estimate
 
 _LCAM_NAMES = tuple(method.name for method in LCAM)
@@ -88,7 +88,7 @@ def _head(results: Results, directory: pathlib.Path) -> list[str]:
     '# Does LCAM help, when everything is tuned?',
     '',
     f'`python -m studies.tuned` (runs: commit {str(runs_made.get("commit"))[:7]}; report: commit '
-    f'{str(made["commit"])[:7]}{", with changes" if made["changed"] else ""}; {made["machine"]} CPU, '
+    f'{commit_words(made)}; {made["machine"]} CPU, '
     f'one core). {results.repeats} of {definition.REPEATS} repeats are done, {runs:,} runs. What is '
     'asked, run and compared was committed before the runs: `studies/tuned/definition.py`.',
     '',

@@ -73,6 +73,22 @@ def t_p_value(t: float, degrees_of_freedom: int) -> float:
   return float(2 * special.stdtr(degrees_of_freedom, -abs(t)))
 
 
+def p_value(values: np.ndarray) -> float:
+  """Returns the two-sided p-value of Student's test that a mean is zero.
+
+  Args:
+    values: Independent values; those that are NaN are left out.
+
+  Returns:
+    The p-value; NaN where the values say nothing of it, one alone or all the same.
+  """
+  values = values[~np.isnan(values)]
+  if len(values) < 2 or not np.std(values):
+    return math.nan
+  error = np.std(values, ddof=1) / math.sqrt(len(values))
+  return t_p_value(float(np.mean(values) / error), len(values) - 1)
+
+
 def holm(p_values: Sequence[float]) -> list[float]:
   """Returns p-values adjusted for their number, by Holm's method.
 
