@@ -119,7 +119,7 @@ def _process(network: str, environment: Environment) -> Iterator[subprocess.Pope
 def _times_of_step(process: subprocess.Popen[str]) -> list[float]:
   assert process.stdin is not None
   assert process.stdout is not None
-  process.stdin.write('\n')
+  process.stdin.write('1\n')
   process.stdin.flush()
   return list(map(float, process.stdout.readline().split()))
 

@@ -22,9 +22,10 @@ import numpy as np
 import tyro
 from PIL import Image, ImageOps
 
-from benchmarks.training_step import find_comparison, make_step, setting, source_of
+from benchmarks.training_step import find_comparison, random_examples, setting, source_of
 from train.comparison import Comparison
 from train.data import (
+  Dataset,
   ImagePreprocessing,
   Preprocessing,
   ResidentInput,
@@ -33,7 +34,7 @@ from train.data import (
   gather,
   step_key,
 )
-from train.data.source import DataSource
+from train.loop import Trainer
 
 
 def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
@@ -48,7 +49,8 @@ def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
   batch_size, source = comparison.batch_size, source_of(comparison)
   prepare = source.preprocessing
   with tempfile.TemporaryDirectory() as folder:
-    split = _mapped_examples(pathlib.Path(folder), source, 10 * steps * batch_size)
+    dataset = random_examples(source, 10 * steps * batch_size)
+    split = _mapped(pathlib.Path(folder), dataset.train)
     augment = _augmentation(prepare)
     resident = ResidentInput(split)
     ways = {
@@ -57,7 +59,10 @@ def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
     }
     if isinstance(prepare, ImagePreprocessing):
       ways['one by one through PIL'] = (steps, _pil_timer(split, prepare, batch_size))
-    ways['training step'] = (steps, _timer(resident, make_step(comparison), batch_size))
+    ways['training step'] = (
+      steps,
+      _timer(resident, _training_step(comparison, dataset), batch_size),
+    )
     seconds: dict[str, list[float]] = {way: [] for way in ways}
     for round_ in range(-1, rounds):  # the first round compiles
       for way, (number, run) in ways.items():
@@ -67,15 +72,22 @@ def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
   _show(seconds, comparison)
 
 
-def _mapped_examples(folder: pathlib.Path, source: DataSource, examples: int) -> Split:
-  values = np.random.default_rng(0)
-  inputs = values.integers(
-    0, np.iinfo(source.dtype).max, (examples, *source.shape), source.dtype, endpoint=True
-  )
-  np.save(folder / 'inputs.npy', inputs)
-  np.save(folder / 'labels.npy', values.integers(0, source.num_classes, examples, np.int32))
+def _mapped(folder: pathlib.Path, split: Split) -> Split:
+  np.save(folder / 'inputs.npy', split.inputs)
+  np.save(folder / 'labels.npy', split.labels)
   mapped = (np.load(folder / f'{name}.npy', mmap_mode='r') for name in ('inputs', 'labels'))
   return Split(*mapped)
+
+
+def _training_step(comparison: Comparison, dataset: Dataset) -> Callable:
+  state, train_step = Trainer(comparison, dataset).start(comparison.arms[0], seed=0)
+
+  def run(batch, epoch, step):
+    nonlocal state
+    state = train_step(state, batch, 0, epoch, step)
+    return state.sums
+
+  return run
 
 
 def _augmentation(prepare: Preprocessing) -> Callable:

@@ -21,8 +21,8 @@ from benchmarks.training_step import (
   COMPARISONS,
   find_comparison,
   median_seconds,
-  repeated_step,
   setting,
+  training,
 )
 from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
@@ -41,13 +41,19 @@ def main(networks: tuple[str, ...] = tuple(COMPARISONS), seconds: float = 10.0) 
   print(setting())
   for comparison in comparisons:
     name = comparison.name
-    steps = [repeated_step(comparison)]
+    steps = [_step(comparison)]
     if jax.default_backend() == 'cpu' and isinstance(comparison.network, WideResNet):
-      steps.append(repeated_step(with_convolution(comparison, convolution_with_product)))
+      steps.append(_step(with_convolution(comparison, convolution_with_product)))
     plain, *tried = median_seconds(steps, seconds)
     print(f'{name:16}{comparison.batch_size / plain:8.0f} examples a second', flush=True)
     for product in tried:
       print(f'{name:16}{plain / product:8.2f} times as fast with one product', flush=True)
+
+
+def _step(comparison: Comparison) -> Callable[[], None]:
+  step = partial(training(comparison), 1)
+  step()  # compiles
+  return step
 
 
 def with_convolution(comparison: Comparison, convolution: Callable) -> Comparison:

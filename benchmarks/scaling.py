@@ -20,7 +20,7 @@ import time
 import jax
 import tyro
 
-from benchmarks.training_step import COMPARISONS, setting
+from benchmarks.training_step import COMPARISONS, setting, training
 from train.comparison import Comparison
 from train.costs import step_cost
 from train.devices import choose_devices
@@ -124,21 +124,9 @@ def worker(coordinator: str, processes: int, process_id: int, /) -> None:
   """Trains as many steps as each line of stdin says."""
   if processes > 1:
     jax.distributed.initialize(coordinator, processes, process_id)
-  from train.loop import Trainer
-
-  comparison = COMPARISONS['quickstart']
-  trainer = Trainer(comparison, comparison.load())
-  state, step = trainer.start(comparison.arms[0], 0)
-  whole = len(comparison.load().train) // comparison.batch_size
-  batches = iter(())
-  done = 0
+  train = training(COMPARISONS['quickstart'])
   for line in sys.stdin:
-    for _ in range(int(line)):
-      if done % whole == 0:
-        batches = trainer.train_input.epoch(0, done // whole, comparison.batch_size)
-      state = step(state, next(batches), 0, done // whole, done % whole)
-      done += 1
-    jax.block_until_ready(state)
+    train(int(line))
     print('done', flush=True)
 
 

@@ -1,32 +1,51 @@
-"""The trainer's own step, ready to be timed.
+"""The trainer's own steps, ready to be timed.
 
     python -m benchmarks.training_step WRN-10-1
 
-trains a step for each line that it reads, and prints the seconds and those of all processors: so
-`benchmarks.cpu_settings` lets processes take turns. XLA's flags are as the environment says.
+trains as many steps as each line that it reads says, and prints their seconds and those of all
+processors: so other benchmarks let processes take turns. XLA's flags are those that `python -m train`
+sets; with `--plain` as the environment says.
 """
 
 import dataclasses
-import math
+import itertools
 import statistics
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import tyro
 from flax import nnx
 
+import models
 from train.arms import Lcam
 from train.comparison import Comparison
-from train.data import Batch, DataSource, find_source
+from train.cpu_flags import set_cpu_flags_for
+from train.data import Batch, Dataset, DataSource, Split, find_source
 from train.environment import environment
 from train.experiments import QUICKSTART
-from train.fit import make_programs
+from train.loop import Trainer
 from train.networks import M11, Network, VitB16, WideResNet
-from train.optimizer import make_optimizer
-from train.programs import EpochSums
+
+
+@dataclasses.dataclass(frozen=True)
+class VitTi16(VitB16):
+  """ViT-Ti/16, the small relative of ViT-B/16."""
+
+  kind: ClassVar[str] = 'vit_ti16'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`train.networks.Network.build`."""
+    return models.vit_ti16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
+
+  def describe(self) -> str:
+    """See :meth:`train.networks.Network.describe`."""
+    return f'ViT-Ti/16 at {self.size}'
 
 
 def _comparison(network: Network, dataset: str, batch_size: int = 128) -> Comparison:
@@ -47,22 +66,28 @@ COMPARISONS = {
     _comparison(WideResNet(10, 1), 'cifar10'),
     _comparison(WideResNet(16, 1), 'cifar10'),
     _comparison(WideResNet(16, 4), 'cifar10'),
+    _comparison(WideResNet(28, 10), 'cifar10'),
     _comparison(M11(), 'speech_commands_35'),
+    _comparison(VitTi16(), 'cifar10', batch_size=32),
     _comparison(VitB16(), 'cifar10', batch_size=8),
   )
 }
 
 
-def main(network: str, /) -> None:
-  """Trains a step for each line on stdin, prints the seconds that it took and those of processors.
+def main(network: tyro.conf.Positional[str], plain: bool = False) -> None:
+  """Trains as many steps as each line on stdin says; prints their seconds and those of processors.
 
   Args:
     network: The name of what is trained.
+    plain: Leave XLA's flags and the memory allocator as they are.
   """
-  step = repeated_step(find_comparison(network))
-  for _ in sys.stdin:
+  comparison = find_comparison(network)
+  if not plain:
+    set_cpu_flags_for([comparison.network])
+  train = training(comparison)
+  for line in sys.stdin:
     start = time.process_time()
-    print(seconds_of(step), time.process_time() - start, flush=True)
+    print(seconds_of(partial(train, int(line))), time.process_time() - start, flush=True)
 
 
 def find_comparison(name: str) -> Comparison:
@@ -78,48 +103,39 @@ def source_of(comparison: Comparison) -> DataSource:
   return comparison.dataset
 
 
-def make_step(comparison: Comparison) -> Callable[[Batch, int, int], EpochSums]:
-  """Returns ``step(batch, epoch, index)``, which trains a step from where the last one ended.
+def training(comparison: Comparison) -> Callable[[int], None]:
+  """Returns a function that trains so many steps, as the trainer does, and waits for them.
 
-  Args:
-    comparison: Its first arm is trained, from random weights. No data is loaded.
+  The first arm is trained, on random examples that are enough for ten batches.
   """
-  source = source_of(comparison)
-  steps = math.ceil(source.train_examples / comparison.batch_size)
-  programs = make_programs(comparison, source.num_classes)
-  optimizer = make_optimizer(comparison, comparison.arms[0], steps, seed=0)
-  state = programs.initial_state(_network(comparison, source.num_classes), optimizer, steps)
-  train_step = programs.make_train_step(optimizer)
+  source, batch_size = source_of(comparison), comparison.batch_size
+  trainer = Trainer(comparison, random_examples(source, 10 * batch_size))
+  state, train_step = trainer.start(comparison.arms[0], seed=0)
 
-  def step(batch: Batch, epoch: int, index: int) -> EpochSums:
+  def batches() -> Iterator[tuple[Batch, int, int]]:
+    for epoch in itertools.count():
+      for step, batch in enumerate(trainer.train_input.epoch(0, epoch, batch_size)):
+        yield batch, epoch, step
+
+  coming = batches()
+
+  def train(steps: int) -> None:
     nonlocal state
-    state = train_step(state, batch, 0, epoch, index)
-    return state.sums
+    for batch, epoch, step in itertools.islice(coming, steps):
+      state = train_step(state, batch, 0, epoch, step)
+    jax.block_until_ready(state.sums)
 
-  return step
-
-
-@nnx.jit(static_argnums=(0, 1))
-def _network(comparison: Comparison, num_classes: int) -> nnx.Module:
-  # Any weights will do, and to draw these takes the compiler a quarter of the time.
-  rngs = nnx.Rngs(jax.random.key(0, impl='rbg'))
-  return comparison.network.build(num_classes, dtype=comparison.dtype, rngs=rngs)
+  return train
 
 
-def repeated_step(comparison: Comparison) -> Callable[[], None]:
-  """Returns a function that trains a step on a batch of random examples and waits for it."""
-  source, examples = source_of(comparison), comparison.batch_size
+def random_examples(source: DataSource, examples: int) -> Dataset:
+  """Returns a data set of random numbers, with inputs and classes as a source has them."""
   values = np.random.default_rng(0)
-  inputs = values.integers(0, np.iinfo(source.dtype).max, (examples, *source.shape), source.dtype)
-  labels = values.integers(0, source.num_classes, examples, np.int32)
-  batch = Batch(*jax.device_put((inputs, labels, np.arange(examples, dtype=np.int32))))
-  step = make_step(comparison)
-
-  def run() -> None:
-    jax.block_until_ready(step(batch, 0, 0))
-
-  run()  # compiles
-  return run
+  inputs = values.integers(
+    0, np.iinfo(source.dtype).max, (examples, *source.shape), source.dtype, endpoint=True
+  )
+  split = Split(inputs, values.integers(0, source.num_classes, examples, np.int32))
+  return Dataset(source.name, split, split, tuple(map(str, range(source.num_classes))))
 
 
 def median_seconds(runs: Sequence[Callable[[], None]], seconds: float) -> list[float]:

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from train import hosts
 from train.comparison import Comparison
+from train.compilation_cache import keep_compiled_programs
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import FullDiskError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
@@ -131,6 +132,8 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports."""
   comparisons = configure(options)
   set_cpu_flags_for(comparison.network for comparison in comparisons)
+  if options.compilation_cache:
+    keep_compiled_programs()
   hosts.join(options)
   if not hosts.is_first():
     console = Console(quiet=True)

@@ -1,4 +1,4 @@
-"""Flags of XLA that make trainings of wide networks faster on a CPU."""
+"""Flags of XLA that make trainings of networks with 2-D convolutions faster on a CPU."""
 
 import os
 from collections.abc import Iterable
@@ -7,12 +7,12 @@ import jaxlib
 
 from train.networks import Network, WideResNet
 
-# Its new kernels for convolutions are slower than those that it had where there are many channels,
-# and faster where there are few; docs/speed.md has the ratios. Versions are listed because one that
-# does not know the flag, as 0.8.0, ends the process.
+# Its new kernels for 2-D convolutions are slower than those that it had, those for products, sums and
+# elementwise operations faster: docs/speed.md has the ratios. Versions are
+# listed because one that does not know the flag, as 0.8.0, ends the process.
 _SLOW_CONVOLUTIONS = ('0.10.2',)
 _FLAG = '--xla_cpu_experimental_ynn_fusion_type'
-_WIDE = 4
+_KERNELS = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE'))
 
 
 def set_cpu_flags_for(networks: Iterable[Network]) -> None:
@@ -21,7 +21,7 @@ def set_cpu_flags_for(networks: Iterable[Network]) -> None:
   Args:
     networks: What is trained.
   """
-  if any(isinstance(network, WideResNet) and network.width >= _WIDE for network in networks):
+  if any(isinstance(network, WideResNet) for network in networks):
     set_cpu_flags()
 
 
@@ -32,4 +32,4 @@ def set_cpu_flags() -> None:
   """
   flags = os.environ.get('XLA_FLAGS', '')
   if jaxlib.__version__ in _SLOW_CONVOLUTIONS and _FLAG not in flags:
-    os.environ['XLA_FLAGS'] = f'{flags} {_FLAG}='.strip()
+    os.environ['XLA_FLAGS'] = f'{flags} {_FLAG}={_KERNELS}'.strip()

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from train import hosts
+from train.allocator import keep_buffers
 from train.arms import Arm
 from train.checkpoints import Checkpoints
 from train.comparison import Comparison, wrong_answer
@@ -73,8 +74,11 @@ class Trainer:
     """
     self.comparison = comparison
     self._num_classes = dataset.num_classes
-    check_fit(comparison, dataset)
     rows = min(comparison.batch_size, len(dataset.train))
+    size = comparison.network.image_size
+    shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
+    keep_buffers(rows * math.prod(shape))
+    check_fit(comparison, dataset)
     self.devices = choose_devices(rows, device_limit)
     self.where = describe_devices(self.devices, rows, device_limit)
     self.programs = make_programs(comparison, dataset.num_classes, self.devices)

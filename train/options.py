@@ -93,6 +93,9 @@ class RunOptions:
   stream: Annotated[
     bool, _help('Stream the data to the device even if it would fit there.', '')
   ] = False
+  compilation_cache: Annotated[
+    bool, _help("Keep compiled programs in the user's cache folder, for the next start.", '')
+  ] = True
   devices: Annotated[
     int | None,
     _help('Divide batches among so many devices of each process (default: all).', 'N'),

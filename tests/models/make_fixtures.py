@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.models import reference_inputs, torch_networks
+from benchmarks import torch_networks
+from tests.models import reference_inputs
 
 _MARGIN = 1e-5
 

@@ -6,10 +6,10 @@ import jaxlib
 import pytest
 
 from train.cpu_flags import set_cpu_flags_for
-from train.experiments import FIGURE_3, QUICKSTART, SPEECH
-from train.networks import WideResNet
+from train.experiments import FIGURE_3, SPEECH
 
 FLAG = '--xla_cpu_experimental_ynn_fusion_type='
+KERNELS = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE'))
 
 
 @pytest.fixture(autouse=True)
@@ -20,18 +20,16 @@ def flags(monkeypatch):
 
 
 def xla_flags():
-
   return os.environ['XLA_FLAGS'].split()
 
 
-def test_wide_networks_get_the_flag_beside_the_users():
-  set_cpu_flags_for([QUICKSTART.network, FIGURE_3.network])
-  assert xla_flags() == ['--xla_dump_to=there', FLAG]
+def test_networks_with_2d_convolutions_get_the_flag_beside_the_users():
+  set_cpu_flags_for([SPEECH.network, FIGURE_3.network])
+  assert xla_flags() == ['--xla_dump_to=there', f'{FLAG}{KERNELS}']
 
 
-@pytest.mark.parametrize('network', [QUICKSTART.network, SPEECH.network, WideResNet(16, 2)])
-def test_others_do_not(network):
-  set_cpu_flags_for([network])
+def test_others_do_not():
+  set_cpu_flags_for([SPEECH.network])
   assert xla_flags() == ['--xla_dump_to=there']
 
 

@@ -6,7 +6,6 @@ import functools
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float32, Int16, Key
-from scipy import signal
 
 # What the networks take.
 SAMPLE_RATE = 8_000
@@ -97,6 +96,8 @@ def half_band_taps() -> np.ndarray:
   Returns:
     The taps, float32, an odd number of them.
   """
+  from scipy import signal  # its import takes longer than JAX's, and only audio needs it
+
   number, beta = signal.kaiserord(_ATTENUATION, _TRANSITION)
   taps = signal.firwin(number | 1, 1 / 2, window=('kaiser', beta))
   # What is zero in exact arithmetic comes out as rounding noise.

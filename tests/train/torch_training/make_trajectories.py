@@ -31,7 +31,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from tests.models import reference_inputs, torch_networks
+from benchmarks import torch_networks
+from tests.models import reference_inputs
 from tests.models.make_fixtures import set_parameter, wide_resnet_entries
 
 WEIGHT_DECAY = 5e-4

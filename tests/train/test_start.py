@@ -1,0 +1,71 @@
+"""What a process of the trainer does before it trains: large buffers, compiled programs that are kept."""
+
+import ctypes
+import os
+import pathlib
+import platform
+import subprocess
+import sys
+
+import pytest
+
+from train import allocator
+
+_KEEP = """
+import jax, jax.numpy as jnp
+from train.compilation_cache import keep_compiled_programs
+keep_compiled_programs()
+jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
+"""
+
+
+def compile_something(home: pathlib.Path, **variables: str) -> None:
+  environment = {name: value for name, value in os.environ.items() if 'CACHE' not in name}
+  # Where the folder is differs between systems.
+  home_variables = dict.fromkeys(('HOME', 'XDG_CACHE_HOME', 'LOCALAPPDATA'), str(home))
+  subprocess.run(
+    [sys.executable, '-c', _KEEP], env=environment | home_variables | variables, check=True
+  )
+
+
+def programs_in(folder: pathlib.Path) -> set[pathlib.Path]:
+  return {path for path in folder.rglob('*') if path.is_file()}
+
+
+def test_compiled_programs_are_kept_and_taken_again(tmp_path):
+  compile_something(tmp_path)
+  kept = programs_in(tmp_path)
+  assert kept
+  compile_something(tmp_path)
+  assert programs_in(tmp_path) == kept
+
+
+def test_a_folder_of_the_users_comes_first(tmp_path):
+  own = tmp_path / 'own'
+  compile_something(
+    tmp_path / 'home',
+    JAX_COMPILATION_CACHE_DIR=str(own),
+    JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS='0',
+  )
+  assert programs_in(own)
+  assert not programs_in(tmp_path / 'home')
+
+
+@pytest.mark.parametrize(('elements', 'keeps'), [(10_000, False), (1_000_000, True)])
+def test_large_batches_keep_their_buffers(monkeypatch, elements, keeps):
+  asked = []
+
+  class Library:
+    def mallopt(self, parameter, value):
+      asked.append((parameter, value))
+
+  monkeypatch.setattr(ctypes, 'CDLL', lambda name: Library())
+  monkeypatch.setattr(platform, 'libc_ver', lambda: ('glibc', '2.36'))
+  allocator.keep_buffers(elements)
+  assert bool(asked) == keeps
+
+
+def test_other_c_libraries_are_left_alone(monkeypatch):
+  monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
+  monkeypatch.setattr(ctypes, 'CDLL', lambda name: pytest.fail('no mallopt there'))
+  allocator.keep_buffers(1_000_000)
