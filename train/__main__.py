@@ -11,11 +11,15 @@ import tyro
 from rich.console import Console
 
 from train import hosts
+from train.command_line import read_command
 from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import FullDiskError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
+from train.interrupts import imports_are_done
+from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure, working_directory
+from train.output import Output, write_what_can_be_written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,13 +58,13 @@ class Prepare:
   """Where TFDS keeps its data sets; TFDS's own default if not given."""
 
 
-Command = (
-  Annotated[Quickstart, tyro.conf.subcommand('quickstart')]
-  | Annotated[List, tyro.conf.subcommand('list')]
-  | Annotated[RunOptions, tyro.conf.subcommand('run')]
-  | Annotated[Report, tyro.conf.subcommand('report')]
-  | Annotated[Prepare, tyro.conf.subcommand('prepare')]
-)
+_COMMANDS = {
+  'quickstart': Quickstart,
+  'list': List,
+  'run': RunOptions,
+  'report': Report,
+  'prepare': Prepare,
+}
 
 
 def main() -> None:
@@ -69,15 +73,11 @@ def main() -> None:
   What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
   gives 128 + its number.
   """
-  command = tyro.cli(
-    Command,
-    prog='python -m train',
-    description=__doc__,
-    default=Quickstart(),
-    config=(tyro.conf.OmitArgPrefixes,),
-  )
+  write_what_can_be_written()
+  imports_are_done()
   try:
-    execute(command, Console())
+    command = read_command(sys.argv[1:], _COMMANDS, Quickstart(), __doc__ or '')
+    execute(command, Output())
   except FullDiskError as error:
     print(error, file=sys.stderr, flush=True)
     hosts.leave(str(error), 2)
@@ -88,10 +88,11 @@ def main() -> None:
     status = getattr(error, 'exit_status', 2)
     hosts.leave(str(error), status)
     sys.exit(status)
-  except KeyboardInterrupt:
+  except KeyboardInterrupt as error:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
-    hosts.leave('it was stopped at once', 130)
-    sys.exit(130)
+    status = getattr(error, 'exit_status', 130)
+    hosts.leave('it was stopped at once', status)
+    sys.exit(status)
   except Exception:
     if hosts.together():
       traceback.print_exc()
@@ -187,7 +188,7 @@ def _run_one_by_one(
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
   trained, left = 0, []
   for comparison in comparisons:
-    with hosts.lost_processes_explained():
+    with hosts.lost_processes_explained(), shortage_explained():
       ended, elsewhere = run_comparison(
         comparison,
         comparison_directory(options, workdir, comparison),

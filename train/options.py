@@ -17,7 +17,7 @@ from train.networks import VitB16, WideResNet
 from train.own_code import read_module
 
 Names = tuple[str, ...]
-_OWN = 'FILE.py'
+_GREATEST_DEPTH = 1_000  # of which Python builds the layers one by one
 
 
 def _help(text: str, metavar: str) -> Any:
@@ -165,6 +165,8 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
     value = getattr(options, name)
     if value is not None and not value > 0:
       raise UserError(f'{_flag(name)} must be above 0, not {value}.')
+  if options.depth is not None and options.depth > _GREATEST_DEPTH:
+    raise UserError(f'--depth must be at most {_GREATEST_DEPTH}, not {options.depth}.')
   if options.weight_decay is not None and not options.weight_decay >= 0:
     raise UserError(f'--weight-decay must be at least 0, not {options.weight_decay}.')
   _check_places(options)
@@ -222,6 +224,11 @@ def _check_places(options: RunOptions) -> None:
       raise UserError(
         f'{_flag(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
       )
+  if options.jobs > 1 and options.devices is not None:
+    raise UserError(
+      '--jobs gives each run a process and a share of the CPU, and --devices divides one run among '
+      'devices: leave one of them out.'
+    )
   if options.cluster is None:
     if options.cpus_per_run is not None and options.jobs == 1:
       raise UserError('--cpus-per-run is for --jobs and --cluster: add one of them.')
@@ -232,7 +239,7 @@ def _check_places(options: RunOptions) -> None:
       'room for: leave one of them out.'
     )
   if not re.fullmatch(r'local|auto|ray://.+:\d{1,5}', options.cluster):
-    raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster}.')
+    raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster!r}.')
 
 
 def _check_hosts(options: RunOptions) -> None:
@@ -266,7 +273,7 @@ def _check_hosts(options: RunOptions) -> None:
 
 
 def _own_comparison(path: pathlib.Path) -> Comparison:
-  if not path.is_file():
+  if not _is_file(path):
     raise UserError(f'{path} is no file: name a Python file that defines `comparison`.')
   found = getattr(read_module(path), 'comparison', None)
   if not isinstance(found, Comparison):
@@ -334,9 +341,16 @@ def _other_network(comparison: Comparison, options: RunOptions, title: str):
       f'{title} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/ViT-B_16.npz of '
       'google-research/vision_transformer) with --pretrained, or choose --parts without it.'
     )
-  if not options.pretrained.is_file():
+  if not _is_file(options.pretrained):
     raise UserError(f'{options.pretrained} is no file: pass the ImageNet-21k weights.')
   return dataclasses.replace(network, pretrained=options.pretrained)
+
+
+def _is_file(path: pathlib.Path) -> bool:
+  try:
+    return path.is_file()
+  except OSError:  # a name that is too long, or a folder that may not be read
+    return False
 
 
 def _flag(name: str) -> str:

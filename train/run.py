@@ -157,6 +157,12 @@ def introduce(plan: Plan, console: Console) -> None:
     sentence = f'Not known from the paper: {comparison.about.unknown}.'
     console.print(sentence, highlight=False, markup=False)
   console.print(comparison.describe(plan.data_name), highlight=False, markup=False)
+  examples = len(plan.load().train)
+  if comparison.batch_size > examples:
+    sentence = (
+      f'A batch has all {examples} training examples; there are no {comparison.batch_size}.'
+    )
+    console.print(sentence, highlight=False, markup=False)
 
 
 @contextlib.contextmanager

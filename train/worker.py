@@ -15,6 +15,7 @@ from rich.console import Console
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
+from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure
 from train.run import Outcome
 
@@ -98,7 +99,7 @@ def _train(task: Task, console: Console) -> Outcome:
     assert options.workdir is not None
     workdir = comparison_directory(options, options.workdir, comparison)
     _check_shared(workdir, task)
-    with errors_explained(workdir):
+    with errors_explained(workdir), shortage_explained():
       plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
       trainer = Trainer(comparison, plan.load(), options.stream or None, options.devices)
