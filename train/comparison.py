@@ -1,6 +1,7 @@
 """What is compared, and what is the same for all that is."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -219,6 +220,9 @@ def _several(number: int, thing: str) -> str:
 
 
 def _check(comparison: Comparison) -> None:
+  name = comparison.name
+  if not isinstance(name, str) or not name or name != pathlib.PurePath(name).name:
+    raise UserError(f'name must be text that can name a folder, not {name!r}.')
   for name in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, name)
     is_number = isinstance(value, int) and not isinstance(value, bool)

@@ -348,7 +348,7 @@ def _other_network(comparison: Comparison, options: RunOptions, title: str):
 
 def _is_file(path: pathlib.Path) -> bool:
   try:
-    return path.is_file()
+    return path.is_file() and os.access(path, os.R_OK)
   except OSError:  # a name that is too long, or a folder that may not be read
     return False
 
