@@ -239,7 +239,7 @@ def _check_places(options: RunOptions) -> None:
       'room for: leave one of them out.'
     )
   if not re.fullmatch(r'local|auto|ray://.+:\d{1,5}', options.cluster):
-    raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster!r}.')
+    raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {options.cluster}.')
 
 
 def _check_hosts(options: RunOptions) -> None:
