@@ -13,7 +13,7 @@ from rich.console import Console
 from train import hosts
 from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
-from train.errors import FullDiskError, UserError
+from train.errors import StorageError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
 from train.options import RunOptions, comparison_directory, configure, working_directory
 
@@ -78,10 +78,11 @@ def main() -> None:
   )
   try:
     execute(command, Console())
-  except FullDiskError as error:
+  except StorageError as error:
     print(error, file=sys.stderr, flush=True)
     hosts.leave(str(error), 2)
-    # At a usual exit the writers in the background would each add a traceback to this sentence.
+    # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
+    sys.stdout.flush()
     os._exit(2)
   except UserError as error:
     print(error, file=sys.stderr)
