@@ -46,6 +46,12 @@ _KINDS: dict[str, type | UnionType] = {
   'partner_seed': int | None,
   'about': dict,
 }
+_KINDS_OF_ARM = {
+  'kind': str,
+  'name': str,
+  'low_loss_momentum': float | int,
+  'high_loss_momentum': float | int,
+}
 _NOT_COMPARED = ('format', 'about')
 _OF_A_RUN = ('arm', 'seed', 'partner_seed')
 
@@ -120,13 +126,25 @@ def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(directory: pathlib.Path) -> dict[str, Any]:
-  """Returns the configuration of a run, in the present format; empty if missing or damaged."""
+  """Returns the configuration of a run, in the present format; empty if missing or damaged.
+
+  One of another version may lack fields, or have more of them.
+  """
   config = read_object(directory / 'config.json')
-  if not config or any(
-    not isinstance(config[name], kinds) for name, kinds in _KINDS.items() if name in config
+  if not (
+    config and _has_kinds(config, _KINDS) and _has_kinds(config.get('arm', {}), _KINDS_OF_ARM)
   ):
     return {}
-  return config if 'format' in config else _from_first_format(config)
+  if 'format' in config:
+    return config
+  try:
+    return _from_first_format(config)
+  except (KeyError, TypeError, UserError):
+    return {}
+
+
+def _has_kinds(fields: Mapping[str, Any], kinds: Mapping[str, type | UnionType]) -> bool:
+  return all(isinstance(fields[name], kind) for name, kind in kinds.items() if name in fields)
 
 
 def what_it_is(config: Mapping[str, Any]) -> dict[str, Any]:

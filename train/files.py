@@ -52,9 +52,11 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
     data = content.encode(errors='surrogateescape') if isinstance(content, str) else content
     temporary.write_bytes(data)
     os.replace(temporary, path)
-  except BaseException:
-    with contextlib.suppress(OSError):  # it was the first that counts
+  except BaseException as error:
+    with contextlib.suppress(OSError):  # what came first counts
       temporary.unlink()
+    if isinstance(error, OSError):
+      error.filename, error.filename2 = str(path), None  # the name that a user knows
     raise
 
 

@@ -244,7 +244,7 @@ def changed_files(directory: pathlib.Path) -> list[str]:
     return []
   lines = [line.partition('  ') for line in sums.decode(errors='replace').splitlines()]
   digests = {name: digest for digest, _, name in lines}
-  if not digests.keys() >= set(_SUMMED):
+  if len(digests) < len(lines) or not digests.keys() >= set(_SUMMED):
     return [SUMS]
   return [
     name
