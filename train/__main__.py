@@ -66,8 +66,8 @@ Command = (
 def main() -> None:
   """Does what the command line says.
 
-  What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
-  gives 128 + its number.
+  What the user can mend is one sentence on stderr, with exit status 2, or 1 if all runs of a
+  comparison diverged; a signal that stopped a run gives 128 + its number.
   """
   command = tyro.cli(
     Command,
@@ -145,10 +145,12 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   if not hosts.is_first():
     return
 
-  from train.reports import report
+  from train.reports import check_results, report
 
   try:
     report(workdir, console)
+    for comparison in comparisons:
+      check_results(comparison, comparison_directory(options, workdir, comparison))
   except UserError:
     if failure is None:
       raise

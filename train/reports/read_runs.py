@@ -7,9 +7,10 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from train.arms import OTHERS, arm_of_name
+from train.comparison import Comparison
 from train.configuration import read_config, shared_differences, show, unknown_fields
 from train.environment import read_environment
-from train.errors import UserError
+from train.errors import DivergedError, UserError
 from train.locks import has_writer
 from train.records import (
   SUMS,
@@ -18,6 +19,7 @@ from train.records import (
   metrics_columns,
   read_table,
   run_directories,
+  run_directory,
 )
 from train.reports.metric import Metric
 from train.reports.presentation import presentation, setting
@@ -242,3 +244,25 @@ def last_values(found: FoundRuns) -> dict[str, dict[int, float]]:
     arm: {seed: float(run[METRIC][-1]) for seed, run in seeds.items()}
     for arm, seeds in finished_runs(found).items()
   }
+
+
+def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
+  """Raises a ``DivergedError`` if all runs of a comparison that were trained diverged.
+
+  Args:
+    comparison: The comparison.
+    folder: Where its runs are.
+  """
+  outcomes = []
+  for arm in comparison.arms:
+    for seed in comparison.seeds:
+      path = run_directory(folder, arm.name, seed) / 'metrics.csv'
+      if path.exists():
+        run = read_table(path, metrics_columns(comparison.metric_column))
+        run[METRIC] = run[comparison.metric_column]
+        outcomes += [outcome(run, comparison.epochs)] if len(run['epoch']) else []
+  if outcomes and all(how == 'diverged' for how in outcomes):
+    raise DivergedError(
+      f'All runs of {comparison.name} diverged, and there is no result: try a lower learning rate or '
+      'other momenta, in another --workdir.'
+    )
