@@ -14,7 +14,7 @@ from train import hosts
 from train.command_line import read_command
 from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
-from train.errors import FullDiskError, UserError
+from train.errors import StorageError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
 from train.interrupts import imports_are_done
 from train.memory import shortage_explained
@@ -70,18 +70,19 @@ _COMMANDS = {
 def main() -> None:
   """Does what the command line says.
 
-  What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
-  gives 128 + its number.
+  What the user can mend is one sentence on stderr, with exit status 2, or 1 if all runs of a
+  comparison diverged; a signal that stopped a run gives 128 + its number.
   """
   write_what_can_be_written()
   imports_are_done()
   try:
     command = read_command(sys.argv[1:], _COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())
-  except FullDiskError as error:
+  except StorageError as error:
     print(error, file=sys.stderr, flush=True)
     hosts.leave(str(error), 2)
-    # At a usual exit the writers in the background would each add a traceback to this sentence.
+    # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
+    sys.stdout.flush()
     os._exit(2)
   except UserError as error:
     print(error, file=sys.stderr)
@@ -145,10 +146,12 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   if not hosts.is_first():
     return
 
-  from train.reports import report
+  from train.reports import check_results, report
 
   try:
     report(workdir, console)
+    for comparison in comparisons:
+      check_results(comparison, comparison_directory(options, workdir, comparison))
   except UserError:
     if failure is None:
       raise
