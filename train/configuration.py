@@ -154,8 +154,15 @@ def what_it_is(config: Mapping[str, Any]) -> dict[str, Any]:
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Raises a ``UserError`` that names the differing fields if a directory has another config."""
-  if (directory / 'config.json').exists():
-    check_same_run(directory, read_config(directory) or {'config.json': 'damaged'}, config)
+  if not (directory / 'config.json').exists():
+    return
+  found = read_config(directory)
+  if not found:
+    raise UserError(
+      f'In {directory} config.json was damaged: delete it, and the run goes on if its checkpoint is of '
+      'this configuration; or choose another --workdir.'
+    )
+  check_same_run(directory, found, config)
 
 
 def check_same_run(

@@ -87,13 +87,13 @@ def errors_explained(folder: pathlib.Path, kind: type[UserError] = UserError) ->
   try:
     yield
   except OSError as error:
-    absolute = os.path.abspath(folder)
-    name = error.filename if isinstance(error.filename, str | os.PathLike) else None
-    inside = name is not None and os.path.abspath(name).startswith(absolute)
-    above = name is not None and absolute.startswith(os.path.abspath(name))
+    inside = above = False
+    if isinstance(error.filename, str):
+      path, whole = (pathlib.Path(os.path.abspath(name)) for name in (error.filename, folder))
+      inside, above = path.is_relative_to(whole), whole.is_relative_to(path)
     if not (inside or above or error.errno in (*_FULL, errno.EROFS, errno.EIO, errno.ESTALE)):
       raise
-    place = pathlib.Path(os.fspath(name)) if inside and name is not None else folder
+    place = pathlib.Path(error.filename) if inside else folder
     raise kind(storage_sentence(place, error, folder)) from error
 
 

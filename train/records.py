@@ -145,11 +145,12 @@ class Recorder:
     }
     self.rows = {table: list(rows.get(table, ())) for table in TABLES}
     self._keep_what_would_be_lost(warn)
-    (directory / SUMS).unlink(missing_ok=True)
     write_config(directory, config)
     write_environment(directory, devices_used)
     if len(self.rows['metrics']) == self._epochs:
-      self._write_sums(self.rows)
+      self._write_sums(self.rows)  # before the tables, which no kill can so leave unchecked
+    else:
+      (directory / SUMS).unlink(missing_ok=True)
     for table in TABLES:
       write_whole(self._path(table), self._text(table, self.rows[table]))
     self._events = EventsWriter(str(directory / 'events'))

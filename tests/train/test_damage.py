@@ -168,6 +168,23 @@ def test_without_its_configuration_a_run_goes_on_as_what_it_was(
   assert json.loads((run / 'config.json').read_text())['seed'] == 0
 
 
+def edit_a_setting(path):
+  path.write_text(path.read_text().replace('"batch_size": 8', '"batch_size": 9'))
+
+
+@pytest.mark.parametrize('damage', [edit_a_setting, cut])
+def test_an_edited_configuration_of_a_finished_run_is_mended(problem, workdir, expected, damage):
+  path = workdir / LCAM / 'seed-0' / 'config.json'
+  whole = path.read_bytes()
+  damage(path)
+  with pytest.raises(UserError, match=r'config\.json: not what the run wrote'):
+    report_text(workdir)
+  run_command('run', problem, '--workdir', workdir)
+  assert path.read_bytes() == whole
+  assert path.with_name('config.json.edited-1').exists()
+  assert tables(workdir) == expected
+
+
 STATE = {'weights': np.arange(12, dtype=np.float32).reshape(3, 4), 'steps': np.int32(7)}
 NOTES = {'epoch': 1, 'rows': {'metrics': ['1,2.5,0.125']}}
 
