@@ -62,7 +62,8 @@ def _check_options(arguments: Sequence[str], command: type) -> None:
   for argument, following in itertools.pairwise([*arguments, '--']):
     name, equals, value = argument.partition('=')
     if not argument:
-      raise UserError(f'{given[-1] if given else arguments[0]} has an empty value: say which.')
+      where = f'A value of {given[-1]}' if given else f'An argument of {arguments[0]}'
+      raise UserError(f'{where} is empty: say which, or leave it out.')
     if not argument.startswith('--'):
       continue
     flag = _flag(name.removeprefix('--'))
@@ -85,7 +86,7 @@ def _sentence(box: str, arguments: Sequence[str], commands: Mapping[str, type]) 
   text = ' '.join(line for line in lines if not re.fullmatch(r'[-─╰╯ ]*', line))
   text = re.split(r' (?:Argument helptext|For full helptext|Got errors)', text)[0].strip(' .')
   shows = f'{_help_of(arguments[0])} shows what there is'
-  if found := re.search(r'Error parsing (--[a-z-]+).*\[\'(.*)\'\]', text):
+  if found := re.search(r'Error parsing (--[a-z-]+): .*?\[?\'(.*)\'\]?$', text):
     values = found[2].replace("', '", ' ')
     spaces = ', with spaces between several values' if ',' in values else ''
     return f'{found[1]} cannot be {values}: {shows}{spaces}.'

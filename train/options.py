@@ -177,6 +177,10 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
     comparisons = (_own_comparison(pathlib.Path(options.name)),)
   else:
     comparisons = find_comparisons(options.name, options.parts)
+  if options.pretrained and not any(isinstance(one.network, VitB16) for one in comparisons):
+    raise UserError(
+      f'{options.name} trains no network with weights to load: leave --pretrained out.'
+    )
   return tuple(_change(comparison, options) for comparison in comparisons)
 
 

@@ -152,7 +152,7 @@ def _tell(results: list[Result], minutes: float, options: Options, console: Cons
   table.add_section()
   table.add_row('all', str(made.total()), str(failed.total()))
   console.print(table)
-  console.print(f'In {minutes:.0f} minutes.')
+  console.print(f'It took {minutes:.1f} minutes.')
   if failed:
     numbers = ' '.join(str(r.number) for r in results if r.failure is not None)
     console.print(f'Again: python -m tests.attack --seed {options.seed} --only {numbers}')

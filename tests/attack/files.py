@@ -5,6 +5,7 @@ import pathlib
 import pickle
 import random
 import shutil
+import tempfile
 
 import numpy as np
 
@@ -166,7 +167,7 @@ def _train_on(folder: pathlib.Path, workdir: pathlib.Path) -> Command:
 
 @functools.cache
 def _data(world: World) -> pathlib.Path:
-  folder = world.folder / f'data-{random.randrange(2**32)}/lcam/cifar10'
+  folder = pathlib.Path(tempfile.mkdtemp(dir=world.folder)) / 'lcam/cifar10'
   rng = np.random.default_rng(0)
   examples = (
     (split, rng.integers(0, 256, (32, 32, 3), np.uint8), index % 10)

@@ -42,7 +42,7 @@ comparison = Comparison(
 TABLES = ('metrics.csv', 'phases.csv')
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class World:
   """What all attacks share.
 
