@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -16,7 +17,11 @@ from train.comparison import Comparison
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import StorageError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
-from train.interrupts import imports_are_done
+from train.interrupts import (
+  imports_are_done,
+  let_the_exit_be_interrupted,
+  raise_again_what_is_swallowed,
+)
 from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure, working_directory
 from train.output import Output, write_what_can_be_written
@@ -207,5 +212,16 @@ def _run_one_by_one(
     raise in_use(workdir)
 
 
+def program() -> None:
+  """Is what ``python -m train`` does, which ends with the process."""
+  sys.unraisablehook = raise_again_what_is_swallowed
+  try:
+    main()
+  except KeyboardInterrupt:  # another one, while the first was told
+    sys.exit(128 + signal.SIGINT)
+  finally:
+    let_the_exit_be_interrupted()
+
+
 if __name__ == '__main__':
-  main()
+  program()

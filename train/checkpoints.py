@@ -19,6 +19,7 @@ from train import hosts
 from train.devices import Devices
 from train.errors import StorageError, UserError
 from train.files import first_line, put_aside, storage_sentence
+from train.interrupts import raise_again_what_is_swallowed
 
 KEPT = 2
 _FORMAT = 2  # of the notes; before, they had no format, and the checksum was of the state alone
@@ -37,7 +38,7 @@ def quiet_background_errors() -> None:
 
 def _leave_out_closed_loops(unraisable) -> None:
   if str(unraisable.exc_value) != 'Event loop is closed':
-    sys.__unraisablehook__(unraisable)
+    raise_again_what_is_swallowed(unraisable)
 
 
 class Checkpoints:

@@ -226,7 +226,8 @@ def _check(comparison: Comparison) -> None:
   for name in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, name)
     is_number = isinstance(value, int) and not isinstance(value, bool)
-    if value is not None and not (is_number and value >= 1):
+    may_be_none = name == 'train_examples'
+    if not ((is_number and value >= 1) or (value is None and may_be_none)):
       raise UserError(f'{name} must be a whole number of at least 1, not {value!r}.')
   for name, kind, words in (
     ('arms', Arm, 'names of arms, or of train.arms'),

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from train.errors import UserError
 
@@ -108,6 +109,23 @@ def let_imports_be_interrupted() -> None:
   importing = sys.argv[:1] == ['-m']  # which Python sets while it looks for the program
   if importing and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_again_what_is_swallowed(unraisable: Any) -> None:
+  """Is a ``sys.unraisablehook``: a signal that came within a callback still stops the process.
+
+  JAX has one that Python's garbage collector calls, from which no exception gets out.
+  """
+  error = unraisable.exc_value
+  if isinstance(error, KeyboardInterrupt):
+    signal.raise_signal(getattr(error, 'exit_status', 128 + signal.SIGINT) - 128)
+  else:
+    sys.__unraisablehook__(unraisable)
+
+
+def let_the_exit_be_interrupted() -> None:
+  """Lets Ctrl-C end this process without a traceback, when all is done and it only cleans up."""
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def imports_are_done() -> None:

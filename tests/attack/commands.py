@@ -136,9 +136,9 @@ def _become(arguments, descriptors, folder, environment, program) -> None:
 
 
 def _main() -> None:
-  from train.__main__ import main
+  from train.__main__ import program
 
-  main()
+  program()
 
 
 def _status_of(program: Callable[[], None]) -> int:

@@ -9,7 +9,13 @@ import time
 
 import pytest
 
-from train.interrupts import InterruptedRunError, Interrupts, StoppedAtOnceError, request_stop
+from train.interrupts import (
+  InterruptedRunError,
+  Interrupts,
+  StoppedAtOnceError,
+  raise_again_what_is_swallowed,
+  request_stop,
+)
 
 
 def send(number):
@@ -28,6 +34,24 @@ def test_the_second_signal_ends_with_its_own_status(first, second):
     with pytest.raises(StoppedAtOnceError) as at_once:
       send(second)
     assert at_once.value.exit_status == 128 + second
+
+
+def test_a_signal_that_a_callback_swallows_comes_again(monkeypatch):
+  monkeypatch.setattr(sys, 'unraisablehook', raise_again_what_is_swallowed)
+
+  class Swallowing:
+    def __del__(self):
+      raise StoppedAtOnceError(signal.SIGTERM)
+
+  def collect():
+    Swallowing()
+    time.sleep(0)
+
+  with Interrupts() as interrupts:
+    interrupts.requested = signal.SIGTERM
+    with pytest.raises(StoppedAtOnceError) as stopped:
+      collect()
+  assert stopped.value.exit_status == 128 + signal.SIGTERM
 
 
 def test_what_stops_a_run_besides_signals():

@@ -205,6 +205,7 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ('WIDTH = 4', '\0', 'mine.py: source code string cannot contain null bytes'),
     ('return nnx.Seq', 'import sys; sys.exit("no"); nnx.Seq', 'mine.py, line 18: SystemExit: no'),
     ("name='sums'", "name='../sums'", 'name must be text that can name a folder'),
+    ('epochs=3', 'epochs=None', 'epochs must be a whole number of at least 1, not None'),
     ('epochs=3', 'epochs=True', 'epochs must be a whole number of at least 1, not True'),
     ('epochs=3', 'epochs=10**12', 'epochs are 4,000,000,000,000 steps'),
     ('inputs[:20], labels[:20]', 'inputs[:20].astype("S")', 'mine.py, line 13: '),
