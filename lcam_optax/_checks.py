@@ -4,7 +4,6 @@ A number may also be a JAX array, as under ``optax.inject_hyperparams``, ``jax.j
 ``jax.vmap``. Its value may be unknown until it runs, so of arrays only shape and dtype are checked.
 """
 
-import numbers
 from collections.abc import Collection
 from typing import Any
 
@@ -99,8 +98,11 @@ def _is_array(name: str, value: Any) -> bool:
     raise ValueError(f'{name} must be one number, but has shape {value.shape}.')
   if value.dtype == bool:  # as is the dtype
     raise ValueError(f'{name} must be a number, but is a boolean array.')
+  if jnp.issubdtype(value.dtype, jnp.complexfloating):
+    raise ValueError(f'{name} must be a real number, but is {value.dtype}.')
   return True
 
 
 def _is_number(value: Any) -> bool:
-  return isinstance(value, numbers.Real) and not isinstance(value, bool)
+  # Not any ``numbers.Real``: JAX computes with no fractions.
+  return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

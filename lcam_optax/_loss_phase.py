@@ -212,4 +212,6 @@ def _scalar_loss(value: Any) -> jax.Array:
     )
   if jnp.issubdtype(loss.dtype, jnp.complexfloating):
     raise ValueError(f'value must be a real loss, but is {loss.dtype}: pass its real part.')
+  if loss.dtype == bool:
+    raise ValueError('value must be a loss, but is a boolean: pass the number that grads are of.')
   return loss

@@ -29,7 +29,7 @@ def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> Visio
     ``model``.
 
   Raises:
-    ValueError: If arrays are missing from the file, are of no use to this network or have the wrong
+    ValueError: If the file is no archive of arrays, or arrays are missing from it, are of no use to this network or have the wrong
       shape; the message lists them, and ``model`` is left as it was.
 
   Example:
@@ -38,8 +38,7 @@ def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> Visio
     >>> model = vit_b16(100, image_size=384, rngs=nnx.Rngs(0))  # doctest: +SKIP
     >>> model = load_imagenet21k(model, 'ViT-B_16.npz')  # doctest: +SKIP
   """
-  with np.load(path) as file:
-    arrays = {name: file[name] for name in file.files}
+  arrays = _read(path)
   variables = _variables(model)
   _check(arrays, variables, path)
   for name, variable in variables.items():
@@ -50,6 +49,16 @@ def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> Visio
   for variable in (model.head.kernel, model.head.bias):
     variable[...] = np.zeros(variable.shape, variable.dtype)
   return model
+
+
+def _read(path):
+  try:
+    with np.load(path, allow_pickle=False) as file:
+      return {name: file[name] for name in file.files}
+  except Exception as error:  # whatever a damaged file makes the readers raise
+    raise ValueError(
+      f'{os.fspath(path)} is damaged or no .npz file of arrays: download it again.'
+    ) from error
 
 
 def _variables(model):
@@ -89,6 +98,9 @@ def _check(arrays, variables, path):
   problems = {
     'missing': sorted(expected.keys() - arrays.keys()),
     'not expected': sorted(arrays.keys() - expected.keys()),
+    'without numbers': [
+      name for name in sorted(arrays) if not np.issubdtype(arrays[name].dtype, np.number)
+    ],
     'of the wrong shape': [
       f'{name} {arrays[name].shape} instead of {shape}'
       for name, shape in sorted(expected.items())

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import pathlib
+import signal
 import sys
 import traceback
 from typing import Annotated
@@ -11,12 +12,20 @@ import tyro
 from rich.console import Console
 
 from train import hosts
+from train.command_line import read_command
 from train.comparison import Comparison
 from train.compilation_cache import keep_compiled_programs
 from train.cpu_flags import set_cpu_flags_for
-from train.errors import FullDiskError, UserError
+from train.errors import StorageError, UserError
 from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
+from train.interrupts import (
+  imports_are_done,
+  let_the_exit_be_interrupted,
+  raise_again_what_is_swallowed,
+)
+from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure, working_directory
+from train.output import Output, write_what_can_be_written
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,44 +64,42 @@ class Prepare:
   """Where TFDS keeps its data sets; TFDS's own default if not given."""
 
 
-Command = (
-  Annotated[Quickstart, tyro.conf.subcommand('quickstart')]
-  | Annotated[List, tyro.conf.subcommand('list')]
-  | Annotated[RunOptions, tyro.conf.subcommand('run')]
-  | Annotated[Report, tyro.conf.subcommand('report')]
-  | Annotated[Prepare, tyro.conf.subcommand('prepare')]
-)
+_COMMANDS = {
+  'quickstart': Quickstart,
+  'list': List,
+  'run': RunOptions,
+  'report': Report,
+  'prepare': Prepare,
+}
 
 
 def main() -> None:
   """Does what the command line says.
 
-  What the user can mend is one sentence on stderr, with exit status 2; a signal that stopped a run
-  gives 128 + its number.
+  What the user can mend is one sentence on stderr, with exit status 2, or 1 if all runs of a
+  comparison diverged; a signal that stopped a run gives 128 + its number.
   """
-  command = tyro.cli(
-    Command,
-    prog='python -m train',
-    description=__doc__,
-    default=Quickstart(),
-    config=(tyro.conf.OmitArgPrefixes,),
-  )
+  write_what_can_be_written()
+  imports_are_done()
   try:
-    execute(command, Console())
-  except FullDiskError as error:
+    command = read_command(sys.argv[1:], _COMMANDS, Quickstart(), __doc__ or '')
+    execute(command, Output())
+  except StorageError as error:
     print(error, file=sys.stderr, flush=True)
     hosts.leave(str(error), 2)
-    # At a usual exit the writers in the background would each add a traceback to this sentence.
+    # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
+    sys.stdout.flush()
     os._exit(2)
   except UserError as error:
     print(error, file=sys.stderr)
     status = getattr(error, 'exit_status', 2)
     hosts.leave(str(error), status)
     sys.exit(status)
-  except KeyboardInterrupt:
+  except KeyboardInterrupt as error:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
-    hosts.leave('it was stopped at once', 130)
-    sys.exit(130)
+    status = getattr(error, 'exit_status', 130)
+    hosts.leave('it was stopped at once', status)
+    sys.exit(status)
   except Exception:
     if hosts.together():
       traceback.print_exc()
@@ -147,10 +154,12 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   if not hosts.is_first():
     return
 
-  from train.reports import report
+  from train.reports import check_results, report
 
   try:
     report(workdir, console)
+    for comparison in comparisons:
+      check_results(comparison, comparison_directory(options, workdir, comparison))
   except UserError:
     if failure is None:
       raise
@@ -190,7 +199,7 @@ def _run_one_by_one(
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
   trained, left = 0, []
   for comparison in comparisons:
-    with hosts.lost_processes_explained():
+    with hosts.lost_processes_explained(), shortage_explained():
       ended, elsewhere = run_comparison(
         comparison,
         comparison_directory(options, workdir, comparison),
@@ -206,5 +215,16 @@ def _run_one_by_one(
     raise in_use(workdir)
 
 
+def program() -> None:
+  """Is what ``python -m train`` does, which ends with the process."""
+  sys.unraisablehook = raise_again_what_is_swallowed
+  try:
+    main()
+  except KeyboardInterrupt:  # another one, while the first was told
+    sys.exit(128 + signal.SIGINT)
+  finally:
+    let_the_exit_be_interrupted()
+
+
 if __name__ == '__main__':
-  main()
+  program()

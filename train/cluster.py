@@ -1,6 +1,9 @@
 """Runs at the same time on the nodes of a Ray cluster: ``--cluster``."""
 
+import contextlib
 import os
+import re
+import socket
 import time
 import warnings
 
@@ -8,6 +11,7 @@ from train.errors import UserError
 from train.run import Outcome
 from train.worker import Result, Task, python_path, train_task
 
+_SECONDS_TO_ANSWER = 10
 _OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster of our own; tasks and results are small
 
 
@@ -28,6 +32,8 @@ class Cluster:
         what a run asks for.
     """
     self._ray = ray = _import_ray(address)
+    if address != 'local':
+      _check_that_it_answers(address)
     _connect(ray, address)
     wanted = {'CPU': cpus, 'GPU': gpus, 'TPU': tpus}
     if address == 'local':
@@ -35,7 +41,8 @@ class Cluster:
         if number > (found := ray.cluster_resources().get(name, 0)):
           ray.shutdown()
           raise UserError(
-            f'A run was to have {number} {name}s, but this machine has {found:g}: ask for fewer.'
+            f'A run was to have {number} {name}{"" if number == 1 else "s"}, but this machine has '
+            f'{found:g}: ask for fewer.'
           )
     # The process of a run ends with it, so that the next has JAX and the GPU to itself. A run whose
     # process died is submitted again by the driver, which knows whether it got any further.
@@ -114,6 +121,31 @@ def _import_ray(address: str):
   except ImportError:
     raise UserError('--cluster needs Ray: install it with `pip install -e ".[cluster]"`.') from None
   return ray
+
+
+def _check_that_it_answers(address: str) -> None:
+  """Refuses a cluster that is not there, which Ray would try to reach for minutes.
+
+  Raises:
+    UserError: If nothing answers.
+  """
+  found = address
+  if address == 'auto':
+    with contextlib.suppress(ImportError, AttributeError, ConnectionError):
+      # Ray has no public name for it. Where none is found, `ray.init` says so at once.
+      from ray._private.services import get_ray_address_from_environment
+
+      found = get_ray_address_from_environment('auto', None)
+  place = re.fullmatch(r'(?:ray://)?(.+):(\d{1,5})', found)
+  if place is None:
+    return
+  try:
+    socket.create_connection((place[1].strip('[]'), int(place[2])), _SECONDS_TO_ANSWER).close()
+  except (OSError, OverflowError) as error:
+    raise UserError(
+      f'--cluster {address}: no Ray cluster answers at {place[1]}:{place[2]} ({error}): start one '
+      'there with `ray start --head`, or name another.'
+    ) from error
 
 
 def _connect(ray, address: str) -> None:

@@ -1,7 +1,7 @@
 """What is compared, and what is the same for all that is."""
 
 import dataclasses
-import math
+import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -19,6 +19,8 @@ from train.schedules import Drops, Schedule
 PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
 BASELINE = Fixed(0.9)
+_SMALLEST, _LARGEST = float(jnp.finfo('float32').tiny), float(jnp.finfo('float32').max)
+_FLOAT32 = f'from {_SMALLEST:.2g} to {_LARGEST:.2g}, which float32 holds'
 
 
 def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
@@ -172,7 +174,7 @@ class Comparison:
     dtype = '' if self.dtype == 'float32' else f'; {self.dtype}'
     return (
       f'{self.network.describe()} on {dataset}{examples}; '
-      f'{self.epochs} epochs of batch {self.batch_size}; {self.schedule.describe()}; weight decay '
+      f'{_several(self.epochs, "epoch")} of batch {self.batch_size}; {self.schedule.describe()}; weight decay '
       f'{self.weight_decay:g}; rule {self.rule}{dtype}. {_several(len(self.arms), "arm")} '
       f'({", ".join(arm.name for arm in self.arms)}) with {_several(len(self.seeds), "seed")}.'
     )
@@ -218,9 +220,14 @@ def _several(number: int, thing: str) -> str:
 
 
 def _check(comparison: Comparison) -> None:
+  name = comparison.name
+  if not isinstance(name, str) or not name or name != pathlib.PurePath(name).name:
+    raise UserError(f'name must be text that can name a folder, not {name!r}.')
   for name in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, name)
-    if value is not None and not (isinstance(value, int) and value >= 1):
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    may_be_none = name == 'train_examples'
+    if not ((is_number and value >= 1) or (value is None and may_be_none)):
       raise UserError(f'{name} must be a whole number of at least 1, not {value!r}.')
   for name, kind, words in (
     ('arms', Arm, 'names of arms, or of train.arms'),
@@ -240,7 +247,13 @@ def _check(comparison: Comparison) -> None:
       raise UserError(f'{name} must be a function with a name, defined with `def`.')
   if not isinstance(comparison.schedule, Schedule):
     raise UserError(f'schedule must be one of train.schedules, not {comparison.schedule!r}.')
+  rate = comparison.schedule.init_value
+  if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
+    raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
   if comparison.rule not in ('equation9', 'algorithm1'):
     raise UserError(f"rule must be 'equation9' or 'algorithm1', not {comparison.rule!r}.")
-  if not 0 <= comparison.weight_decay < math.inf:
-    raise UserError(f'weight_decay must be at least 0, not {comparison.weight_decay!r}.')
+  decay = comparison.weight_decay
+  if not 0 <= decay <= _LARGEST:
+    raise UserError(f'weight_decay must be at least 0, not {decay!r}.')
+  if 0 < decay < _SMALLEST:
+    raise UserError(f'weight_decay must be 0 or {_FLOAT32}, not {decay!r}.')

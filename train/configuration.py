@@ -6,13 +6,14 @@ apart there, under ``about``, and is not compared.
 
 import json
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
+from types import UnionType
 from typing import Any
 
 from train.arms import ADAPTIVE, Arm, Coin, Fixed, Lcam
 from train.comparison import Comparison
 from train.errors import UserError
-from train.files import write_whole
+from train.files import read_object, write_whole
 from train.own_code import fingerprint
 
 FORMAT = 2
@@ -22,6 +23,34 @@ _DEFAULTS: dict[str, Any] = {
   'metric': 'wrong_answer',
   'partner_seed': None,
   'data_sha256': None,
+}
+# Every field, with the types that it may have.
+_KINDS: dict[str, type | UnionType] = {
+  'format': int,
+  'experiment': str,
+  'part': str,
+  'dataset': str,
+  'data_sha256': str | None,
+  'network': dict,
+  'loss': str,
+  'metric': str,
+  'schedule': dict,
+  'epochs': int,
+  'batch_size': int,
+  'weight_decay': float | int,
+  'rule': str,
+  'train_examples': int | None,
+  'dtype': str,
+  'arm': dict,
+  'seed': int,
+  'partner_seed': int | None,
+  'about': dict,
+}
+_KINDS_OF_ARM = {
+  'kind': str,
+  'name': str,
+  'low_loss_momentum': float | int,
+  'high_loss_momentum': float | int,
 }
 _NOT_COMPARED = ('format', 'about')
 _OF_A_RUN = ('arm', 'seed', 'partner_seed')
@@ -97,43 +126,101 @@ def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(directory: pathlib.Path) -> dict[str, Any]:
-  """Returns the configuration of a run, in the present format; empty if missing or damaged."""
+  """Returns the configuration of a run, in the present format; empty if missing or damaged.
+
+  One of another version may lack fields, or have more of them.
+  """
+  config = read_object(directory / 'config.json')
+  if not (
+    config and _has_kinds(config, _KINDS) and _has_kinds(config.get('arm', {}), _KINDS_OF_ARM)
+  ):
+    return {}
+  if 'format' in config:
+    return config
   try:
-    config = json.loads((directory / 'config.json').read_text())
-  except (OSError, ValueError):
+    return _from_first_format(config)
+  except (KeyError, TypeError, UserError):
     return {}
-  if not isinstance(config, dict):
-    return {}
-  return config if 'format' in config else _from_first_format(config)
+
+
+def _has_kinds(fields: Mapping[str, Any], kinds: Mapping[str, type | UnionType]) -> bool:
+  return all(isinstance(fields[name], kind) for name, kind in kinds.items() if name in fields)
+
+
+def what_it_is(config: Mapping[str, Any]) -> dict[str, Any]:
+  """Returns the part of a configuration that determines the numbers of a run."""
+  return {key: value for key, value in config.items() if key not in _NOT_COMPARED}
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   """Raises a ``UserError`` that names the differing fields if a directory has another config."""
-  if (directory / 'config.json').exists():
-    _check(directory, config, _NOT_COMPARED)
+  if not (directory / 'config.json').exists():
+    return
+  found = read_config(directory)
+  if not found:
+    raise UserError(
+      f'In {directory} config.json was damaged: delete it, and the run goes on if its checkpoint is of '
+      'this configuration; or choose another --workdir.'
+    )
+  check_same_run(directory, found, config)
 
 
-def check_shared_config(workdir: pathlib.Path, config: Mapping[str, Any]) -> None:
-  """Raises a ``UserError`` if a working directory has runs that cannot be compared with this one.
+def check_same_run(
+  directory: pathlib.Path, found: Mapping[str, Any], config: Mapping[str, Any]
+) -> None:
+  """Raises a ``UserError`` that names the differing fields if two configurations differ.
+
+  Args:
+    directory: Where the run is recorded.
+    found: What is recorded there.
+    config: What the run is to be.
+  """
+  _refuse(directory, _differences(what_it_is(found), what_it_is(config)))
+
+
+def check_shared_config(directories: Iterable[pathlib.Path], config: Mapping[str, Any]) -> None:
+  """Raises a ``UserError`` if there are runs that cannot be compared with this one.
 
   They differ in more than the arm and the seed, and a report would set them against each other.
+
+  Args:
+    directories: Of the runs of a working directory.
+    config: The configuration of a run that is to be added.
   """
-  for path in sorted(workdir.glob('*/seed-*/config.json')):
-    if read_config(path.parent):  # what cannot be read is told where it is needed
-      _check(path.parent, config, (*_NOT_COMPARED, *_OF_A_RUN))
+  for directory in directories:
+    if found := read_config(directory):  # what cannot be read is told where it is needed
+      _refuse(directory, shared_differences(found, config))
 
 
-def _check(directory: pathlib.Path, config: Mapping[str, Any], left_out: Collection[str]) -> None:
-  found = read_config(directory) or {'config.json': 'damaged'}
+def shared_differences(
+  found: Mapping[str, Any], config: Mapping[str, Any]
+) -> list[tuple[str, Any, Any]]:
+  """Returns in what runs of two configurations differ beside the arm and the seed.
+
+  Args:
+    found: The configuration of one.
+    config: That of the other.
+
+  Returns:
+    Name, value found, and the other value.
+  """
   found, config = (
-    {key: value for key, value in one.items() if key not in left_out} for one in (found, config)
+    {key: value for key, value in what_it_is(one).items() if key not in _OF_A_RUN}
+    for one in (found, config)
   )
-  differing = [
-    f'{name} was {_show(was)}, is {_show(now)}' for name, was, now in _differences(found, config)
-  ]
-  if differing:
+  return list(_differences(found, config))
+
+
+def unknown_fields(config: Mapping[str, Any]) -> list[str]:
+  """Returns the names in a configuration that this version does not know, as of a newer one."""
+  return sorted(config.keys() - _KINDS.keys())
+
+
+def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) -> None:
+  words = [f'{name} was {show(was)}, is {show(now)}' for name, was, now in differing]
+  if words:
     raise UserError(
-      f'{directory} holds a run of another configuration ({"; ".join(differing)}): choose another '
+      f'{directory} holds a run of another configuration ({"; ".join(words)}): choose another '
       '--workdir.'
     )
 
@@ -149,7 +236,8 @@ def _differences(found: Mapping[str, Any], config: Mapping[str, Any], inside: st
       yield name, was, now
 
 
-def _show(value: Any) -> str:
+def show(value: Any) -> str:
+  """Returns a value of a configuration as a sentence names it, short."""
   text = str(value)
   return text if len(text) <= 60 else f'{text[:57]}...'
 

@@ -21,8 +21,8 @@ from train.options import RunOptions, comparison_directory, for_elsewhere
 from train.plan import Plan, PlannedRun
 from train.progress import metric_words
 from train.progress_table import Row, RunTable
-from train.records import progress_of, read_phases, read_table
-from train.run import Outcome, errors_explained, introduce, without_partner
+from train.records import has_ended, progress_of, read_phases, read_table
+from train.run import Outcome, introduce, without_partner, working_in
 from train.worker import Result, Task
 
 _SECONDS_TO_SAVE = 120
@@ -130,7 +130,7 @@ def run_together(
   """
   # The accelerators are for the runs.
   jax.config.update('jax_platforms', 'cpu')
-  with contextlib.closing(workers), errors_explained(workdir), Interrupts() as interrupts:
+  with contextlib.closing(workers), working_in(workdir), Interrupts() as interrupts:
     elsewhere = for_elsewhere(options, workdir)
     plans = []
     for comparison in comparisons:
@@ -224,9 +224,9 @@ class _Driver:
 
   def _end_if_over(self, run: _Run, where: str) -> bool:
     """Ends a run if its tables say that it is finished or diverged; returns whether."""
-    done, diverged = progress_of(run.run.directory)
-    if not diverged and done < run.epochs:
+    if not has_ended(run.run.directory, run.epochs):
       return False
+    _, diverged = progress_of(run.run.directory)
     state = 'diverged' if diverged else 'finished'
     self._read_numbers(run)
     self._table.say(f'{run.name}: {state} {where}')
@@ -244,8 +244,7 @@ class _Driver:
       return False
     if read_phases(partner, run.epochs) is not None:
       return True
-    done, diverged = progress_of(partner)
-    if planned is None and not diverged and done < run.epochs:
+    if planned is None and not has_ended(partner, run.epochs):
       run.put_off(f'waits for {run.run.partner_name}, which another command trains')
       return False
     self._say_of(run, without_partner(run.run, run.epochs))

@@ -11,7 +11,7 @@ from typing import Any
 
 import jax
 
-from train.files import write_whole
+from train.files import read_object, write_whole
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
@@ -30,11 +30,7 @@ def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
 
 def read_environment(directory: pathlib.Path) -> dict[str, Any]:
   """Returns the environment of a run; empty if it is missing or damaged."""
-  try:
-    found = json.loads((directory / 'environment.json').read_text())
-  except (OSError, ValueError):
-    return {}
-  return found if isinstance(found, dict) else {}
+  return read_object(directory / 'environment.json')
 
 
 @functools.cache

@@ -10,11 +10,13 @@ from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.devices import ONE_DEVICE, Devices
 from train.errors import UserError
+from train.memory import check_parameters
 from train.networks import OwnNetwork
 from train.own_code import definition, explain_errors
 from train.programs import Programs
 
 _BATCH = 3  # examples of the trial
+_MOST_STEPS = 2**31 - 1  # which optimizers count in int32
 
 
 def build_network(comparison: Comparison, num_classes: int, seed: int) -> nnx.Module:
@@ -52,9 +54,11 @@ def make_programs(
     devices: The devices that a batch is divided among.
 
   Raises:
-    UserError: If there is no such network.
+    UserError: If there is no such network, or no device could hold it.
   """
   structure = nnx.eval_shape(lambda: build_network(comparison, num_classes, 0))
+  parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
+  check_parameters(sum(array.size for array in parameters), comparison.network.describe())
   preprocessing = preprocessing_of(comparison)
   return Programs(structure, preprocessing, comparison.loss, comparison.metric, devices)
 
@@ -63,8 +67,15 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
   """Tries network, loss and metric on the shapes of a small batch; computes nothing.
 
   Raises:
-    UserError: If they fail, or give something else than one number per example.
+    UserError: If they fail, or give something else than one number per example, or there would be
+      more steps than can be counted.
   """
+  steps = comparison.epochs * -(-len(dataset.train) // comparison.batch_size)
+  if steps > _MOST_STEPS:
+    raise UserError(
+      f'{comparison.epochs} epochs are {steps:,} steps, and a run counts up to {_MOST_STEPS:,}: lower '
+      '--epochs.'
+    )
   inputs, targets = (
     jax.ShapeDtypeStruct((_BATCH, *array.shape[1:]), array.dtype)
     for array in (dataset.train.inputs, dataset.train.labels)

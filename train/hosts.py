@@ -88,8 +88,15 @@ def join(options: Any) -> None:
       options.num_processes,
       options.process_id,
       cluster_detection_method='deactivate',
+      coordinator_bind_address=_bind_address(options.coordinator),
     )
   _state.client = _coordination_client()
+
+
+def _bind_address(coordinator: str) -> str | None:
+  """Returns where JAX's service listens, which is everywhere if not said."""
+  host, _, port = coordinator.rpartition(':')
+  return f'{_address_to_bind(host)}:{port}' if _address_to_bind(host) else None
 
 
 def _coordination_client() -> Any:
@@ -116,18 +123,26 @@ def meet(coordinator: str, processes: int, process_id: int, hello: dict[str, str
   host, _, port = coordinator.rpartition(':')
   hello = {'--num-processes': str(processes), **hello}
   if process_id == 0:
-    verdict = _wait_for_others(int(port), processes, hello)
+    verdict = _wait_for_others(_address_to_bind(host), int(port), processes, hello)
   else:
     verdict = _report_to((host.strip('[]'), int(port)), process_id, hello)
   if verdict:
     raise UserError(verdict)
 
 
-def _wait_for_others(port: int, processes: int, hello: dict[str, str]) -> str:
+def _address_to_bind(host: str) -> str:
+  """Returns where process 0 listens: on this machine only if no other can reach the host anyway."""
+  return host if host == 'localhost' or host.startswith('127.') else ''
+
+
+def _wait_for_others(host: str, port: int, processes: int, hello: dict[str, str]) -> str:
   try:
-    server = socket.create_server(('', port))
+    server = socket.create_server((host, port))
   except OSError as error:
-    return f'Port {port} cannot be used ({error.strerror}): choose another --coordinator port.'
+    return (
+      f'Port {port} cannot be used ({error.strerror}): if another process of this run has '
+      '--process-id 0, too, give each its own, else choose another port for --coordinator.'
+    )
   deadline = time.monotonic() + SECONDS_TO_MEET
   came: dict[int, socket.socket] = {}
   verdict = ''
@@ -171,6 +186,11 @@ def _report_to(address: tuple[str, int], process_id: int, hello: dict[str, str])
         return json.loads(connection.makefile().readline())
     except (OSError, ValueError) as error:
       if time.monotonic() > deadline:
+        if isinstance(error, socket.gaierror):
+          return (
+            f'No machine called {address[0]} was found within {SECONDS_TO_MEET} seconds: give '
+            '--coordinator the name or address of the machine of process 0.'
+          )
         return (
           f'The coordinator {address[0]}:{address[1]} did not answer within {SECONDS_TO_MEET} '
           f'seconds ({error or "it closed the connection"}): start process 0 there, and give all '

@@ -4,6 +4,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable
+from typing import Any
 
 from train.errors import UserError
 
@@ -21,10 +22,23 @@ class InterruptedRunError(UserError):
     self.exit_status = 128 + number
 
 
+class StoppedAtOnceError(KeyboardInterrupt):
+  """A second signal came, and nothing is waited for.
+
+  Attributes:
+    exit_status: As of :class:`InterruptedRunError`.
+  """
+
+  def __init__(self, number: int):
+    """Keeps the number of the signal."""
+    super().__init__()
+    self.exit_status = 128 + number
+
+
 class Interrupts:
   """Notes SIGINT and SIGTERM while it is entered, for the training loop to look at.
 
-  A second Ctrl-C is not held back.
+  A second one is not held back.
 
   Attributes:
     signals: What it notes.
@@ -40,12 +54,14 @@ class Interrupts:
 
   def __enter__(self) -> 'Interrupts':
     """Takes over the signals."""
+    _entered.append(self)
     for number in self.signals:
       self._previous[number] = signal.signal(number, self._note)
     return self
 
   def __exit__(self, *_) -> None:
     """Gives them back."""
+    _entered.remove(self)
     for number, handler in self._previous.items():
       signal.signal(number, handler)
 
@@ -67,9 +83,55 @@ class Interrupts:
     return self.requested
 
   def _note(self, number, frame):
+    del frame
     if self.requested:
-      signal.default_int_handler(number, frame)
+      raise StoppedAtOnceError(number)
     self.requested = number
+
+
+_entered: list[Interrupts] = []
+
+
+def request_stop(number: int) -> bool:
+  """Has the run that is trained saved and stopped, as if a signal had come; returns whether one is.
+
+  Args:
+    number: The number of the signal.
+  """
+  for interrupts in _entered:
+    if interrupts.requested is None:
+      interrupts._note(number, None)
+  return bool(_entered)
+
+
+def let_imports_be_interrupted() -> None:
+  """Lets Ctrl-C end this process without a traceback, if it is the program and still imports."""
+  importing = sys.argv[:1] == ['-m']  # which Python sets while it looks for the program
+  if importing and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def raise_again_what_is_swallowed(unraisable: Any) -> None:
+  """Is a ``sys.unraisablehook``: a signal that came within a callback still stops the process.
+
+  JAX has one that Python's garbage collector calls, from which no exception gets out.
+  """
+  error = unraisable.exc_value
+  if isinstance(error, KeyboardInterrupt):
+    signal.raise_signal(getattr(error, 'exit_status', 128 + signal.SIGINT) - 128)
+  else:
+    sys.__unraisablehook__(unraisable)
+
+
+def let_the_exit_be_interrupted() -> None:
+  """Lets Ctrl-C end this process without a traceback, when all is done and it only cleans up."""
+  signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def imports_are_done() -> None:
+  """Lets Ctrl-C raise a ``KeyboardInterrupt`` again."""
+  if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def command_line() -> str:

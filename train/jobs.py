@@ -5,6 +5,7 @@ that input ends: because it is asked to, or because whoever started it has died.
 """
 
 import contextlib
+import json
 import os
 import pathlib
 import pickle
@@ -119,8 +120,9 @@ class _Process:
     if status is None:
       return None
     try:
-      return pickle.loads(self._output.read_bytes())
-    except (EOFError, pickle.UnpicklingError):
+      outcome, said, reason = json.loads(self._output.read_bytes())
+      return Result(Outcome(outcome), said, reason)
+    except ValueError:  # it did not come to write it
       return Result(Outcome.DIED, reason=self._cause(status))
     finally:
       self._close()
@@ -138,11 +140,12 @@ class _Process:
 def main() -> None:
   """Trains the run that the input of the process names; its output is the result."""
   task = pickle.load(sys.stdin.buffer)
-  results = os.fdopen(os.dup(1), 'wb')
+  results = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # what the user's code prints is no result
   threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
   with results:
-    pickle.dump(train_task(task), results)
+    outcome, said, reason = train_task(task)
+    json.dump([outcome.value, said, reason], results)
     results.flush()
     # What still writes to a full disk would only add tracebacks, and everything else is written.
     os._exit(0)

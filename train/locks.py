@@ -2,19 +2,34 @@
 
 The locks are the system's own (flock) and end with the process that holds them, however it ends. A
 file system that several machines share must pass them on, as NFS 4, Lustre (mounted with ``flock``)
-and GPFS do.
+and GPFS do. A lock is that of its file: where somebody has removed the file, another process gets a
+lock of a new one, and so whoever writes a run looks whether the file is still there.
 """
 
 import contextlib
 import pathlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import filelock
 
-from train.errors import UserError
+from train.errors import StorageError, UserError
+from train.interrupts import command_line
 
 _LOCK = '.lock'
 _SECONDS_FOR_A_PLAN = 120  # many processes may start at once, and each writes for a moment
+
+
+class Lock(NamedTuple):
+  """What tells the file of a lock that is held from another one of the same name.
+
+  Attributes:
+    device: The device that it is on.
+    inode: Its number there, which no other file is given while it is held.
+  """
+
+  device: int
+  inode: int
 
 
 @contextlib.contextmanager
@@ -32,8 +47,8 @@ def planning_in(workdir: pathlib.Path) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[bool]:
-  """Tries to become the one process that writes a run; yields whether it is.
+def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[Lock | None]:
+  """Tries to become the one process that writes a run; yields its lock, None if another is it.
 
   Args:
     directory: The directory of the run.
@@ -44,18 +59,42 @@ def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[b
   try:
     lock.acquire()
   except filelock.Timeout:
-    yield False
+    yield None
     return
   try:
-    yield True
+    yield _lock_in(directory)
   finally:
     lock.release()
 
 
+def check_sole_writer(directory: pathlib.Path, lock: Lock) -> None:
+  """Raises a ``StorageError`` if another process may have become the writer of a run.
+
+  Args:
+    directory: The directory of the run.
+    lock: What :func:`sole_writer_of` gave.
+  """
+  try:
+    held = _lock_in(directory) == lock
+  except OSError:
+    held = False
+  if not held:
+    lost = directory / _LOCK if directory.is_dir() else directory
+    raise StorageError(
+      f'{lost} was removed or replaced while this process trained the run, and another one may '
+      f'write there now; what was saved before is kept. Go on with: {command_line()}'
+    )
+
+
+def _lock_in(directory: pathlib.Path) -> Lock:
+  found = (directory / _LOCK).lstat()
+  return Lock(found.st_dev, found.st_ino)
+
+
 def has_writer(directory: pathlib.Path) -> bool:
   """Returns whether some process writes a run now."""
-  with sole_writer_of(directory, patience=0) as free:
-    return not free
+  with sole_writer_of(directory, patience=0) as lock:
+    return lock is None
 
 
 def in_use(workdir: pathlib.Path) -> UserError:

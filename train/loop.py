@@ -16,13 +16,16 @@ from train.allocator import keep_buffers
 from train.arms import Arm
 from train.checkpoints import Checkpoints
 from train.comparison import Comparison, wrong_answer
+from train.configuration import check_same_run, what_it_is
 from train.data import Dataset, make_input
 from train.devices import choose_devices, describe_devices
+from train.errors import StorageError
 from train.fit import build_network, check_fit, make_programs
 from train.interrupts import Interrupts
+from train.locks import Lock, check_sole_writer
 from train.optimizer import make_optimizer
 from train.programs import EpochSums, EvalSums, TrainState, TrainStep
-from train.records import EpochRecord, Recorder
+from train.records import TABLES, EpochRecord, Recorder
 
 EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
 
@@ -121,7 +124,7 @@ class Trainer:
 
 
 class Training:
-  """One run: what it starts from, how it goes on, and how it is saved.
+  """One run: what it starts from, how it goes on, and how it is saved; a context manager.
 
   Attributes:
     epoch: The epochs that are done.
@@ -136,6 +139,7 @@ class Training:
     seed: int,
     directory: pathlib.Path,
     config: Mapping[str, Any],
+    lock: Lock,
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
@@ -147,27 +151,44 @@ class Training:
       seed: Determines weights, batches, augmentation and coins.
       directory: Where the run is recorded.
       config: See :func:`train.configuration.run_config`.
-      warn: Called with a sentence about each damaged checkpoint.
+      lock: That of the run, which this process holds.
+      warn: Called with a sentence about each damaged file.
       partner_phases: The phases that a yoked arm replays.
 
     Raises:
-      UserError: If there are checkpoints and none can be read.
+      UserError: If there are checkpoints, and none can be read or they are of another configuration.
     """
     self._trainer = trainer
     self._arm = arm
     self._seed = seed
+    self._directory = directory
+    self._config = config
+    self._lock = lock
     self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
     self.state, self._train_step = trainer.start(arm, seed, partner_phases)
     self.epoch = self.step = 0
     rows: dict[str, list[str]] = {}
-    restored = self._checkpoints.restore(self.state)
+    restored = self._checkpoints.restore(self.state, self._check_notes)
     if restored is not None:
       self.state, notes = restored
+      if 'config' in notes:  # those of earlier versions have none
+        check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
     self._recorder = None
     if hosts.is_first():
-      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
+      self._recorder = Recorder(directory, config, rows, warn, trainer.devices.count)
     self._saved_at = time.monotonic()
+
+  def __enter__(self) -> 'Training':
+    """Changes nothing."""
+    return self
+
+  def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+    """Waits until everything is written, unless it cannot be."""
+    if kind is None or not issubclass(kind, OSError | StorageError):
+      if self._recorder is not None:
+        self._recorder.close()
+      self._checkpoints.close()
 
   def train(
     self,
@@ -200,6 +221,7 @@ class Training:
       record = self._record(test)
       phases = self.state.sums.phases
       if self._recorder is not None:
+        check_sole_writer(self._directory, self._lock)
         self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
@@ -214,12 +236,6 @@ class Training:
         self._save()
     return None
 
-  def close(self) -> None:
-    """Waits until everything is written."""
-    if self._recorder is not None:
-      self._recorder.close()
-    self._checkpoints.close()
-
   def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
     trainer = self._trainer
     batch_size = trainer.comparison.batch_size
@@ -232,10 +248,26 @@ class Training:
 
   def _save(self) -> None:
     if self._recorder is not None:
-      notes = {'epoch': self.epoch, 'step': self.step, 'rows': self._recorder.rows}
+      check_sole_writer(self._directory, self._lock)
+      notes = {
+        'epoch': self.epoch,
+        'step': self.step,
+        'rows': self._recorder.rows,
+        'config': what_it_is(self._config),
+      }
       steps_before = self.epoch * self._trainer.steps_per_epoch
       self._checkpoints.save(steps_before + self.step, self.state, notes)
     self._saved_at = time.monotonic()
+
+  def _check_notes(self, steps: int, notes: Mapping[str, Any]) -> None:
+    """Raises a ``ValueError`` if notes of a checkpoint are not those of a state after some steps."""
+    epoch, step, rows = (notes.get(name) for name in ('epoch', 'step', 'rows'))
+    if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(rows, dict)):
+      raise ValueError('its notes lack epoch, step or rows')
+    if epoch * self._trainer.steps_per_epoch + step != steps:
+      raise ValueError(f'its notes are those of epoch {epoch}, step {step}')
+    if any(len(rows.get(table) or ()) != epoch for table in TABLES):
+      raise ValueError(f'its notes do not hold {epoch} rows of each table')
 
   def _record(self, test: EvalSums) -> EpochRecord:
     """Waits for the sums of the epoch and returns its record."""

@@ -17,7 +17,7 @@ from train.networks import VitB16, WideResNet
 from train.own_code import read_module
 
 Names = tuple[str, ...]
-_OWN = 'FILE.py'
+_GREATEST_DEPTH = 1_000  # of which Python builds the layers one by one
 
 
 def _help(text: str, metavar: str) -> Any:
@@ -168,6 +168,8 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
     value = getattr(options, name)
     if value is not None and not value > 0:
       raise UserError(f'{_flag(name)} must be above 0, not {value}.')
+  if options.depth is not None and options.depth > _GREATEST_DEPTH:
+    raise UserError(f'--depth must be at most {_GREATEST_DEPTH}, not {options.depth}.')
   if options.weight_decay is not None and not options.weight_decay >= 0:
     raise UserError(f'--weight-decay must be at least 0, not {options.weight_decay}.')
   _check_places(options)
@@ -178,6 +180,10 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
     comparisons = (_own_comparison(pathlib.Path(options.name)),)
   else:
     comparisons = find_comparisons(options.name, options.parts)
+  if options.pretrained and not any(isinstance(one.network, VitB16) for one in comparisons):
+    raise UserError(
+      f'{options.name} trains no network with weights to load: leave --pretrained out.'
+    )
   return tuple(_change(comparison, options) for comparison in comparisons)
 
 
@@ -225,6 +231,11 @@ def _check_places(options: RunOptions) -> None:
       raise UserError(
         f'{_flag(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
       )
+  if options.jobs > 1 and options.devices is not None:
+    raise UserError(
+      '--jobs gives each run a process and a share of the CPU, and --devices divides one run among '
+      'devices: leave one of them out.'
+    )
   if options.cluster is None:
     if options.cpus_per_run is not None and options.jobs == 1:
       raise UserError('--cpus-per-run is for --jobs and --cluster: add one of them.')
@@ -269,7 +280,7 @@ def _check_hosts(options: RunOptions) -> None:
 
 
 def _own_comparison(path: pathlib.Path) -> Comparison:
-  if not path.is_file():
+  if not _is_file(path):
     raise UserError(f'{path} is no file: name a Python file that defines `comparison`.')
   found = getattr(read_module(path), 'comparison', None)
   if not isinstance(found, Comparison):
@@ -337,9 +348,16 @@ def _other_network(comparison: Comparison, options: RunOptions, title: str):
       f'{title} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/ViT-B_16.npz of '
       'google-research/vision_transformer) with --pretrained, or choose --parts without it.'
     )
-  if not options.pretrained.is_file():
+  if not _is_file(options.pretrained):
     raise UserError(f'{options.pretrained} is no file: pass the ImageNet-21k weights.')
   return dataclasses.replace(network, pretrained=options.pretrained)
+
+
+def _is_file(path: pathlib.Path) -> bool:
+  try:
+    return path.is_file() and os.access(path, os.R_OK)
+  except OSError:  # a name that is too long, or a folder that may not be read
+    return False
 
 
 def _flag(name: str) -> str:

@@ -50,12 +50,13 @@ def explain_errors(what: str) -> Iterator[None]:
   try:
     yield
   except SyntaxError as error:
-    raise UserError(f'{error.filename}, line {error.lineno}: {error.msg}.') from error
+    where = f'{error.filename}, line {error.lineno}' if error.filename else what
+    raise UserError(f'{where}: {error.msg}.') from error
   except UserError as error:
     if place := _place(error):
       raise UserError(f'{place}: {error}') from error
     raise
-  except Exception as error:
+  except (Exception, SystemExit) as error:
     reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.')
     raise UserError(f'{_place(error) or what}: {reason}.') from error
 

@@ -20,7 +20,13 @@ from train.configuration import (
 from train.data import Dataset, DataSource
 from train.errors import UserError
 from train.locks import planning_in
-from train.records import progress_of, read_phases, run_directory
+from train.records import (
+  changed_files,
+  has_ended,
+  read_phases,
+  run_directories,
+  run_directory,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,8 +131,9 @@ class Plan:
       self.runs = self._configure(runs)
       self._check()
       for run, config in self.runs.items():
-        if not (run.directory / 'config.json').exists():
-          run.directory.mkdir(parents=True, exist_ok=True)
+        run.directory.mkdir(parents=True, exist_ok=True)
+        # What was trained already was perhaps of another configuration, which its checkpoint knows.
+        if not _has_begun(run.directory) and not (run.directory / 'config.json').exists():
           write_config(run.directory, config)
     return runs
 
@@ -148,9 +155,14 @@ class Plan:
     }
 
   def _check(self) -> None:
-    check_shared_config(self.workdir, next(iter(self.runs.values())))
+    # A configuration that somebody edited is mended by its run, from the checkpoint.
+    directories = list(run_directories(self.workdir))
+    edited = [path for path in directories if 'config.json' in changed_files(path)]
+    whole = [path for path in directories if path not in edited]
+    check_shared_config(whole, next(iter(self.runs.values())))
     for run, config in self.runs.items():
-      check_config(run.directory, config)
+      if run.directory not in edited:
+        check_config(run.directory, config)
       _check_format(run.directory, self.comparison.epochs)
 
 
@@ -206,12 +218,15 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
   return seeds[(seeds.index(seed) + 1) % len(seeds)]
 
 
+def _has_begun(directory: pathlib.Path) -> bool:
+  return any((directory / name).exists() for name in ('checkpoints', 'metrics.csv'))
+
+
 def _check_format(directory: pathlib.Path, epochs: int) -> None:
   """Refuses to go on with a run whose checkpoints are those of version 0.1."""
   if read_config(directory).get('format') != 1:
     return
-  done, diverged = progress_of(directory)
-  if done < epochs and not diverged and any((directory / 'checkpoints').glob('[0-9]*')):
+  if not has_ended(directory, epochs) and any((directory / 'checkpoints').glob('[0-9]*')):
     raise UserError(
       f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
       'finish it with that version, or choose another --workdir.'

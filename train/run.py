@@ -2,7 +2,6 @@
 
 import contextlib
 import enum
-import errno
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -11,13 +10,14 @@ from rich.console import Console
 
 from train import hosts
 from train.comparison import Comparison
-from train.errors import FullDiskError, UserError
-from train.interrupts import Interrupts, command_line
+from train.errors import StorageError, UserError
+from train.files import errors_explained
+from train.interrupts import Interrupts
 from train.locks import sole_writer_of
 from train.loop import SavePolicy, Trainer, Training
 from train.plan import Plan, PlannedRun
 from train.progress import RunProgress
-from train.records import progress_of, read_phases
+from train.records import RunLog, has_ended, progress_of, read_phases
 
 
 class Outcome(enum.Enum):
@@ -60,18 +60,20 @@ def train_run(
     UserError: If it cannot go on from its checkpoints.
   """
   epochs = trainer.comparison.epochs
-  with hosts.on_first(sole_writer_of(run.directory)) as sole:
-    if not sole:
+  with hosts.on_first(sole_writer_of(run.directory)) as lock:
+    if lock is None:
       return Outcome.ELSEWHERE
-    done, diverged = hosts.from_first(lambda: progress_of(run.directory))
-    if diverged or done >= epochs:
+    if hosts.from_first(lambda: has_ended(run.directory, epochs)):
+      _, diverged = hosts.from_first(lambda: progress_of(run.directory))
       progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
       return Outcome.BEFORE
     phases = hosts.from_first(lambda: read_phases(run.partner, epochs)) if run.partner else None
     if run.partner and phases is None:
       return Outcome.NO_PARTNER
-    training = Training(trainer, run.arm, run.seed, run.directory, config, progress.say, phases)
-    with contextlib.closing(training):
+    log = RunLog(run.directory, progress.say)
+    arguments = trainer, run.arm, run.seed, run.directory, config, lock, log.warn, phases
+    # What writes in the background lets no process end as usual once it cannot write.
+    with errors_explained(run.directory, StorageError), Training(*arguments) as training:
       progress.start_run(run.name, training.epoch)
       reason = training.train(policy, interrupts, progress.epoch)
     if reason:
@@ -118,7 +120,7 @@ def run_comparison(
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
-  with hosts.on_first(errors_explained(workdir)), hosts.interrupts() as interrupts:
+  with hosts.on_first(working_in(workdir)), hosts.interrupts() as interrupts:
     plan = Plan(comparison, workdir, data_dir)
     trainer = Trainer(comparison, plan.load(), stream, device_limit)
     plan.claim()
@@ -157,29 +159,21 @@ def introduce(plan: Plan, console: Console) -> None:
     sentence = f'Not known from the paper: {comparison.about.unknown}.'
     console.print(sentence, highlight=False, markup=False)
   console.print(comparison.describe(plan.data_name), highlight=False, markup=False)
+  examples = len(plan.load().train)
+  if comparison.batch_size > examples:
+    sentence = (
+      f'A batch has all {examples} training examples; there are no {comparison.batch_size}.'
+    )
+    console.print(sentence, highlight=False, markup=False)
 
 
 @contextlib.contextmanager
-def errors_explained(workdir: pathlib.Path) -> Iterator[None]:
+def working_in(workdir: pathlib.Path) -> Iterator[None]:
   """Makes a working directory, and tells in a sentence if it cannot be used or its disk is full."""
   try:
-    try:
-      workdir.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, FileNotFoundError, NotADirectoryError, PermissionError) as error:
-      raise _unusable(workdir, error) from error
+    str(workdir).encode()
+  except UnicodeEncodeError:
+    raise UserError(f'{str(workdir)!a} is not UTF-8: choose another --workdir.') from None
+  with errors_explained(workdir):
+    workdir.mkdir(parents=True, exist_ok=True)
     yield
-  except PermissionError as error:
-    raise _unusable(workdir, error) from error
-  except Exception as error:
-    # What writes in the background wraps the error, and keeps its words.
-    words = errno.errorcode[errno.ENOSPC], 'No space left'
-    if getattr(error, 'errno', None) == errno.ENOSPC or any(word in str(error) for word in words):
-      raise FullDiskError(
-        f'The disk of {workdir} is full; the last checkpoint is intact. Free some space, then go '
-        f'on with: {command_line()}'
-      ) from error
-    raise
-
-
-def _unusable(workdir: pathlib.Path, error: OSError) -> UserError:
-  return UserError(f'{workdir} cannot be used ({error}): choose another --workdir.')

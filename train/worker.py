@@ -15,7 +15,9 @@ from rich.console import Console
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
+from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure
+from train.records import run_directory
 from train.run import Outcome
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
@@ -87,7 +89,7 @@ def _train(task: Task, console: Console) -> Outcome:
   from train.loop import SavePolicy, Trainer
   from train.plan import Plan
   from train.progress import RunProgress
-  from train.run import errors_explained, train_run
+  from train.run import train_run, working_in
 
   with Interrupts() as interrupts:
     options = task.options
@@ -98,7 +100,7 @@ def _train(task: Task, console: Console) -> Outcome:
     assert options.workdir is not None
     workdir = comparison_directory(options, options.workdir, comparison)
     _check_shared(workdir, task)
-    with errors_explained(workdir):
+    with working_in(workdir), shortage_explained():
       plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
       trainer = Trainer(comparison, plan.load(), options.stream or None, options.devices)
@@ -111,7 +113,7 @@ def _train(task: Task, console: Console) -> Outcome:
 
 
 def _check_shared(workdir: pathlib.Path, task: Task) -> None:
-  if not (workdir / task.arm / f'seed-{task.seed}' / 'config.json').exists():
+  if not run_directory(workdir, task.arm, task.seed).is_dir():
     raise UserError(
       f'{workdir} on {platform.node()} is not the one that the command planned its runs in: choose '
       'a --workdir on a file system that all machines share.'

@@ -155,7 +155,7 @@ def test_equal_momenta_are_exactly_sgd(
 
 
 @pytest.mark.parametrize('jit', [False, True])
-@pytest.mark.parametrize('dtype', ['int32', 'complex64', 'float32', 'float64'])
+@pytest.mark.parametrize('dtype', ['int8', 'int32', 'complex64', 'float32', 'float64'])
 def test_equal_momenta_are_exactly_sgd_in_other_dtypes(dtype, jit):
   with jax.enable_x64(dtype == 'float64'):
     rng = np.random.default_rng(0)

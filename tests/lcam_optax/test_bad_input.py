@@ -1,5 +1,7 @@
 """What a user hears who passes something wrong."""
 
+import fractions
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,7 +45,7 @@ USERS_OF_THE_LOSS = [
   loss_phase_tracker,
   build_schedule,
 ]
-NO_NUMBERS = [None, True, np.True_, '0.9', [0.9], 0.9j, object()]
+NO_NUMBERS = [None, True, np.True_, '0.9', [0.9], 0.9j, object(), fractions.Fraction(1, 2)]
 
 
 @pytest.mark.parametrize('build', [build_lcam, build_scale_by_lcam])
@@ -71,7 +73,7 @@ def test_steps_per_epoch_out_of_range(build, steps):
     build(steps_per_epoch=steps)
 
 
-@pytest.mark.parametrize('steps', [2**31, float('inf'), 1e10])
+@pytest.mark.parametrize('steps', [2**31, np.int64(2**31), float('inf'), 1e10])
 def test_steps_per_epoch_too_large_to_count(steps):
   with pytest.raises(ValueError, match='steps_per_epoch must be'):
     lcam(0.1, steps_per_epoch=steps)
@@ -166,6 +168,8 @@ def test_what_is_traced_is_not_checked_but_for_its_shape_and_dtype(build):
     build(jnp.array([0.5, 0.6]))
   with pytest.raises(ValueError, match='must be a number, but is a boolean array'):
     build(jnp.array(True))
+  with pytest.raises(ValueError, match='must be a real number, but is complex64'):
+    build(jnp.array(0.5j))
 
 
 def test_numbers_of_numpy_are_numbers():
@@ -193,6 +197,7 @@ def update(solver, value, jit=False):
     ((jnp.ones(()), {'accuracy': 1.0}), r'tuple of 2: with `has_aux=True`, unpack'),
     (1j, 'must be a real loss, but is complex'),
     (jnp.complex64(1), 'must be a real loss, but is complex64'),
+    (True, 'must be a loss, but is a boolean'),
     ('1.0', 'must be a scalar loss, but is a str'),
     ({'loss': 1.0}, 'must be a scalar loss, but is a dict'),
     (jnp.sum, 'must be a scalar loss, but is a function'),

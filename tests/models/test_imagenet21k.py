@@ -1,3 +1,5 @@
+import pickle
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -104,6 +106,55 @@ def test_positions_that_are_no_square_grid_are_refused(tmp_path):
   weights[_POSITIONS] = weights[_POSITIONS][:, 1:]
   with pytest.raises(ValueError, match=r'pos_embedding \(1, 9, 24\) instead of \(1, 10, 24\)'):
     models.load_imagenet21k(_model(), _saved(tmp_path, weights))
+
+
+def _empty(path):
+  path.write_bytes(b'')
+
+
+def _one_array(path):
+  with path.open('wb') as file:
+    np.save(file, np.zeros(3))
+
+
+def _pickled(path):
+  with path.open('wb') as file:
+    pickle.dump({'cls': 0}, file)
+
+
+def _pickled_member(path):
+  np.savez(path, **{**_weights(), 'cls': np.array([{}], object)})
+
+
+def _half(path):
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) // 2])
+
+
+def _flipped(path):
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+
+
+def _text_member(path):
+  np.savez(path, **{**_weights(), 'cls': np.array([[['a'] * 24]])})
+
+
+@pytest.mark.parametrize(
+  ('damage', 'message'),
+  [
+    *((damage, 'is damaged or no .npz file') for damage in (_empty, _one_array, _pickled)),
+    *((damage, 'is damaged or no .npz file') for damage in (_pickled_member, _half, _flipped)),
+    (_text_member, 'without numbers: cls'),
+  ],
+)
+def test_a_damaged_file_is_told_in_a_sentence(tmp_path, damage, message):
+  path = _saved(tmp_path, _weights())
+  damage(path)
+  with pytest.raises(ValueError, match=message) as error:
+    models.load_imagenet21k(_model(), path)
+  assert 'pickle' not in str(error.value)
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Processes that train one run together: they meet, agree, stop together, and go on."""
 
 import csv
+import errno
 import os
 import pathlib
 import signal
@@ -244,6 +245,33 @@ def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
   port = free_port()
   told = meet_all([(1, 2, {})], monkeypatch, seconds=0.5, port=port)
   assert f'The coordinator 127.0.0.1:{port} did not answer within 0.5 seconds' in told[1]
+
+
+def test_a_coordinator_without_an_address_is_named(monkeypatch):
+  monkeypatch.setattr(hosts, 'SECONDS_TO_MEET', 0.5)
+  with pytest.raises(UserError, match=r'No machine called nohost\.invalid was found within 0\.5'):
+    hosts.meet('nohost.invalid:1234', 2, 1, {})
+
+
+def test_two_processes_that_are_both_the_first_hear_so():
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    port = server.getsockname()[1]
+    with pytest.raises(UserError, match='has --process-id 0, too, give each its own, else choose'):
+      hosts.meet(f'127.0.0.1:{port}', 2, 0, {})
+
+
+def test_only_this_machine_can_reach_a_coordinator_of_this_machine(monkeypatch):
+  listening = []
+
+  def create_server(address):
+    listening.append(address)
+    raise OSError(errno.EADDRINUSE, 'in use')
+
+  monkeypatch.setattr(socket, 'create_server', create_server)
+  for host in ('127.0.0.1', 'localhost', 'node0'):
+    with pytest.raises(UserError):
+      hosts.meet(f'{host}:1234', 2, 0, {})
+  assert listening == [('127.0.0.1', 1234), ('localhost', 1234), ('', 1234)]
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,15 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ("('low', 'high')", '()', 'has no class_names'),
     ('epochs=3', 'epochs=3, seeds=3', 'line 24: seeds must be several, as in (0, 1, 2), not 3'),
     ('epochs=3', 'epochs=3, metric=lambda a, b: b', 'metric must be a function with a name'),
+    ('WIDTH = 4', 'raise SystemExit(3)', 'mine.py, line 6: SystemExit: 3'),
+    ('WIDTH = 4', 'f = lambda: f(); f()', 'mine.py, line 6: RecursionError: maximum recursion'),
+    ('WIDTH = 4', '\0', 'mine.py: source code string cannot contain null bytes'),
+    ('return nnx.Seq', 'import sys; sys.exit("no"); nnx.Seq', 'mine.py, line 18: SystemExit: no'),
+    ("name='sums'", "name='../sums'", 'name must be text that can name a folder'),
+    ('epochs=3', 'epochs=None', 'epochs must be a whole number of at least 1, not None'),
+    ('epochs=3', 'epochs=True', 'epochs must be a whole number of at least 1, not True'),
+    ('epochs=3', 'epochs=10**12', 'epochs are 4,000,000,000,000 steps'),
+    ('inputs[:20], labels[:20]', 'inputs[:20].astype("S")', 'mine.py, line 13: '),
   ],
 )
 def test_a_bad_file_is_told_in_one_sentence(tmp_path, refused, old, new, message):

@@ -246,16 +246,17 @@ def test_what_another_process_trains_is_left_to_it(tmp_path):
   assert f'{YOKED} seed 1  epoch 2/2' in output
 
 
-def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path):
+def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys):
   arms = ('--arms', 'fixed-0.9', ARM, '--seeds', 0, '--epochs', 3)
   small = ('--train-examples', 100, '--batch-size', 20, '--learning-rate', 1e30)
   arguments = ('run', 'quickstart', *arms, *small, '--workdir', tmp_path)
-  output = run_command(*arguments)
+  output = run_command(*arguments, status=1)
+  assert 'All runs of digits diverged, and there is no result' in capsys.readouterr().err
   assert 'fixed-0.9 seed 0 diverged in epoch 1, step' in output
   assert 'try a lower learning rate or momentum' in output
   assert f'{ARM} seed 0 diverged' in output
   assert 'fixed-0.9: diverged with seed 0; not in the mean' in output
-  assert 'fixed-0.9 seed 0: diverged before' in run_command(*arguments)
+  assert 'fixed-0.9 seed 0: diverged before' in run_command(*arguments, status=1)
 
 
 def test_the_setting_is_printed_in_words_and_saved(tmp_path):

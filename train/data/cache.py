@@ -20,6 +20,7 @@ import numpy as np
 from train.data.dataset import DataError, Dataset, Split
 
 SPLITS = ('train', 'test')
+_ARRAYS = tuple(f'{split}_{part}.npy' for split in SPLITS for part in ('inputs', 'labels'))
 _DESCRIPTION = 'dataset.json'
 # Raised when the layout of a cache changes, so that one of before is rebuilt, not misread.
 _FORMAT = 1
@@ -80,13 +81,15 @@ def read(folder: pathlib.Path) -> Dataset:
   """
   description = _read_description(folder)
   try:
-    arrays = {name: _map(folder / name, about) for name, about in description['arrays'].items()}
+    arrays = {name: _map(folder / name, description['arrays'][name]) for name in _ARRAYS}
     train, test = (
       Split(arrays[f'{split}_inputs.npy'], arrays[f'{split}_labels.npy']) for split in SPLITS
     )
     return Dataset(description['name'], train, test, tuple(description['class_names']))
   except KeyError as error:
     raise DamagedCacheError(f'{_DESCRIPTION} says nothing of {error}') from error
+  except (TypeError, AttributeError) as error:
+    raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written') from error
   except DataError as error:
     raise DamagedCacheError(str(error).removesuffix('.')) from error
 
@@ -101,8 +104,13 @@ def verify(folder: pathlib.Path) -> None:
     DamagedCacheError: If a file is not as :func:`write` left it.
   """
   read(folder)
-  for name, expected in _read_description(folder)['arrays'].items():
-    if _sha256(folder / name) != expected['sha256']:
+  described = _read_description(folder)['arrays']
+  for name in _ARRAYS:
+    try:
+      found = _sha256(folder / name)
+    except OSError as error:
+      raise DamagedCacheError(f'{name} cannot be read') from error
+    if found != described[name].get('sha256'):
       raise DamagedCacheError(f'the checksum of {name} is wrong')
 
 
@@ -153,7 +161,7 @@ class _GrowingArray:
 
 
 def _describe(path):
-  array = np.load(path, mmap_mode='r')
+  array = np.load(path, mmap_mode='r', allow_pickle=False)
   return {
     'shape': list(array.shape),
     'dtype': array.dtype.name,
@@ -173,38 +181,52 @@ def _to_disk(file):
 
 
 def _replace(folder, scratch):
-  if folder.exists():
-    # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
-    old = folder.with_name(f'.{folder.name}.old')
-    shutil.rmtree(old, ignore_errors=True)
-    folder.rename(old)
+  if not os.path.lexists(folder):
     scratch.rename(folder)
-    shutil.rmtree(old)
+    return
+  # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
+  old = folder.with_name(f'.{folder.name}.old')
+  _remove(old)
+  folder.rename(old)
+  scratch.rename(folder)
+  _remove(old)
+
+
+def _remove(path):
+  """Removes whatever is there: a folder, or a file or link that somebody put in its place."""
+  if path.is_dir() and not path.is_symlink():
+    shutil.rmtree(path)
   else:
-    scratch.rename(folder)
+    path.unlink(missing_ok=True)
 
 
 def _read_description(folder):
   try:
     description = json.loads((folder / _DESCRIPTION).read_text())
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise DamagedCacheError(f'{_DESCRIPTION} cannot be read') from error
+  if not isinstance(description, dict):
+    raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written')
   if description.get('format') != _FORMAT:
     raise DamagedCacheError('another version of this program wrote it')
   return description
 
 
 def _map(path, expected):
+  expected_bytes, *described = (expected[key] for key in ('bytes', 'shape', 'dtype'))
   try:
     size = path.stat().st_size
-    if size != expected['bytes']:
-      raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected["bytes"]}')
-    array = np.load(path, mmap_mode='r')
   except FileNotFoundError as error:
     raise DamagedCacheError(f'{path.name} is missing') from error
-  except ValueError as error:
+  except OSError as error:
+    raise DamagedCacheError(f'{path.name} cannot be read') from error
+  if size != expected_bytes:
+    raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected_bytes}')
+  try:
+    array = np.load(path, mmap_mode='r', allow_pickle=False)
+  except Exception as error:  # whatever a damaged header makes NumPy raise
     raise DamagedCacheError(f'{path.name} is no array file') from error
-  found = list(array.shape), array.dtype.name
-  if found != (expected['shape'], expected['dtype']):
+  found = [list(array.shape), array.dtype.name]
+  if found != described:
     raise DamagedCacheError(f'{path.name} holds {found}')
   return array

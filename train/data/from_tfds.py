@@ -59,19 +59,19 @@ def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
   folder = cache_folder(name, data_dir)
   folder.parent.mkdir(parents=True, exist_ok=True)
   with filelock.FileLock(folder.with_name(f'.{name}.lock')):
-    if not _is_sound(folder):  # another process may have been faster
+    if not _is_sound(folder, name):  # another process may have been faster
       builder = tfds.builder(name, data_dir=data_dir)
       builder.download_and_prepare()
       cache.write(folder, _describe(source, builder), _examples(source, builder))
   return folder
 
 
-def _is_sound(folder):
+def _is_sound(folder, name):
   try:
     cache.verify(folder)
+    return cache.read(folder).name == name
   except cache.DamagedCacheError:
     return False
-  return True
 
 
 def _describe(source: TfdsSource, builder) -> dict[str, Any]:

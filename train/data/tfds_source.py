@@ -36,7 +36,10 @@ class TfdsSource(DataSource):
     if not folder.exists():
       self.prepare(data_dir)
     try:
-      return cache.read(folder)
+      dataset = cache.read(folder)
+      if dataset.name != self.name:
+        raise cache.DamagedCacheError(f'it holds {dataset.name}')
+      return dataset
     except cache.DamagedCacheError as error:
       raise DataError(
         f'{folder} is damaged ({error}): rebuild it with '
@@ -61,6 +64,8 @@ class TfdsSource(DataSource):
     if folder.exists():
       try:
         cache.verify(folder)
+        if (name := cache.read(folder).name) != self.name:
+          raise cache.DamagedCacheError(f'it holds {name}')
       except cache.DamagedCacheError as error:
         print(f'Rebuilding {folder}: {error}.', file=sys.stderr)
       else:
@@ -79,7 +84,12 @@ def _data_dir(data_dir):
   chosen = data_dir or os.environ.get('TFDS_DATA_DIR') or '~/tensorflow_datasets'
   if '://' in str(chosen):
     raise DataError(f'{chosen} is no folder of this machine: {_CHOOSE}.')
-  return pathlib.Path(chosen).expanduser()
+  folder = pathlib.Path(chosen).expanduser()
+  try:
+    folder.exists()
+  except OSError as error:  # a name that is too long, for example
+    raise DataError(f'{chosen} cannot be used ({error.strerror}): {_CHOOSE}.') from error
+  return folder
 
 
 def _check_data_dir(data_dir):

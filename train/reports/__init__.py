@@ -9,5 +9,6 @@ plots, difference_plot, styles    the pictures; published: the paper's curves
 """
 
 from train.reports.make_report import report
+from train.reports.read_runs import check_results
 
-__all__ = ['report']
+__all__ = ['check_results', 'report']

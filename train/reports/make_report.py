@@ -6,6 +6,7 @@ import shlex
 from rich.console import Console
 from rich.text import Text
 
+from train.files import errors_explained
 from train.reports.contrasts import Contrasts, contrasts
 from train.reports.files import write_arms, write_contrasts, write_differences, write_markdown
 from train.reports.presentation import environment_lines, setting, setting_line
@@ -31,8 +32,14 @@ def report(workdir: pathlib.Path, console: Console) -> None:
     console: Where to print.
 
   Raises:
-    UserError: If there is no run with at least one epoch, or a table is damaged.
+    UserError: If there is no run with at least one epoch, what is there is not what the runs wrote or
+      cannot be compared, or the report cannot be written.
   """
+  with errors_explained(workdir):
+    _report(workdir, console)
+
+
+def _report(workdir: pathlib.Path, console: Console) -> None:
   found = find_runs(workdir)
   compared = {folder: contrasts(runs) for folder, runs in found.items()}
   for folder, runs in found.items():

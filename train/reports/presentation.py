@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from train.comparison import BASELINE, Comparison
+from train.errors import UserError
 from train.experiments import EXPERIMENTS
 from train.networks import M11, Network, VitB16, WideResNet
 from train.reports.metric import Metric
@@ -21,11 +22,9 @@ def presentation(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, A
     config: The configuration of the run; empty if it has none.
     folder: Where the runs of its comparison are.
   """
-  if 'about' in config:
-    return config['about']
   comparison = _comparison(config)
   metric = Metric()
-  return {
+  usual = {
     'title': comparison.title if comparison else str(folder),
     'network': _network(config.get('network')),
     'schedule': _schedule(config.get('schedule')),
@@ -36,6 +35,20 @@ def presentation(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, A
     'published_network': comparison.about.published_network if comparison else '',
     'curves': comparison.about.curves if comparison else None,
   }
+  about = config.get('about', {})
+  return {
+    name: about[name] if name in about and _is_kind_of(name, about[name]) else value
+    for name, value in usual.items()
+  }
+
+
+def _is_kind_of(name: str, value: Any) -> bool:
+  """Returns whether a value is one that a presentation may have under a name."""
+  if name != 'curves':
+    return isinstance(value, str)
+  return value is None or (
+    isinstance(value, list) and len(value) == 2 and all(isinstance(word, str) for word in value)
+  )
 
 
 def _comparison(config: Mapping[str, Any]) -> Comparison | None:
@@ -63,8 +76,11 @@ def _schedule(config: Mapping[str, Any] | None) -> str:
   """Returns the description of a schedule of version 0.1."""
   for kind in (Drops, HoldThenDecay, Cosine, Constant):
     if config and config.get('kind') == kind.kind:
-      schedule: Schedule = kind(**{key: value for key, value in config.items() if key != 'kind'})
-      return schedule.describe()
+      try:
+        schedule: Schedule = kind(**{key: value for key, value in config.items() if key != 'kind'})
+        return schedule.describe()
+      except (TypeError, ValueError, UserError):  # of another version
+        return NOT_RECORDED
   return NOT_RECORDED
 
 
@@ -124,10 +140,11 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
 def _environment_words(environment: Mapping[str, Any]) -> str:
   if not environment:
     return NOT_RECORDED
-  versions = environment.get('versions', {})
+  versions = environment.get('versions')
+  versions = versions if isinstance(versions, dict) else {}
   words = [f'{name} {version}' for name, version in versions.items()]
   words.append(f'{environment.get("device_count")} x {environment.get("device_kind")}')
   if environment.get('commit'):
     changed = ' with changes' if environment.get('changed') else ''
-    words.append(f'commit {environment["commit"][:12]}{changed}')
+    words.append(f'commit {str(environment["commit"])[:12]}{changed}')
   return ', '.join(words)

@@ -81,7 +81,8 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, shared: Contrasts)
     found: The runs.
     shared: Their contrasts.
   """
-  sentences = [
+  sentences = list(found.remarks)
+  sentences += [
     f'The runs differ in {name} ({"; ".join(values)}): they are not comparable.'
     for name, values in found.differing.items()
   ]

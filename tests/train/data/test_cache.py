@@ -124,6 +124,39 @@ def _nothing_described(folder):
   (folder / 'dataset.json').write_text('{"format": 1}')
 
 
+def _replace_by_a_folder(folder):
+  (folder / 'test_inputs.npy').unlink()
+  (folder / 'test_inputs.npy').mkdir()
+
+
+def _replace_by_a_link_to_nothing(folder):
+  (folder / 'test_inputs.npy').unlink()
+  (folder / 'test_inputs.npy').symlink_to('nothing')
+
+
+def _replace_by_a_link_to_itself(folder):
+  (folder / 'test_inputs.npy').unlink()
+  (folder / 'test_inputs.npy').symlink_to('test_inputs.npy')
+
+
+def _describe_a_list(folder):
+  (folder / 'dataset.json').write_text('[1]')
+
+
+def _describe_no_arrays(folder):
+  (folder / 'dataset.json').write_text('{"format": 1, "arrays": [], "name": 3}')
+
+
+def _drop_labels(folder):
+  """Leaves an input without a label, and says so in the description."""
+  np.save(folder / 'test_labels.npy', np.zeros(4, np.int32))
+  path = folder / 'dataset.json'
+  description = json.loads(path.read_text())
+  size = (folder / 'test_labels.npy').stat().st_size
+  description['arrays']['test_labels.npy'] |= {'shape': [4], 'bytes': size}
+  path.write_text(json.dumps(description))
+
+
 @pytest.mark.parametrize(
   ('damage', 'message'),
   [
@@ -135,6 +168,12 @@ def _nothing_described(folder):
     (_halve_description, 'dataset.json cannot be read'),
     (_other_format, 'another version'),
     (_nothing_described, 'says nothing of'),
+    (_replace_by_a_folder, r'test_inputs\.npy'),
+    (_replace_by_a_link_to_nothing, r'test_inputs\.npy is missing'),
+    (_replace_by_a_link_to_itself, r'test_inputs\.npy cannot be read'),
+    (_describe_a_list, 'dataset.json is not as it was written'),
+    (_describe_no_arrays, 'dataset.json is not as it was written'),
+    (_drop_labels, r'labels of shape \(4,\)'),
   ],
 )
 def test_damage_is_named_when_read(folder, damage, message):
@@ -153,6 +192,37 @@ def test_a_changed_byte_is_found_by_its_checksum(folder):
   cache.read(folder)
   with pytest.raises(cache.DamagedCacheError, match='checksum of train_inputs'):
     cache.verify(folder)
+
+
+def test_any_changed_byte_is_found_or_changes_nothing(folder):
+  rng = np.random.default_rng(0)
+  whole = cache.read(folder)
+  paths = sorted(folder.iterdir())
+  for path in (paths[index] for index in rng.integers(len(paths), size=300)):
+    content = path.read_bytes()
+    changed = bytearray(content)
+    changed[rng.integers(len(content))] ^= 1 << rng.integers(8)
+    path.write_bytes(changed)
+    try:
+      cache.verify(folder)
+    except cache.DamagedCacheError:
+      pass
+    else:
+      assert path.suffix == '.json', path
+      np.testing.assert_array_equal(cache.read(folder).train.inputs, whole.train.inputs)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize('link', [False, True])
+def test_what_is_in_place_of_the_folder_is_replaced(tmp_path, link):
+  folder = tmp_path / 'cifar10'
+  if link:
+    folder.symlink_to('nothing')
+  else:
+    folder.write_text('a file')
+  cache.write(folder, _DESCRIPTION, _examples())
+  cache.verify(folder)
+  assert [path.name for path in tmp_path.iterdir()] == ['cifar10']
 
 
 def test_labels_without_a_class_are_damage(tmp_path):

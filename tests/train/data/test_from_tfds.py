@@ -98,8 +98,13 @@ def test_both_file_formats_give_the_same_cache(tmp_path, monkeypatch):
   np.testing.assert_array_equal(one.train.labels, one.train.inputs[:, 0, 0, 0] % 10)
 
 
-def _archive(path):
-  """Writes an archive laid out as Speech Commands 0.02; the first sample numbers a recording."""
+def _archive(path, further=()):
+  """Writes an archive laid out as Speech Commands 0.02; the first sample numbers a recording.
+
+  Args:
+    path: Where.
+    further: More members, without content.
+  """
   recordings = [f'{word}/{speaker}_nohash_0.wav' for word in WORDS for speaker in ('a', 'b', 'c')]
   files = {
     './README.md': b'Speech Commands',
@@ -114,6 +119,8 @@ def _archive(path):
       member = tarfile.TarInfo(name)
       member.size = len(content)
       archive.addfile(member, io.BytesIO(content))
+    for member in further:
+      archive.addfile(member)
   return recordings
 
 
@@ -147,6 +154,41 @@ def test_speech_commands_35_follows_the_archives_own_lists(tmp_path, monkeypatch
     assert words == [recording.split('/')[0] for recording in found]
     lengths = np.count_nonzero(rows.inputs, axis=1)
     assert set(lengths) == {9_000, 16_000}
+
+
+def _hostile_members(outside):
+  """Yields what would write outside a folder, or make what is no file in it."""
+  for name in ('../evil.wav', f'{outside}/evil.wav', 'yes/../../../evil.wav'):
+    yield tarfile.TarInfo(name)
+  for kind, target in (
+    (tarfile.SYMTYPE, str(outside)),
+    (tarfile.SYMTYPE, '../..'),
+    (tarfile.LNKTYPE, '/etc/hostname'),
+    (tarfile.CHRTYPE, ''),
+    (tarfile.FIFOTYPE, ''),
+  ):
+    member = tarfile.TarInfo(f'yes/evil-{kind.decode()}.wav')
+    member.type, member.linkname = kind, target
+    yield member
+
+
+def test_a_hostile_archive_writes_nothing_outside_its_folder(tmp_path, monkeypatch):
+  outside, folder = tmp_path / 'outside', tmp_path / 'a/b/c/d'
+  outside.mkdir()
+  folder.mkdir(parents=True)
+  path = tmp_path / 'speech_commands_v0.02.tar.gz'
+  recordings = _archive(path, _hostile_members(outside))
+  monkeypatch.setattr(tfds.download.DownloadManager, 'download', lambda self, url: path)
+  convert('speech_commands_35', folder)
+  dataset = find_source('speech_commands_35').load(str(folder))
+  assert len(dataset.train) == len([r for r in recordings if '/a' in r])
+  # What other builders do, those of CIFAR for example.
+  manager = tfds.download.DownloadManager(download_dir=folder, extract_dir=folder / 'extracted')
+  extracted = manager.extract(path)
+  assert (extracted / 'yes/a_nohash_0.wav').is_file()
+  found = [found for found in tmp_path.rglob('*') if 'evil' in found.name or found.is_symlink()]
+  assert found == []
+  assert list(outside.iterdir()) == []
 
 
 def test_speech_commands_35_shares_the_download_of_speech_commands():

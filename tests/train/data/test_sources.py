@@ -1,5 +1,6 @@
 import os
 import pathlib
+import shutil
 import subprocess
 import sys
 
@@ -142,12 +143,20 @@ def test_damage_is_reported_with_the_command_that_mends_it(fake_tfds, tmp_path, 
   assert len(find_source('cifar10').load(str(tmp_path)).train) == 6
 
 
+def test_the_folder_of_another_data_set_is_not_taken(fake_tfds, tmp_path):
+  folder = find_source('cifar10').prepare(str(tmp_path))
+  shutil.copytree(folder, folder.with_name('cifar100'))
+  with pytest.raises(DataError, match=r'cifar100 is damaged \(it holds cifar10\): rebuild it with'):
+    find_source('cifar100').load(str(tmp_path))
+
+
 def test_a_wrong_folder_is_one_sentence(tmp_path):
   (tmp_path / 'file').touch()
   for wrong, sentence in (
     (tmp_path / 'no' / 'such', 'is no folder: make it, or choose'),
     (tmp_path / 'file', 'is no folder'),
     ('gs://bucket/data', 'no folder of this machine'),
+    (tmp_path / ('x' * 300), 'cannot be used .*: choose another'),
   ):
     with pytest.raises(DataError, match=sentence):
       find_source('cifar10').load(str(wrong))

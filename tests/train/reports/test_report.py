@@ -1,8 +1,11 @@
 """What a report prints and writes of runs that were written by hand."""
 
 import csv
+import errno
 import json
+import pathlib
 import re
+import shutil
 import subprocess
 import sys
 
@@ -130,7 +133,8 @@ def test_runs_of_different_settings_are_named(tmp_path):
   for arm, epochs in (('fixed-0.9', 1), ('fixed-0.95', 2)):
     config = {**config_of_own(), 'epochs': epochs}
     write_run(tmp_path, arm, 0, 5.0, epochs=epochs, config=config)
-  assert 'The runs differ in epochs (1; 2): they are not comparable.' in report_text(tmp_path)
+  with pytest.raises(UserError, match=r'runs that differ in epochs, 1 or 2 .*not comparable'):
+    report_text(tmp_path)
 
 
 @pytest.mark.parametrize('damage', [b'epoch,seconds\n1,abc\n', b'epoch\n1\n', b'\xff\xfe'])
@@ -186,6 +190,95 @@ def test_a_metric_of_ones_own_has_its_name_and_digits(tmp_path):
     rows = list(csv.DictReader(file))
   np.testing.assert_allclose(float(rows[0]['test_squared_error']), np.mean(errors['fixed-0.9']))
   np.testing.assert_allclose(float(rows[1]['difference']), -0.00100333, rtol=1e-5)
+
+
+def test_the_same_arm_with_other_settings_is_not_averaged(tmp_path):
+  for seed, rate in enumerate((0.1, 0.2)):
+    config = {**config_of_own(), 'schedule': {'kind': 'constant', 'init_value': rate}}
+    write_run(tmp_path, 'fixed-0.9', seed, 5.0, config=config)
+  with pytest.raises(UserError, match=r'schedule\.init_value, 0\.1 or 0\.2') as raised:
+    report_text(tmp_path)
+  assert 'fixed-0.9/seed-0 and fixed-0.9/seed-1' in str(raised.value)
+
+
+@pytest.mark.parametrize('name', ['seed-abc', 'seed-0 copy', 'seed-00', 'seed-1'])
+def test_what_is_not_a_run_is_left_out_and_named(tmp_path, name):
+  config = {**config_of_own(), 'seed': 0}
+  directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config)
+  shutil.copytree(directory, directory.with_name(name))
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[1] == '1'
+  assert f'fixed-0.9/{name} is left out' in one_line(output)
+
+
+@pytest.mark.parametrize(
+  'text',
+  [
+    *('', '[]', '{', '{"epochs": "many"}', '{"arm": {"low_loss_momentum": "x"}}', 'null', '\x00'),
+    *('{"about": {"title": 3, "curves": "figure3"}}', '{"format": 9, "epochs": 1, "newer": true}'),
+    *('{"format": 2, "schedule": {"kind": "drops", "newer": 1}}', '{"arm": {"method": "lcam"}}'),
+  ],
+)
+def test_configurations_of_other_versions_are_reported(tmp_path, text):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  for path in tmp_path.glob('*/seed-*'):
+    (path / 'config.json').write_text(text)
+    (path / 'environment.json').write_text(text)
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[2].startswith('5.50 ±')
+  assert ('newer, which this version does not know' in one_line(output)) == ('"format": 9' in text)
+
+
+def test_a_configuration_that_one_run_lacks_is_named(tmp_path):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config_of_own(metric_column='test_error_percent'))
+  write_run(tmp_path, 'fixed-0.9', 1, 5.0)
+  assert 'The runs differ in network (perceptron; not recorded)' in one_line(report_text(tmp_path))
+
+
+@pytest.mark.parametrize(
+  'name',
+  [
+    *(
+      'fixed-0.9/seed-0/metrics.csv',
+      'fixed-0.9/seed-0/config.json',
+      'fixed-0.9/seed-0/SHA256SUMS',
+    ),
+    *('fixed-0.9/seed-0/environment.json', 'report.md', 'curves.png', 'contrasts.csv'),
+  ],
+)
+@pytest.mark.parametrize('kind', ['folder', 'loop'])
+def test_what_is_no_file_is_one_sentence(tmp_path, name, kind):
+  directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  path = tmp_path / name
+  path.unlink(missing_ok=True)
+  if kind == 'folder':
+    path.mkdir()
+  else:
+    path.symlink_to(path)
+  if kind == 'loop' and path.parent == tmp_path:  # a link makes room for the file
+    assert report_text(tmp_path)
+    return
+  with pytest.raises(UserError, match='cannot be ') as raised:
+    report_text(tmp_path)
+  assert str(path) in str(raised.value)
+  assert '\n' not in str(raised.value)
+  assert directory.exists()
+
+
+def test_a_disk_that_fills_is_told(tmp_path, monkeypatch):
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0)
+  write = pathlib.Path.write_bytes
+
+  def fail(path, data):
+    if 'curves.png' in path.name:
+      write(path, data[:10])
+      raise OSError(errno.ENOSPC, 'No space left on device')
+    return write(path, data)
+
+  monkeypatch.setattr(pathlib.Path, 'write_bytes', fail)
+  with pytest.raises(UserError, match=f'The disk of {tmp_path} is full'):
+    report_text(tmp_path)
+  assert not list(tmp_path.glob('.curves*'))
 
 
 def test_names_are_printed_as_they_are(tmp_path):

@@ -1,0 +1,1 @@
+"""The trainer attacked on purpose: ``python -m tests.attack``; see docs/attacks.md."""

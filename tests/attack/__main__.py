@@ -1,0 +1,163 @@
+"""Attacks the trainer, and counts what it does not withstand: ``python -m tests.attack``."""
+
+import dataclasses
+import importlib
+import multiprocessing
+import os
+import pathlib
+import shutil
+import sys
+import tempfile
+import time
+import traceback
+from collections import Counter
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from typing import Annotated
+
+import jax
+import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from tests.attack.checks import Failure
+from tests.attack.kinds import KINDS, kind_of, make_attack, possible_kinds
+from tests.attack.world import World, make_world
+from train import hosts
+
+# What commands import besides what is imported above, so that forks have it.
+_IMPORTED = ('orbax.checkpoint', 'train.__main__', 'train.run', 'train.reports', 'train.driver')
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Attacks the trainer, and counts what it does not withstand."""
+
+  attacks: int = 1000
+  """How many."""
+  seed: int = 0
+  """Determines, with its number, what an attack does."""
+  kinds: Annotated[tuple[str, ...], tyro.conf.arg(metavar='KIND')] = ()
+  """Only these kinds (default: all that can be made here)."""
+  only: tuple[int, ...] = ()
+  """Only the attacks of these numbers."""
+  processes: int = 1
+  """How many attacks are made at a time."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Result:
+  """An attack that was made.
+
+  Attributes:
+    number: Its number.
+    kind: Its kind.
+    failure: What was not as promised; None if all was.
+  """
+
+  number: int
+  kind: str
+  failure: str | None
+
+
+def main(options: Options) -> int:
+  """Makes the attacks; returns the exit status of the program."""
+  console = Console()
+  kinds = options.kinds or possible_kinds()
+  if unknown := set(kinds) - KINDS.keys():
+    raise SystemExit(f'There is no kind {", ".join(unknown)}: choose of {", ".join(KINDS)}.')
+  left_out = KINDS.keys() - set(kinds)
+  if left_out and not options.kinds:
+    console.print(f'Left out, for nothing can be mounted here: {", ".join(sorted(left_out))}')
+  for module in _IMPORTED:
+    importlib.import_module(module)
+  hosts.SECONDS_TO_MEET = 5
+  numbers = options.only or range(options.attacks)
+  # No TemporaryDirectory, which each fork would remove at its exit.
+  folder = pathlib.Path(tempfile.mkdtemp(prefix='lcam-attack-'))
+  try:
+    _keep_compiled_programs(folder / 'compiled')
+    world = make_world(folder)
+    console.print(f'A command that nothing disturbs takes {world.seconds:.1f} s here')
+    start = time.monotonic()
+    results = _make_all(world, options, kinds, numbers, console)
+    minutes = (time.monotonic() - start) / 60
+  finally:
+    shutil.rmtree(folder, ignore_errors=True)
+  return _tell(results, minutes, options, console)
+
+
+def _keep_compiled_programs(folder: pathlib.Path) -> None:
+  """Has this process, its forks and what they start compile each program once."""
+  settings = {
+    'jax_compilation_cache_dir': str(folder),
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+    'jax_persistent_cache_min_entry_size_bytes': -1,
+  }
+  for name, value in settings.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)
+
+
+def _make_all(
+  world: World, options: Options, kinds: tuple[str, ...], numbers: Sequence[int], console: Console
+) -> list[Result]:
+  connections: list[Connection] = []
+  for share in range(options.processes):
+    receiving, sending = multiprocessing.Pipe(duplex=False)
+    if os.fork() == 0:
+      for number in numbers[share :: options.processes]:
+        sending.send(_make(world, options.seed, number, kind_of(options.seed, number, kinds)))
+      os._exit(0)
+    sending.close()
+    connections.append(receiving)
+  results: list[Result] = []
+  columns = TextColumn('attacks'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+  with Progress(*columns, console=console) as progress:
+    bar = progress.add_task('', total=len(numbers))
+    while connections:
+      for connection in wait(connections):
+        assert isinstance(connection, Connection)
+        try:
+          result = connection.recv()
+        except EOFError:
+          connections.remove(connection)
+          continue
+        results.append(result)
+        progress.advance(bar)
+        if result.failure is not None:
+          progress.console.print(f'{result.kind}, number {result.number}:', style='red')
+          progress.console.print(result.failure, markup=False, highlight=False)
+  return results
+
+
+def _make(world: World, seed: int, number: int, kind: str) -> Result:
+  try:
+    make_attack(world, seed, number, kind)
+  except Failure as error:
+    return Result(number, kind, str(error))
+  except Exception:  # of the attack itself
+    return Result(number, kind, traceback.format_exc())
+  return Result(number, kind, None)
+
+
+def _tell(results: list[Result], minutes: float, options: Options, console: Console) -> int:
+  made = Counter(result.kind for result in results)
+  failed = Counter(result.kind for result in results if result.failure is not None)
+  table = Table('attack', 'made', 'failures', title=f'Attacks of seed {options.seed}')
+  for kind in KINDS:
+    if made[kind]:
+      table.add_row(kind, str(made[kind]), str(failed[kind]))
+  table.add_section()
+  table.add_row('all', str(made.total()), str(failed.total()))
+  console.print(table)
+  console.print(f'It took {minutes:.1f} minutes.')
+  if failed:
+    numbers = ' '.join(str(r.number) for r in results if r.failure is not None)
+    console.print(f'Again: python -m tests.attack --seed {options.seed} --only {numbers}')
+  return int(bool(failed))
+
+
+if __name__ == '__main__':
+  sys.exit(main(tyro.cli(Options)))

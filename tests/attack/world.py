@@ -1,0 +1,149 @@
+"""What is attacked: a small problem, working directories of it, and what undisturbed runs give."""
+
+import contextlib
+import dataclasses
+import itertools
+import pathlib
+import random
+import shutil
+import signal
+import time
+from collections.abc import Iterator
+
+from tests.attack.commands import Command, Done
+
+EPOCHS = 3
+ARMS = ('low0.5-high0.9', 'yoked0.5-0.9')
+SEEDS = (0, 1)
+PROBLEM = f"""
+import numpy as np
+from flax import nnx
+from train import Comparison, Dataset, Split
+
+rng = np.random.default_rng(0)
+inputs = rng.normal(size=(60, 3))
+labels = (inputs.sum(1) > 0).astype(int)
+
+
+def data():
+  return Dataset('sums', Split(inputs, labels), Split(inputs[:20], labels[:20]), ('low', 'high'))
+
+
+def network(num_classes, rngs):
+  return nnx.Linear(3, num_classes, rngs=rngs)
+
+
+comparison = Comparison(
+  name='sums', dataset=data, network=network, epochs={EPOCHS}, batch_size=16,
+  arms={ARMS}, seeds={SEEDS},
+)
+"""
+# What depends neither on the clock nor on how often a run was interrupted.
+TABLES = ('metrics.csv', 'phases.csv')
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class World:
+  """What all attacks share.
+
+  Attributes:
+    folder: Where it all lies.
+    problem: The file of the problem.
+    finished: A working directory of finished runs.
+    stopped: One that a signal stopped in the midst of a run, after others had ended.
+    tables: The tables of the undisturbed runs, by their path in a working directory.
+    report: The report.csv of the undisturbed runs.
+    seconds: How long a command takes here that nothing disturbs.
+  """
+
+  folder: pathlib.Path
+  problem: pathlib.Path
+  finished: pathlib.Path
+  stopped: pathlib.Path
+  tables: dict[str, bytes]
+  report: bytes
+  seconds: float
+
+  def arguments(self, workdir: pathlib.Path, problem: pathlib.Path | None = None) -> list[object]:
+    """Returns the arguments of the command that is disturbed."""
+    # Saved within epochs, too.
+    return ['run', problem or self.problem, '--workdir', workdir, '--checkpoint-minutes', 0.001]
+
+  def start(self, workdir: pathlib.Path, *further: object, **options) -> Command:
+    """Starts the command that is disturbed; see :class:`Command`."""
+    return Command(*self.arguments(workdir), *further, folder=workdir.parent, **options)
+
+  def run(self, workdir: pathlib.Path, *further: object) -> Done:
+    """Runs that command to its end."""
+    return self.start(workdir, *further).done()
+
+  @contextlib.contextmanager
+  def workdir(self, template: pathlib.Path | None = None) -> Iterator[pathlib.Path]:
+    """Gives a working directory: none yet, or a copy of one; removes it afterwards."""
+    folder = self.folder / f'attack-{next(_numbers)}'
+    folder.mkdir()
+    try:
+      if template is not None:
+        shutil.copytree(template, folder / 'runs', symlinks=True)
+      yield folder / 'runs'
+    finally:
+      shutil.rmtree(folder, ignore_errors=True)
+
+
+_numbers = itertools.count()
+
+
+def make_world(folder: pathlib.Path) -> World:
+  """Makes the problem and the working directories in a folder.
+
+  Raises:
+    RuntimeError: If the program does not even work undisturbed.
+  """
+  problem = folder / 'problem.py'
+  problem.write_text(PROBLEM)
+  world = World(folder, problem, folder / 'finished/runs', folder / 'stopped/runs', {}, b'', 0.0)
+  for workdir in (world.finished, world.stopped):
+    workdir.parent.mkdir()
+  _expect_success(world.run(world.finished))  # which compiles
+  seconds = time.monotonic()
+  shutil.rmtree(world.finished)
+  _expect_success(world.run(world.finished))
+  seconds = time.monotonic() - seconds
+  tables = tables_of(world.finished)
+  if len(tables) != len(TABLES) * len(ARMS) * len(SEEDS):
+    raise RuntimeError(f'The undisturbed command made other tables: {sorted(tables)}')
+  _stop_midway(world)
+  report = (world.finished / 'report.csv').read_bytes()
+  return dataclasses.replace(world, tables=tables, report=report, seconds=seconds)
+
+
+def _expect_success(done: Done) -> None:
+  if done.status != 0:
+    raise RuntimeError(f'The command does not work undisturbed:\n{done}')
+
+
+def _stop_midway(world: World) -> None:
+  """Leaves finished runs, one in the midst of its epochs, and one that has not begun."""
+  third = world.stopped / ARMS[1] / f'seed-{SEEDS[0]}' / 'metrics.csv'
+  command = world.start(world.stopped)
+  while command.is_running() and not (third.exists() and len(third.read_text().splitlines()) > 1):
+    time.sleep(0.001)
+  command.send(signal.SIGTERM)
+  done = command.done()
+  if done.status != 128 + signal.SIGTERM:
+    raise RuntimeError(f'A signal did not stop the command:\n{done}')
+
+
+def tables_of(workdir: pathlib.Path) -> dict[str, bytes]:
+  """Returns the tables in a working directory, by their path in it."""
+  return {
+    str(path.relative_to(workdir)): path.read_bytes()
+    for name in TABLES
+    for path in workdir.glob(f'*/seed-*/{name}')
+    if path.is_file()
+  }
+
+
+def pause(rng: random.Random, command: Command, seconds: float) -> None:
+  """Lets a command run for a random time, up to some seconds."""
+  command.wait(rng.uniform(0, seconds))
