@@ -52,7 +52,8 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
     for comparison in several:
       seconds = probe.seconds(comparison) if experiment in probed else None
       for line in describe(comparison, seconds):
-        console.print(Padding(line, (0, 0, 0, 2)), highlight=False)
+        indent = 2 + len(line) - len(line.lstrip())  # of what runs over to the next line, too
+        console.print(Padding(line.lstrip(), (0, 0, 0, indent), expand=False), highlight=False)
   console.print(
     f'\n--arms takes these names, and any other of {ARM_FORMS}. `list --probe NAME ...` times a '
     f'step, to tell the hours of training on this device ({jax.devices()[0].device_kind}).',

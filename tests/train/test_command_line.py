@@ -37,6 +37,14 @@ def test_list_tells_what_experiments_cost():
   assert '36,479,194 parameters; 12 runs of 58,650 steps' in ' '.join(figure3.split())
 
 
+def test_list_keeps_its_indents_and_its_width_in_60_columns():
+  lines = run_command('list', 'figure3', columns=60).splitlines()
+  assert max(map(len, lines)) <= 60
+  assert '\x1b' not in ''.join(lines)
+  experiment = lines[lines.index('figure3') + 1 : lines.index('', lines.index('figure3'))]
+  assert [len(line) - len(line.lstrip()) for line in experiment] == [2, 2, *[4] * 7]
+
+
 def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   output = run_command('list', '--probe', 'quickstart')
   (hours,) = re.findall(r'([\d.e-]+) hours here', output)

@@ -5,7 +5,9 @@ read_runs      the runs of a directory; presentation: what they are, in words; m
 statistics     means, intervals, Holm's adjustment; pooling: the scatter that arms share
 contrasts      which arm is set against which
 tables, words, files    how it is printed and written
-plots, difference_plot, styles    the pictures; published: the paper's curves
+curves    what is drawn; published: the paper's curves; styles: how arms look
+plots, difference_plot    the pictures
+page, interactive_curves    the same for a browser
 """
 
 from train.reports.make_report import report

@@ -4,7 +4,7 @@ import csv
 import io
 import pathlib
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from train.files import write_whole
 from train.reports.contrasts import Contrast
@@ -17,20 +17,10 @@ _CONTRAST_COLUMNS = (
 )
 
 
-def write_markdown(
-  path: pathlib.Path,
-  title: str,
-  setting: Mapping[str, str],
-  reported: str,
-  environments: Sequence[str],
-  tables: Sequence[Sequence[Column]],
-  sentences: Iterable[str],
-  notes: Iterable[str],
-) -> None:
-  """Writes report.md.
+class Contents(NamedTuple):
+  """What report.md and report.html say.
 
-  Args:
-    path: Where to.
+  Attributes:
     title: The heading.
     setting: What the runs have in common, by name.
     reported: What the paper reports, a sentence; empty if nothing.
@@ -39,15 +29,27 @@ def write_markdown(
     sentences: What was found.
     notes: What the tables mean.
   """
-  listed = [f'* {name}: {words}' for name, words in setting.items()]
-  listed += [f'* made with: {words}' for words in environments]
+
+  title: str
+  setting: Mapping[str, str]
+  reported: str
+  environments: Sequence[str]
+  tables: Sequence[Sequence[Column]]
+  sentences: Sequence[str]
+  notes: Sequence[str]
+
+
+def write_markdown(path: pathlib.Path, contents: Contents) -> None:
+  """Writes report.md."""
+  listed = [f'* {name}: {words}' for name, words in contents.setting.items()]
+  listed += [f'* made with: {words}' for words in contents.environments]
   blocks = [
-    f'# {title}',
+    f'# {contents.title}',
     '\n'.join(listed),
-    reported,
-    *(markdown_table(table) for table in tables if table[0].cells),
-    '\n'.join(f'* {sentence}' for sentence in sentences),
-    *notes,
+    contents.reported,
+    *(markdown_table(table) for table in contents.tables if table[0].cells),
+    '\n'.join(f'* {sentence}' for sentence in contents.sentences),
+    *contents.notes,
     '![curves](curves.png)',
   ]
   write_whole(path, '\n\n'.join(block for block in blocks if block) + '\n')

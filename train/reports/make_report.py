@@ -8,7 +8,14 @@ from rich.text import Text
 
 from train.files import errors_explained
 from train.reports.contrasts import Contrasts, contrasts
-from train.reports.files import write_arms, write_contrasts, write_differences, write_markdown
+from train.reports.curves import Published
+from train.reports.files import (
+  Contents,
+  write_arms,
+  write_contrasts,
+  write_differences,
+  write_markdown,
+)
 from train.reports.presentation import environment_lines, setting, setting_line
 from train.reports.published import published_curves
 from train.reports.read_runs import FoundRuns, find_runs
@@ -24,8 +31,8 @@ from train.reports.words import (
 def report(workdir: pathlib.Path, console: Console) -> None:
   """Prints what the runs in a directory say, and writes it beside them.
 
-  For each comparison it writes report.md, report.csv, contrasts.csv and curves.png; above several
-  comparisons also differences.csv and differences.png.
+  For each comparison it writes report.md, report.html, report.csv, contrasts.csv and curves.png;
+  above several comparisons also differences.csv and differences.png.
 
   Args:
     workdir: A working directory of ``python -m train run``.
@@ -75,8 +82,7 @@ def _report_comparison(
   words = setting(found.config, about)
   reported = _reported(about['reported'], about['published_network'])
 
-  write_markdown(
-    folder / 'report.md',
+  contents = Contents(
     about['title'],
     words,
     reported,
@@ -85,6 +91,7 @@ def _report_comparison(
     sentences,
     notes([(found, compared)]),
   )
+  write_markdown(folder / 'report.md', contents)
   write_arms(folder / 'report.csv', rows, compared.rows, metric)
   write_contrasts(folder / 'contrasts.csv', compared.rows)
   published = {}
@@ -92,6 +99,7 @@ def _report_comparison(
   if about['curves'] and about['curves'][1] == found.config.get('dataset'):
     published = published_curves(*about['curves'])
   plot_curves(found, published, setting_line(words), folder / 'curves.png')
+  has_page = _write_page(folder / 'report.html', contents, found, published)
 
   _say(console, f'\n{about["title"]}')
   _say(console, setting_line(words))
@@ -105,6 +113,24 @@ def _report_comparison(
   for sentence in sentences:
     _say(console, f'* {sentence}')
   _say(console, f'Curves: {folder / "curves.png"}', path=True)
+  if has_page:
+    _say(console, f'All of it, for a browser: {folder / "report.html"}', path=True)
+  else:
+    _say(console, 'There is no report.html, which needs Bokeh: pip install bokeh')
+
+
+def _write_page(
+  path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
+) -> bool:
+  """Writes report.html; returns False where Bokeh is not installed, which must not cost a report."""
+  try:
+    from train.reports.page import write_page
+  except ModuleNotFoundError as error:
+    if error.name != 'bokeh':
+      raise
+    return False
+  write_page(path, contents, found, published)
+  return True
 
 
 def _report_differences(

@@ -19,7 +19,31 @@ GREY = '#999999'
 
 CONTRAST_COLOURS = {'yoked': PURPLE, 'coin': ORANGE, 'direction': BLUE, 'baseline': BLACK}
 _SOLID, _DASHED, _DOTTED, _MIXED = '-', (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1, 2))
-_MARKERS = ('o', 's', '^', 'D', 'v', 'P', 'X', '*')
+
+
+class Marker(NamedTuple):
+  """A marker, as others than Matplotlib call it.
+
+  Attributes:
+    bokeh: Its name in Bokeh.
+    letter: Its letter in Unicode.
+  """
+
+  bokeh: str
+  letter: str
+
+
+# By Matplotlib's name.
+MARKERS = {
+  'o': Marker('circle', '●'),
+  's': Marker('square', '■'),
+  '^': Marker('triangle', '▲'),
+  'D': Marker('diamond', '◆'),
+  'v': Marker('inverted_triangle', '▼'),
+  'P': Marker('cross', '✚'),
+  'X': Marker('x', '✖'),
+  '*': Marker('star', '★'),
+}
 # High momentum in the high-loss phase, then in the low-loss phase.
 _PAIRS = {
   'lcam': ((VERMILLION, _SOLID), (BLUE, _SOLID)),
@@ -48,6 +72,11 @@ class Style(NamedTuple):
   linestyle: Any
   marker: str = ''
 
+  def dashes(self, width: float) -> list[int]:
+    """Returns the lengths, in pixels, of dashes and gaps of a line so wide; none of a solid one."""
+    lengths = () if self.linestyle == _SOLID else self.linestyle[1]
+    return [max(1, round(width * length)) for length in lengths]
+
 
 def style_of(name: str, arm: Mapping[str, Any]) -> Style:
   """Returns how an arm is drawn, wherever and beside whatever it stands.
@@ -72,7 +101,7 @@ def style_of(name: str, arm: Mapping[str, Any]) -> Style:
 
 
 def _marker(numbers: str) -> str:
-  return _MARKERS[_stable_hash(numbers) % len(_MARKERS)]
+  return list(MARKERS)[_stable_hash(numbers) % len(MARKERS)]
 
 
 def _stable_hash(text: str) -> int:

@@ -24,6 +24,7 @@ KINDS = {
   'baseline': 'baseline',
 }
 _HEAD_WIDTH = 15
+_LONG_NAME = len('low0.857-high0.93')
 
 
 class Row(NamedTuple):
@@ -136,15 +137,29 @@ def format_p(p: float) -> str:
 
 
 def fitted(columns: Sequence[Column], console: Console) -> Table:
-  """Returns a table for a console; where it is too wide, without some of its optional columns."""
+  """Returns a table for a console.
+
+  Where it is too wide it is without some of its optional columns, and then long names are broken.
+  """
   kept = list(columns)
   while True:
     table = _table(kept)
     optional = [column for column in kept if column.optional]
-    width = Measurement.get(console, console.options, table).maximum
-    if not optional or width < console.width:
+    if Measurement.get(console, console.options, table).maximum < console.width:
       return table
+    if not optional:
+      return _table([_broken(column) if column.is_text else column for column in kept])
     kept.remove(optional[-1])
+
+
+def _broken(column: Column) -> Column:
+  """Breaks the names of a column that are long, before their last part."""
+
+  def broken(name: str) -> str:
+    head, hyphen, tail = name.rpartition('-')
+    return f'{head}{hyphen}\n{tail}' if head and len(name) > _LONG_NAME else name
+
+  return column._replace(cells=[broken(cell) for cell in column.cells])
 
 
 def _table(columns: Sequence[Column]) -> Table:

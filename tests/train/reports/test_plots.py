@@ -55,6 +55,20 @@ def test_few_seeds_are_drawn_as_runs(tmp_path, seeds, lines, bands):
   assert len(errors.collections) == bands
 
 
+def test_of_many_arms_the_last_interval_is_drawn_and_no_bands(tmp_path):
+  arms = ['fixed-0.9', 'fixed-0.95', 'low0.9-high0.95', 'low0.95-high0.9', 'adam', 'lion']
+  for arm in arms:
+    for seed in range(3):
+      write_run(tmp_path, arm, seed, 5.0 + seed, epochs=3)
+  errors = drawn(tmp_path).axes[0]
+  assert len(errors.containers) == len(arms)
+  for bar in errors.containers:
+    ((_, low), (_, high)) = bar.lines[2][0].get_segments()[0]
+    # Student's t with two degrees of freedom, of a standard deviation of one
+    np.testing.assert_allclose([low, high], 6 + 4.30265 / np.sqrt(3) * np.array([-1, 1]), rtol=1e-5)
+  assert [type(shape).__name__ for shape in errors.collections] == ['LineCollection'] * len(arms)
+
+
 def test_a_mean_leaves_a_diverged_run_out(tmp_path):
   for seed, (error, loss) in enumerate([(4.0, 1.0), (5.0, 1.0), (6.0, 1.0), (90.0, float('nan'))]):
     write_run(tmp_path, 'fixed-0.9', seed, error, epochs=2, train_loss=loss)

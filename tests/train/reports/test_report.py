@@ -2,6 +2,7 @@
 
 import csv
 import errno
+import io
 import json
 import pathlib
 import re
@@ -11,6 +12,7 @@ import sys
 
 import numpy as np
 import pytest
+from rich.console import Console
 from scipy import stats
 
 from tests.train.reports.runs import (
@@ -22,6 +24,7 @@ from tests.train.reports.runs import (
   write_run,
 )
 from train.errors import UserError
+from train.reports import report
 
 ERRORS = {
   'fixed-0.9': [5.0, 5.4, 4.9, 5.2],
@@ -175,6 +178,25 @@ def test_no_number_and_no_head_is_cut(tmp_path, width):
   for words in ('error %', 's/epoch', 'difference', 'Holm p', '±'):
     assert words in output
   assert cells(output, 'low0.857-high0.93', table=1)[1] == 'yoked0.857-0.93'
+
+
+def test_long_names_are_broken_between_their_parts(tmp_path):
+  names = ('fixed-0.9', 'low0.857-high0.93', 'low0.93-high0.857', 'lion-low0.857-high0.93')
+  write_arms(tmp_path, {name: [35.0, 35.5, 36.0 + len(name)] for name in names}, config_of_own())
+  lines = [line.rstrip() for line in report_text(tmp_path, 60).splitlines()]
+  assert any(line.startswith('lion-low0.857-high0.93  ') for line in lines)  # fits there
+  (place,) = (place for place, line in enumerate(lines) if line == 'lion-low0.857-')
+  assert re.match(r'high0\.93 +fixed-0\.9 +\+', lines[place + 1])
+
+
+@pytest.mark.parametrize('terminal', [False, True])
+def test_without_colour_there_is_none(tmp_path, monkeypatch, terminal):
+  monkeypatch.setenv('NO_COLOR', '1')
+  write_arms(tmp_path, ERRORS)
+  output = io.StringIO()
+  report(tmp_path, Console(file=output, width=60, force_terminal=terminal))
+  codes = set(re.findall(r'\x1b\[([\d;]*)m', output.getvalue()))
+  assert codes <= ({'0', '1', '2', '3'} if terminal else set())  # bold, dim, italic
 
 
 def test_a_metric_of_ones_own_has_its_name_and_digits(tmp_path):

@@ -1,0 +1,111 @@
+"""What the pages tell a reader to type is understood, and their Python runs."""
+
+import functools
+import importlib.util
+import pathlib
+import re
+import shlex
+import sys
+import tomllib
+from unittest import mock
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from train.__main__ import main
+from train.options import RunOptions, configure
+
+ROOT = pathlib.Path(__file__).parents[1]
+EXAMPLE = 'examples/own_problem.py'
+STAND_FOR = {
+  'my_problem.py': EXAMPLE,
+  'FILE.py': EXAMPLE,
+  'HOST:PORT': 'localhost:1234',
+  'DATASET': 'digits',
+}
+
+
+def pages():
+  """Returns the paths of the Markdown files of the repository."""
+  folders = ('docs', 'examples', 'results', 'studies')
+  found = [*ROOT.glob('*.md'), *(path for name in folders for path in (ROOT / name).rglob('*.md'))]
+  return [path.relative_to(ROOT).as_posix() for path in sorted(found)]
+
+
+@functools.cache
+def commands():
+  """Returns each `python ...` that a page says, with that page."""
+  found = {}
+  for page in pages():
+    text = re.sub(r'\\\n\s*', ' ', (ROOT / page).read_text())
+    fenced = re.findall(r'^```\w+\n(.*?)^```', text, re.DOTALL | re.MULTILINE)
+    indented = re.findall(r'^ {4}(?=\S*python )(.*)$', text, re.MULTILINE)
+    prose = re.sub(r'^```.*?^```', '', text, flags=re.DOTALL | re.MULTILINE)
+    inline = re.findall(r'`([^`\n]*python [^`]*)`', prose)
+    for line in '\n'.join([*fenced, *indented, *inline]).splitlines():
+      match = re.search(r'python (-m .*|\S+\.py.*)', line)
+      if match and '...' not in match[1]:
+        found.setdefault(match[1], page)
+  return found
+
+
+def words(command):
+  """Returns the words of a command; what stands for a reader's own is something that exists."""
+  typed = shlex.split(re.split(r'&&|[;|>)]|\s\$', command)[0], comments=True)
+  return [STAND_FOR.get(word, word) for word in typed]
+
+
+def of_the_trainer():
+  return [command for command in commands() if re.match(r'-m train\b', command)]
+
+
+def test_commands_are_found():
+  assert len(of_the_trainer()) > 15
+  assert set(commands().values()) >= {'README.md', 'docs/clusters.md', 'docs/many-devices.md'}
+
+
+@pytest.mark.parametrize('command', of_the_trainer())
+def test_the_trainer_understands_the_command(command, monkeypatch):
+  monkeypatch.chdir(ROOT)
+  monkeypatch.setattr(sys, 'argv', ['train', *words(command)[2:]])
+  if words(command)[2:] in (['run'], ['report'], ['prepare']):
+    pytest.skip('names the command only')
+  with mock.patch('train.__main__.execute') as execute:
+    main()
+  if isinstance(options := execute.call_args.args[0], RunOptions):
+    assert configure(options)
+
+
+def test_modules_files_and_extras_exist():
+  for command, page in commands().items():
+    first, second, *_ = [*words(command), '']
+    if first == '-m':
+      assert importlib.util.find_spec(second), f'{page}: {command}'
+    else:
+      assert (ROOT / first).is_file(), f'{page}: {command}'
+  extras = tomllib.loads((ROOT / 'pyproject.toml').read_text())['project']['optional-dependencies']
+  for page in pages():
+    for named in re.findall(r'"\.\[([\w,]+)\]"', (ROOT / page).read_text()):
+      assert extras.keys() >= set(named.split(',')), page
+
+
+def python_blocks():
+  return [
+    pytest.param(block, id=f'{page}-{number}')
+    for page in pages()
+    for number, block in enumerate(
+      re.findall(r'^```python\n(.*?)^```', (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
+    )
+  ]
+
+
+@pytest.mark.parametrize('block', python_blocks())
+def test_the_python_of_a_page_runs(block):
+  names = {
+    'params': jnp.ones(3),
+    'batch': jnp.arange(3.0),
+    'loss_fn': lambda params, batch: jnp.mean((params - batch) ** 2),
+  }
+  # Traced, so that networks of 86 million parameters take neither memory nor time.
+  jax.eval_shape(lambda: exec(block, names))

@@ -1,0 +1,163 @@
+"""The curves of a comparison: what is drawn, for whatever draws it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Literal, NamedTuple
+
+import numpy as np
+
+from train.reports.read_runs import METRIC, FoundRuns, outcome
+from train.reports.statistics import estimate
+
+PAPER_EPOCHS = 150
+FEWEST_FOR_A_MEAN = 3
+MOST_WITH_BANDS = 5  # bands of more arms lie on each other, and none can be told apart
+Published = Mapping[str, Mapping[str, np.ndarray]]
+
+
+class Line(NamedTuple):
+  """One line of an arm.
+
+  Attributes:
+    arm: The name of the arm.
+    kind: Whether it is the mean of the arm's runs or one run, and of which kind.
+    epochs: Its abscissas.
+    values: Its ordinates.
+    band: The lower and the upper end of the confidence interval of each value; None without one.
+  """
+
+  arm: str
+  kind: Literal['mean', 'run', 'diverged', 'published']
+  epochs: np.ndarray
+  values: np.ndarray
+  band: tuple[np.ndarray, np.ndarray] | None = None
+
+
+class Panel(NamedTuple):
+  """One plot of several arms by epoch.
+
+  Attributes:
+    label: What is drawn.
+    lines: In the order of the arms.
+    epochs: To where the horizontal axis goes.
+    may_be_logarithmic: Whether the values can be of several orders of magnitude.
+    title: Whose curves they are, if not those of the runs.
+  """
+
+  label: str
+  lines: list[Line]
+  epochs: int
+  may_be_logarithmic: bool
+  title: str = ''
+
+  @property
+  def logarithmic(self) -> bool:
+    """Whether the vertical axis is."""
+    low, high = self.extent or (0.0, 0.0)
+    return self.may_be_logarithmic and 0 < 2 * low < high
+
+  @property
+  def extent(self) -> tuple[float, float] | None:
+    """The least and the largest value; None if every run diverged at once.
+
+    Bands do not count, so that a wide one of few seeds does not flatten the lines.
+    """
+    drawn = np.concatenate([line.values for line in self.lines] or [np.empty(0)])
+    drawn = drawn[np.isfinite(drawn)]
+    return (float(drawn.min()), float(drawn.max())) if len(drawn) else None
+
+  @property
+  def mantissas(self) -> tuple[float, ...]:
+    """Which multiples of powers of ten a logarithmic axis names: fewer the longer it is."""
+    low, high = self.extent or (1.0, 1.0)
+    if high < 30 * low:
+      return 1, 1.5, 2, 3, 4, 5, 6, 8
+    return (1, 2, 5) if high < 1000 * low else (1,)
+
+  @property
+  def first_epoch(self) -> float | None:
+    """Where the lines begin; None without lines."""
+    return min((float(line.epochs[0]) for line in self.lines), default=None)
+
+
+def panels(found: FoundRuns, published: Published) -> list[Panel]:
+  """Returns metric and loss, the paper's metric and loss if there are any, phases and momenta.
+
+  The paper's curves have panels of their own, because their networks are larger than most that are
+  trained here: as wide, so that the same share of a training stands below the same share of theirs.
+
+  Args:
+    found: The runs.
+    published: From metric and arm to (epoch, value) pairs; empty if there are none.
+  """
+  epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
+  outcomes = {METRIC: found.metric.label, 'train_loss': 'training loss'}
+  shares = {'high_loss_share': 'share of high-loss steps', 'mean_momentum': 'mean momentum'}
+  ours = [
+    Panel(label, _lines(found, column, band=True), epochs, True)
+    for column, label in outcomes.items()
+  ]
+  title = f'the paper, {found.about["published_network"]}, one run each'
+  theirs = [
+    Panel(label, _published_lines(found, published, column), PAPER_EPOCHS, True, title)
+    for column, label in outcomes.items()
+  ]
+  means = [  # bands would be wider than what they would show
+    Panel(label, _lines(found, column, band=False), epochs, False)
+    for column, label in shares.items()
+  ]
+  return [*ours, *(theirs if published else []), *means]
+
+
+def finite_runs(found: FoundRuns, arm: str) -> list[int]:
+  """Returns the seeds of an arm that did not diverge."""
+  return [seed for seed, run in found.runs[arm].items() if outcome(run, found.epochs) != 'diverged']
+
+
+def shows_means(found: FoundRuns) -> bool:
+  """Returns whether an arm has enough seeds to be drawn as its mean."""
+  return any(len(finite_runs(found, arm)) >= FEWEST_FOR_A_MEAN for arm in found.runs)
+
+
+def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
+  """Returns the lines of all arms: means from three seeds on, runs of fewer, and those that diverged."""
+  lines = []
+  for arm, seeds in found.runs.items():
+    good = finite_runs(found, arm)
+    if len(good) < FEWEST_FOR_A_MEAN:
+      lines += [_run(arm, 'run', seeds[seed][column]) for seed in good]
+    else:
+      lines.append(_mean(arm, [seeds[seed][column] for seed in good], band=band))
+    lines += [_run(arm, 'diverged', seeds[seed][column]) for seed in seeds if seed not in good]
+  return lines
+
+
+def _run(arm: str, kind: Literal['run', 'diverged'], curve: np.ndarray) -> Line:
+  return Line(arm, kind, np.arange(1, len(curve) + 1), curve)
+
+
+def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
+  """Returns the mean of the curves that have come so far, and the confidence interval of it."""
+  epochs = np.arange(1, max(map(len, curves)) + 1)
+  estimates = [
+    estimate(np.array([curve[epoch - 1] for curve in curves if len(curve) >= epoch]))
+    for epoch in epochs
+  ]
+  means = np.array([value.mean for value in estimates])
+  if not band:
+    return Line(arm, 'mean', epochs, means)
+  half_widths = np.array([value.half_width for value in estimates])
+  half_widths[np.isinf(half_widths)] = 0  # a single seed has no band
+  low = means - half_widths
+  if (means > 0).all():  # a band that reaches below zero would not fit on a logarithmic axis
+    low = np.maximum(low, 0.2 * means)
+  return Line(arm, 'mean', epochs, means, (low, means + half_widths))
+
+
+def _published_lines(found: FoundRuns, published: Published, column: str) -> list[Line]:
+  """Returns the paper's curves of the arms that were trained."""
+  curves = published.get(found.metric.column if column == METRIC else column, {})
+  return [
+    Line(arm, 'published', *np.asarray(curve).T)
+    for arm, curve in curves.items()
+    if arm in found.runs
+  ]

@@ -1,0 +1,129 @@
+"""The curves of a comparison for a web page, drawn there by BokehJS."""
+
+import math
+from typing import Any
+
+import numpy as np
+from bokeh.embed import json_item
+from bokeh.models import (
+  BasicTicker,
+  BasicTickFormatter,
+  ColumnDataSource,
+  DataRange1d,
+  FixedTicker,
+  GlyphRenderer,
+  HoverTool,
+  Scatter,
+  VArea,
+)
+from bokeh.models import Line as BokehLine
+from bokeh.plotting import figure
+
+from train.reports.curves import Line, Panel
+from train.reports.read_runs import FoundRuns
+from train.reports.styles import BLACK, MARKERS, Style, style_of
+
+BAND = 'band'
+INK = 'ink'  # tags what is as black as text, and so must be as white as text on a dark page
+_HEIGHT = 330
+_WIDTHS = {'mean': 2.0, 'run': 1.2, 'published': 1.2, 'diverged': 1.2}
+
+
+def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
+  """Returns a panel as ``Bokeh.embed.embed_item`` draws it.
+
+  The renderers have the name of their arm. Equal panels give equal values, in every process.
+
+  Args:
+    panel: What is drawn.
+    found: The runs.
+  """
+  plot = figure(
+    height=_HEIGHT,
+    sizing_mode='stretch_width',
+    x_range=(0, panel.epochs * 1.02 + 0.02),
+    y_axis_type='log' if panel.logarithmic else 'linear',
+    x_axis_label='epoch',
+    tools='pan,box_zoom,reset',
+    active_drag=None,  # on a phone, a finger that scrolls the page would move the curves
+    background_fill_color=None,
+    border_fill_color=None,
+    outline_line_color=None,
+  )
+  plot.toolbar.logo = None
+  lines = [_add(plot, line, style_of(line.arm, found.arms[line.arm])) for line in panel.lines]
+  # Bands do not count, so that a wide one of few seeds does not flatten the lines.
+  plot.y_range = DataRange1d(renderers=lines, only_visible=True, range_padding=0.15)
+  plot.add_tools(
+    HoverTool(
+      renderers=lines,
+      line_policy='nearest',
+      tooltips=[('arm', '$name'), ('epoch', '@epoch'), (panel.label, '@value{0.[00000]}')],
+    )
+  )
+  plot.grid.grid_line_color = 'grey'
+  plot.grid.grid_line_alpha = 0.3
+  plot.xaxis.ticker = BasicTicker(min_interval=1)
+  if panel.logarithmic:  # Bokeh's own numbers are those of a linear axis, below two powers of ten
+    plot.yaxis.ticker = FixedTicker(ticks=_ticks(panel))
+    plot.yaxis.formatter = BasicTickFormatter()
+  return _numbered_anew(json_item(plot))
+
+
+def _ticks(panel: Panel) -> list[float]:
+  """Returns what a logarithmic axis names, a power of ten around the lines included."""
+  low, high = panel.extent or (1.0, 1.0)
+  powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
+  return [float(f'{mantissa}e{power}') for power in powers for mantissa in panel.mantissas]
+
+
+def _add(plot: Any, line: Line, style: Style) -> GlyphRenderer:
+  """Adds a line, with a few markers on it, and its band; returns the line."""
+  look = {'name': line.arm, 'tags': [INK] if style.color == BLACK else []}
+  source = ColumnDataSource({'epoch': line.epochs, 'value': np.asarray(line.values, float)})
+  if line.band:
+    source.data['low'], source.data['high'] = line.band
+    band = VArea(x='epoch', y1='low', y2='high', fill_color=style.color, fill_alpha=0.12)
+    plot.add_glyph(source, band, name=line.arm, tags=[BAND, *look['tags']])
+  if style.marker and line.kind != 'diverged':
+    some = slice(None, None, max(1, len(line.epochs) // 6))
+    plot.add_glyph(
+      ColumnDataSource({'epoch': line.epochs[some], 'value': line.values[some]}),
+      Scatter(
+        x='epoch',
+        y='value',
+        marker=MARKERS[style.marker].bokeh,
+        size=6,
+        line_color=style.color,
+        fill_color=style.color,
+      ),
+      **look,
+    )
+  width = _WIDTHS[line.kind]
+  drawn = BokehLine(
+    x='epoch',
+    y='value',
+    line_color=style.color,
+    line_width=width,
+    line_dash=[1, 3] if line.kind == 'diverged' else style.dashes(width),
+  )
+  return plot.add_glyph(source, drawn, **look)
+
+
+def _numbered_anew(item: Any) -> Any:
+  """Returns an item whose models are numbered from 1, and not by those that the process had before."""
+  names: dict[str, str] = {}
+
+  def rename(value: Any) -> Any:
+    if isinstance(value, list):
+      return [rename(part) for part in value]
+    if isinstance(value, dict):
+      return {
+        key: names.setdefault(part, f'p{len(names) + 1}')
+        if key in ('id', 'root_id')
+        else rename(part)
+        for key, part in value.items()
+      }
+    return value
+
+  return rename(item)

@@ -1,0 +1,85 @@
+"""A report as one web page, which fetches nothing."""
+
+import json
+import pathlib
+from typing import Any
+
+import jinja2
+from bokeh.resources import Resources
+
+from train.files import write_whole
+from train.reports.curves import MOST_WITH_BANDS, Panel, Published, finite_runs, panels, shows_means
+from train.reports.files import Contents
+from train.reports.interactive_curves import BAND, INK, interactive_panel
+from train.reports.read_runs import FoundRuns
+from train.reports.styles import BLACK, MARKERS, style_of
+
+_SAMPLE_WIDTH = 2.0
+
+
+def write_page(
+  path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
+) -> None:
+  """Writes report.html.
+
+  Args:
+    path: Where to.
+    contents: What it says.
+    found: The runs, whose curves are drawn as curves.png has them.
+    published: From metric and arm to (epoch, value) pairs; empty if there are none.
+  """
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
+    autoescape=True,  # titles and names are the user's
+    undefined=jinja2.StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+  )
+  # BokehJS reads what is referred to before it reads references.
+  environment.policies['json.dumps_kwargs'] = {'sort_keys': False}
+  drawn = panels(found, published)
+  page = environment.get_template('page.html.jinja').render(
+    contents=contents,
+    tables=[table for table in contents.tables if table[0].cells],
+    arms=[_legend_entry(arm, found) for arm in found.runs],
+    captions=[_caption(panel) for panel in drawn],
+    items=[interactive_panel(panel, found) for panel in drawn],
+    has_means=shows_means(found),
+    shows_bands=len(found.runs) <= MOST_WITH_BANDS,
+    configuration=json.dumps(_configuration(found), indent=2),
+    band=BAND,
+    ink=INK,
+    bokeh='\n'.join(Resources(mode='inline', components=['bokeh']).js_raw),
+  )
+  write_whole(path, page)
+
+
+def _legend_entry(arm: str, found: FoundRuns) -> dict[str, Any]:
+  style = style_of(arm, found.arms[arm])
+  good = len(finite_runs(found, arm))
+  return {
+    'name': arm,
+    'runs': good,
+    'diverged': len(found.runs[arm]) - good,
+    'colour': 'currentColor' if style.color == BLACK else style.color,
+    'dashes': ' '.join(map(str, style.dashes(_SAMPLE_WIDTH))),
+    'width': _SAMPLE_WIDTH,
+    'marker': MARKERS[style.marker].letter if style.marker else '',
+  }
+
+
+def _caption(panel: Panel) -> str:
+  if not panel.title:
+    return panel.label
+  if panel.first_epoch is None:
+    return f'{panel.label} ({panel.title}: none of these arms)'
+  return f'{panel.label} ({panel.title}, from epoch {panel.first_epoch:.0f} on)'
+
+
+def _configuration(found: FoundRuns) -> dict[str, Any]:
+  """Returns what the runs have in common, with all arms and seeds in place of one."""
+  common = {
+    key: value for key, value in found.config.items() if key not in ('arm', 'seed', 'about')
+  }
+  arms = {arm: {**config, 'seeds': list(found.runs[arm])} for arm, config in found.arms.items()}
+  return {**common, 'arms': arms}
