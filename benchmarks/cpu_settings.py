@@ -1,9 +1,10 @@
-"""Times the trainer's step with and without settings that a process reads when it starts.
+"""Times the trainer's step with and without settings of its process.
 
     python -m benchmarks.cpu_settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
-* XLA's flags: those that `python -m train` sets for wide networks on a CPU, see `train.cpu_flags`.
-* huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these flags. It is yours to set (Linux).
+* XLA's flags: those that `python -m train` sets for wide residual networks, see `train.cpu_flags`.
+* kept buffers: freed memory stays in the process where batches are large, see `train.allocator`.
+* huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
 
 A process without the setting and one with it take turns, step by step, and the ratio is taken pair by
 pair: on a shared machine a single time says little, the median of the ratios does. Processor time, of
@@ -13,10 +14,10 @@ all threads together, says least of what else runs.
 import contextlib
 import os
 import statistics
-import subprocess
 import sys
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
+from unittest import mock
 
 import tyro
 from rich.console import Console
@@ -24,9 +25,20 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.training_step import find_comparison, setting
+from benchmarks.worker import Worker
 from train.cpu_flags import set_cpu_flags
 
-Environment = Mapping[str, str]
+
+class Process(NamedTuple):
+  """How a process is started.
+
+  Attributes:
+    options: Of `benchmarks.training_step`.
+    variables: What its environment has besides.
+  """
+
+  options: tuple[str, ...]
+  variables: dict[str, str]
 
 
 class Ratios(NamedTuple):
@@ -53,11 +65,11 @@ def main(
   """
   names = [find_comparison(network).name for network in networks]
   console = Console()
-  settings = environments()
-  ratios: dict[str, list[list[Ratios]]] = {name: [] for name in settings}
+  tried = settings()
+  ratios: dict[str, list[list[Ratios]]] = {name: [] for name in tried}
   with Progress(console=console, transient=True) as progress:
-    bar = progress.add_task('', total=len(settings) * len(names) * starts * pairs)
-    for name, (without, with_) in settings.items():
+    bar = progress.add_task('', total=len(tried) * len(names) * starts * pairs)
+    for name, (without, with_) in tried.items():
       for network in names:
         progress.update(bar, description=f'{name}, {network}')
         ratios[name].append([])
@@ -78,50 +90,44 @@ def main(
   console.print(setting(), highlight=False, soft_wrap=True)
 
 
-def environments() -> Mapping[str, tuple[Environment, Environment]]:
-  """Returns by the name of a setting the environments of a process without it and with it."""
-  plain = {**os.environ, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=0'}
-  set_cpu_flags()
-  flagged = {**plain, 'XLA_FLAGS': os.environ.get('XLA_FLAGS', '')}
-  settings = {'huge pages': (flagged, {**flagged, 'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})}
-  if flagged['XLA_FLAGS'] == plain.get('XLA_FLAGS', ''):  # it has them, or jaxlib needs none
-    return settings
-  return {"XLA's flags": (plain, flagged), **settings}
+def settings() -> Mapping[str, tuple[Process, Process]]:
+  """Returns by the name of a setting the processes without it and with it."""
+  usual = Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=0'})
+  found = {
+    'kept buffers': (usual._replace(options=('--without', 'buffers')), usual),
+    'huge pages': (usual, Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})),
+  }
+  with mock.patch.dict(os.environ):
+    before = os.environ.get('XLA_FLAGS')
+    set_cpu_flags()
+    changed = os.environ.get('XLA_FLAGS') != before
+  if not changed:  # they are the user's, or jaxlib needs none
+    return found
+  return {"XLA's flags": (usual._replace(options=('--without', 'flags')), usual), **found}
 
 
-def take_turns(
-  network: str, without: Environment, with_: Environment, pairs: int
-) -> Iterator[Ratios]:
+def take_turns(network: str, without: Process, with_: Process, pairs: int) -> Iterator[Ratios]:
   """Yields ratios of the times of a step in two processes, which both train a network.
 
   Args:
     network: What is trained.
-    without: The environment of the process whose times are divided.
-    with_: The environment of the other.
+    without: The process whose times are divided.
+    with_: The other.
     pairs: How many ratios.
   """
-  with _process(network, without) as slow, _process(network, with_) as fast:
+  with _start(network, without) as slow, _start(network, with_) as fast:
     for pair in range(pairs):
       order = (slow, fast) if pair % 2 else (fast, slow)
-      times = {process: _times_of_step(process) for process in order}
+      times = {process: process.times(1) for process in order}
       yield Ratios(*(one / other for one, other in zip(times[slow], times[fast], strict=True)))
 
 
 @contextlib.contextmanager
-def _process(network: str, environment: Environment) -> Iterator[subprocess.Popen[str]]:
-  command = [sys.executable, '-m', 'benchmarks.training_step', network]
-  pipe = subprocess.PIPE
-  with subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True) as process:
-    _times_of_step(process)  # when it answers, its program is compiled
-    yield process
-
-
-def _times_of_step(process: subprocess.Popen[str]) -> list[float]:
-  assert process.stdin is not None
-  assert process.stdout is not None
-  process.stdin.write('1\n')
-  process.stdin.flush()
-  return list(map(float, process.stdout.readline().split()))
+def _start(network: str, process: Process) -> Iterator[Worker]:
+  command = [sys.executable, '-m', 'benchmarks.training_step', network, *process.options]
+  with Worker(command, os.environ | process.variables) as worker:
+    worker.times(1)  # when it answers, its program is compiled
+    yield worker
 
 
 def format_ratios(ratios: list[float]) -> str:

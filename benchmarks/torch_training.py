@@ -71,7 +71,7 @@ TASKS = {
   'WRN-16-4': _wide_resnet(16, 4),
   'WRN-28-10': _wide_resnet(28, 10),
   'M11': Task(torch_networks.M11, num_classes=35, image_size=None),
-  'ViT-Ti/16 at 224': Task(_vit_ti16, batch_size=32, image_size=224),
+  'ViT-Ti-16': Task(_vit_ti16, batch_size=32, image_size=224),
 }
 
 

@@ -3,10 +3,11 @@
     python -m benchmarks.training_step WRN-10-1
 
 trains as many steps as each line that it reads says, and prints their seconds and those of all
-processors: so other benchmarks let processes take turns. XLA's flags are those that `python -m train`
-sets; with `--plain` as the environment says.
+processors: so other benchmarks let processes take turns. With `--without` it trains without a setting of
+the trainer's: XLA's flags, or buffers that are kept.
 """
 
+import contextlib
 import dataclasses
 import itertools
 import statistics
@@ -14,7 +15,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, Literal
+from unittest import mock
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +52,7 @@ class VitTi16(VitB16):
 
 def _comparison(network: Network, dataset: str, batch_size: int = 128) -> Comparison:
   return Comparison(
-    name=network.describe(),
+    name=network.describe().partition(' ')[0].replace('/', '-'),  # ViT-B-16
     dataset=find_source(dataset),
     network=network,
     arms=(Lcam(0.857, 0.93),),
@@ -74,17 +76,23 @@ COMPARISONS = {
 }
 
 
-def main(network: tyro.conf.Positional[str], plain: bool = False) -> None:
+def main(
+  network: tyro.conf.Positional[str], without: Literal['flags', 'buffers'] | None = None
+) -> None:
   """Trains as many steps as each line on stdin says; prints their seconds and those of processors.
 
   Args:
     network: The name of what is trained.
-    plain: Leave XLA's flags and the memory allocator as they are.
+    without: The setting that is left out.
   """
   comparison = find_comparison(network)
-  if not plain:
+  if without != 'flags':
     set_cpu_flags_for([comparison.network])
-  train = training(comparison)
+  unsettled = contextlib.nullcontext()
+  if without == 'buffers':
+    unsettled = mock.patch('train.loop.keep_buffers')
+  with unsettled:
+    train = training(comparison)
   for line in sys.stdin:
     start = time.process_time()
     print(seconds_of(partial(train, int(line))), time.process_time() - start, flush=True)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from benchmarks.cpu_settings import environments, format_ratios
+from benchmarks.cpu_settings import format_ratios, settings
 
 
 def output_of(name: str, *arguments: str, **variables: str) -> str:
@@ -31,30 +31,47 @@ def test_input_path_says_the_shares_of_a_step():
   assert float(shares['training step']) == 100
 
 
+def test_shares_of_a_step_are_all_of_it():
+  output = output_of('shares', 'quickstart', '--seconds', '0')
+  shares = dict(re.findall(r'^  (\S[\w ]*?) +(-?[\d.]+) %$', output, re.MULTILINE))
+  assert list(shares) == [
+    *('convolutions and products', 'normalisation', 'augmentation', 'input', 'optimizer'),
+  ]
+  assert sum(map(float, shares.values())) == pytest.approx(100, abs=0.3)
+  assert re.search(r'FLOP/s, \d+ % of the [\d.,]+ [GT]FLOP/s of a float32 product', output)
+
+
+def test_training_says_examples_a_second_where_there_is_no_pytorch():
+  output = output_of(
+    *('training', '--networks', 'quickstart', '--pairs', '2'),
+    *('--torch-python', 'no-such-python', '--share-seconds', '0'),
+  )
+  assert 'no-such-python has no torch and Pillow: PyTorch is left out.' in output
+  assert re.search(r'quickstart +│ +[\d,.e+]+', output)
+  assert 'optimizer' in output
+
+
 def test_cpu_settings_says_a_ratio_of_each_setting():
-  # With a flag of the user's, huge pages alone are left to compare.
+  # With a flag of the user's, the others are left to compare.
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}
   arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
   output = output_of('cpu_settings', *arguments, **flags)
-  for row in ('huge pages, time', 'huge pages, processor time'):
+  for row in ('kept buffers, time', 'huge pages, time', 'huge pages, processor time'):
     assert re.search(rf'{row} +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
   assert ("XLA's flags" in output) == (not flags and _knows_flag())
 
 
 def _knows_flag() -> bool:
   with mock.patch.dict('os.environ', XLA_FLAGS=''):
-    return "XLA's flags" in environments()
+    return "XLA's flags" in settings()
 
 
 @pytest.mark.parametrize('flags', ['', '--xla_force_host_platform_device_count=2'])
 def test_processes_that_are_compared_differ_in_one_setting(flags):
   with mock.patch.dict('os.environ', XLA_FLAGS=flags):
-    settings = environments()
-  for without, with_ in settings.values():
-    differing = {name for name in {**without, **with_} if without.get(name) != with_.get(name)}
-    assert len(differing) == 1
-    assert flags in without['XLA_FLAGS']
-    assert flags in with_['XLA_FLAGS']
+    for without, with_ in settings().values():
+      assert (without.options != with_.options) + (without.variables != with_.variables) == 1
+    assert os.environ['XLA_FLAGS'] == flags
 
 
 def test_quartiles_stand_beside_the_median():

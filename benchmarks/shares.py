@@ -1,0 +1,173 @@
+"""Where the time of a training step goes.
+
+    python -m benchmarks.shares WRN-16-4
+
+Programs of parts of a step take turns with the step itself, and medians are compared:
+
+* input: gathering the batch; augmentation: its crops, flips, resampling and scaling;
+* normalisation: the step, less one of the same network without batch or layer norms;
+* optimizer: LCAM's update alone;
+* convolutions and products: the rest, with all that is elementwise beside the norms;
+* host: what the trainer's loop takes above a step that is only waited for.
+
+And the rate: the arithmetic of a step, as XLA counts it, per second, beside that of a product of two
+square matrices in the same dtype, measured in the same turns.
+"""
+
+import dataclasses
+from collections.abc import Callable
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import optax
+import tyro
+from flax import nnx
+
+from benchmarks.training_step import (
+  find_comparison,
+  median_seconds,
+  random_examples,
+  setting,
+  source_of,
+  training,
+)
+from train.comparison import Comparison
+from train.costs import format_flops, step_cost
+from train.cpu_flags import set_cpu_flags_for
+from train.data import gather, step_key
+from train.fit import preprocessing_of
+from train.loop import Trainer
+from train.networks import Network
+from train.optimizer import make_optimizer
+
+_MATRIX = 2048
+
+
+@dataclasses.dataclass(frozen=True)
+class WithoutNorms(Network):
+  """A network whose batch and layer norms do nothing.
+
+  Attributes:
+    network: The network with norms.
+  """
+
+  network: Network
+  kind = 'without_norms'
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    """See :meth:`Network.build`."""
+    model = self.network.build(num_classes, dtype=dtype, rngs=rngs)
+    for _, module in list(nnx.iter_modules(model)):
+      for name, child in list(vars(module).items()):
+        if isinstance(child, nnx.BatchNorm | nnx.LayerNorm):
+          setattr(module, name, _Identity())
+    return model
+
+  def describe(self) -> str:
+    """See :meth:`Network.describe`."""
+    return f'{self.network.describe()} without norms'
+
+  @property
+  def image_size(self) -> int | None:
+    """See :attr:`Network.image_size`."""
+    return self.network.image_size
+
+
+class _Identity(nnx.Module):
+  def __call__(self, x):
+    return x
+
+
+def main(network: tyro.conf.Positional[str], seconds: float = 10.0) -> None:
+  """Prints the shares and the rate.
+
+  Args:
+    network: The name of what is trained.
+    seconds: How long each part is timed; at least three times.
+  """
+  comparison = find_comparison(network)
+  set_cpu_flags_for([comparison.network])
+  without = dataclasses.replace(comparison, network=WithoutNorms(comparison.network))
+  # The trainer first: it sets what the process does with large buffers.
+  loop = partial(training(comparison), _LOOP_STEPS)
+  parts = [
+    loop,
+    partial(training(comparison), 1),
+    partial(training(without), 1),
+    *_inputs(comparison),
+    _optimizer(comparison),
+    _product(comparison),
+  ]
+  for part in parts:
+    part()  # compiles
+  several, step, unnormed, gathered, input_, update, product = median_seconds(parts, seconds)
+  several /= _LOOP_STEPS
+  shares = {
+    'convolutions and products': unnormed - input_ - update,
+    'normalisation': step - unnormed,
+    'augmentation': input_ - gathered,
+    'input': gathered,
+    'optimizer': update,
+  }
+  print(f'{comparison.name}: {1e3 * several:.1f} ms a step in the loop; {setting()}')
+  for part, time in shares.items():
+    print(f'  {part:26}{100 * time / step:6.1f} %')
+  print(f'  {"host":26}{100 * (several - step) / step:6.1f} % more')
+  _, flops = step_cost(comparison)
+  rate, peak = flops / several, 2 * _MATRIX**3 / product
+  print(
+    f'  {format_flops(rate)}/s, {100 * rate / peak:.0f} % of the {format_flops(peak)}/s of a '
+    f'{comparison.dtype} product of {_MATRIX} x {_MATRIX}',
+    flush=True,
+  )
+
+
+_LOOP_STEPS = 3
+
+
+def _inputs(comparison: Comparison) -> list[Callable[[], None]]:
+  """Returns functions that gather a batch, and that gather and prepare it."""
+  source = source_of(comparison)
+  trainer = Trainer(comparison, random_examples(source, 10 * comparison.batch_size))
+  prepare = preprocessing_of(comparison)
+
+  @jax.jit
+  def augment(batch):
+    inputs, labels = gather(batch)
+    return prepare.train(step_key(0, 0, 0), inputs), labels
+
+  batch = next(trainer.train_input.epoch(0, 0, comparison.batch_size))
+  programs = jax.jit(gather), augment
+  return [lambda program=program: jax.block_until_ready(program(batch)) for program in programs]
+
+
+def _optimizer(comparison: Comparison) -> Callable[[], None]:
+  source = source_of(comparison)
+  trainer = Trainer(comparison, random_examples(source, 10 * comparison.batch_size))
+  state, _ = trainer.start(comparison.arms[0], seed=0)
+  optimizer = make_optimizer(comparison, comparison.arms[0], trainer.steps_per_epoch, 0, None)
+  grads = jax.tree.map(jnp.ones_like, state.params)
+
+  @partial(jax.jit, donate_argnums=(0, 1))
+  def update(params, opt_state, grads):
+    updates, opt_state = optimizer.update(grads, opt_state, params, value=jnp.float32(1))
+    return optax.apply_updates(params, updates), opt_state
+
+  params, opt_state = state.params, state.opt_state
+
+  def run() -> None:
+    nonlocal params, opt_state
+    params, opt_state = jax.block_until_ready(update(params, opt_state, grads))
+
+  return run
+
+
+def _product(comparison: Comparison) -> Callable[[], None]:
+  matrix = jnp.ones((_MATRIX, _MATRIX), comparison.dtype)
+  multiply = jax.jit(jnp.matmul)
+  return lambda: jax.block_until_ready(multiply(matrix, matrix))
+
+
+if __name__ == '__main__':
+  tyro.cli(main)

@@ -1,0 +1,37 @@
+"""Processes that train when they are told to, so that several can take turns on one machine."""
+
+import subprocess
+from collections.abc import Mapping, Sequence
+
+
+class Worker:
+  """A process that trains as many steps as a line on its stdin says, and prints the seconds."""
+
+  def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
+    """Starts it; it imports and compiles while the next ones are started."""
+    pipe = subprocess.PIPE
+    self._process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
+
+  def times(self, steps: int) -> list[float]:
+    """Returns the numbers that it prints after so many steps, of which the first is the seconds."""
+    assert self._process.stdin is not None
+    self._process.stdin.write(f'{steps}\n')
+    self._process.stdin.flush()
+    return [float(word) for word in self.line().split()]
+
+  def line(self) -> str:
+    """Returns the next line that it prints."""
+    assert self._process.stdout is not None
+    line = self._process.stdout.readline()
+    assert line, 'the process ended'
+    return line
+
+  def __enter__(self) -> 'Worker':
+    """Returns itself."""
+    return self
+
+  def __exit__(self, *_) -> None:
+    """Ends it."""
+    assert self._process.stdin is not None
+    self._process.stdin.close()
+    self._process.wait()
