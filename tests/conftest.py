@@ -1,7 +1,12 @@
-"""Shares compiled programs between tests, their worker processes and the processes they start."""
+"""One cache of compiled programs, and one set of XLA's flags, for all processes of the tests.
+
+With other flags numbers would differ by rounding.
+"""
 
 import os
 import tempfile
+
+from train.cpu_flags import set_cpu_flags
 
 
 def pytest_configure(config):
@@ -10,3 +15,4 @@ def pytest_configure(config):
     config.add_cleanup(folder.cleanup)
     os.environ['JAX_COMPILATION_CACHE_DIR'] = folder.name
     os.environ['JAX_PERSISTENT_COMPILATION_CACHE_MIN_COMPILE_TIME_SECS'] = '0.5'
+    set_cpu_flags()

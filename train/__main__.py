@@ -17,15 +17,15 @@ from train.comparison import Comparison
 from train.compilation_cache import keep_compiled_programs
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import StorageError, UserError
-from train.experiments import EXPERIMENTS, QUICKSTART, find_comparisons
+from train.experiments import QUICKSTART
 from train.interrupts import (
   imports_are_done,
   let_the_exit_be_interrupted,
   raise_again_what_is_swallowed,
 )
-from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure, working_directory
 from train.output import Output, write_what_can_be_written
+from train.shortage import shortage_explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +41,7 @@ class List:
   """List the experiments, their arms and what they cost."""
 
   names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='NAME')] = ()
-  """Only these experiments."""
+  """Only these experiments, and the memory that they take here."""
   probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME')] = ()
   """Only these, and time a step of each network, to tell the hours they would take here."""
 
@@ -121,9 +121,7 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
     case List(names, probe):
       from train.costs import list_experiments
 
-      probed = (comparison for name in probe for comparison in find_comparisons(name))
-      set_cpu_flags_for(comparison.network for comparison in probed)
-      list_experiments(console, names or probe or tuple(EXPERIMENTS), probe)
+      list_experiments(console, names, probe)
     case Report(workdir):
       from train.reports import report
 

@@ -1,8 +1,10 @@
-"""What experiments cost: steps, parameters, arithmetic, and the hours to expect on this device."""
+"""What experiments cost: steps, parameters, arithmetic, memory, and the hours to expect on this device."""
 
+import dataclasses
 import functools
 import math
 import time
+from collections.abc import Hashable
 
 import jax
 import jax.numpy as jnp
@@ -14,11 +16,13 @@ from rich.progress import Progress
 
 from train.arms import ARM_FORMS, Arm
 from train.comparison import Comparison
+from train.cpu_flags import set_cpu_flags_for
 from train.data import Batch, DataSource
-from train.devices import ONE_DEVICE, Devices
+from train.devices import ONE_DEVICE, Devices, choose_devices
 from train.errors import UserError
-from train.experiments import find_comparisons
+from train.experiments import EXPERIMENTS, find_comparisons
 from train.fit import build_network, make_programs
+from train.memory import Memory, memory_of
 from train.networks import Network
 from train.optimizer import make_optimizer
 from train.programs import TrainState, TrainStep
@@ -29,12 +33,12 @@ _UNITS = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints experiments, their arms and what they cost.
+  """Prints experiments, their arms and what they cost; all of them if none are named.
 
   Args:
     console: Where to print.
-    names: Which experiments.
-    probed: Of which ones a step of each network is timed on this device.
+    names: Of which ones a step of each network is compiled, to tell the memory that it takes.
+    probed: Of which ones it is timed on this device, too.
 
   Raises:
     UserError: If one of them does not exist.
@@ -42,31 +46,49 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
   for name in (*names, *probed):
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
-  comparisons = {name: find_comparisons(name) for name in (*names, *probed)}
-  probe = Probe(console)
-  for experiment, several in comparisons.items():
-    if experiment in probed:
-      probe.time(several)
-  for experiment, several in comparisons.items():
+  named = {name: find_comparisons(name) for name in (*names, *probed)}
+  set_cpu_flags_for(comparison.network for several in named.values() for comparison in several)
+  measured: dict[Hashable, Measured] = {}
+  for experiment in (*probed, *names):
+    for comparison in named[experiment]:
+      key = _key(comparison)
+      if key not in measured:
+        measured[key] = measure(comparison, experiment in probed, console)
+  for experiment, several in (named or EXPERIMENTS).items():
     console.print(f'\n[bold]{experiment}[/]', highlight=False)
     for comparison in several:
-      seconds = probe.seconds(comparison) if experiment in probed else None
-      for line in describe(comparison, seconds):
+      for line in describe(comparison, measured.get(_key(comparison))):
         indent = 2 + len(line) - len(line.lstrip())  # of what runs over to the next line, too
         console.print(Padding(line.lstrip(), (0, 0, 0, indent), expand=False), highlight=False)
   console.print(
-    f'\n--arms takes these names, and any other of {ARM_FORMS}. `list --probe NAME ...` times a '
-    f'step, to tell the hours of training on this device ({jax.devices()[0].device_kind}).',
+    f'\n--arms takes these names, and any other of {ARM_FORMS}. `list NAME ...` tells the memory of '
+    'a training, too, and `list --probe NAME ...` also times a step, to tell its hours on this '
+    f'device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
 
 
-def describe(comparison: Comparison, seconds: float | None) -> list[str]:
+@dataclasses.dataclass(frozen=True)
+class Measured:
+  """What only the compiled training step of a comparison tells.
+
+  Attributes:
+    devices: The devices that train a run.
+    memory: The memory that it takes.
+    seconds: What a step takes; None if it was not timed.
+  """
+
+  devices: Devices
+  memory: Memory
+  seconds: float | None
+
+
+def describe(comparison: Comparison, measured: Measured | None) -> list[str]:
   """Returns lines on a comparison of a named data set and what it costs.
 
   Args:
     comparison: The comparison.
-    seconds: What a step takes here, if that was timed.
+    measured: What its compiled step tells, if it was compiled.
   """
   parameters, flops = step_cost(comparison)
   steps = steps_per_epoch(comparison) * comparison.epochs
@@ -75,14 +97,18 @@ def describe(comparison: Comparison, seconds: float | None) -> list[str]:
     f'{parameters:,} parameters',
     f'{runs} runs of {steps:,} steps and {format_flops(flops * steps)}',
   ]
-  if seconds is not None:
-    costs.append(f'{format_hours(runs * steps * seconds)} here')
+  memory = []
+  if measured is not None:
+    memory = measured.memory.describe(measured.devices, comparison.arms[0].name)
+    if measured.seconds is not None:
+      costs.append(f'{format_hours(runs * steps * measured.seconds)} here')
   low, high = comparison.pair
   lines = [
     f'{comparison.name}: {comparison.about.summary}',
     f'  {comparison.network.describe()} on {comparison.dataset.name}, {comparison.epochs} epochs of '
     f'batch {comparison.batch_size}',
     f'  {"; ".join(costs)}',
+    *(f'  {line}' for line in memory),
     f'  arms: {" ".join(arm.name for arm in comparison.arms)}',
     f'  controls of low {low:g}, high {high:g}: yoked coin swapped',
   ]
@@ -125,50 +151,47 @@ def step_cost(comparison: Comparison) -> tuple[int, float]:
   return parameters, flops * comparison.batch_size
 
 
-class Probe:
-  """Times a compiled step of each network once."""
+def measure(comparison: Comparison, timed: bool, console: Console) -> Measured:
+  """Compiles the training step of a comparison for the devices here, which allocates nothing.
 
-  def __init__(self, console: Console):
-    """Starts with nothing timed."""
-    self._console = console
-    self._seconds: dict[tuple, float] = {}
-
-  def time(self, comparisons: tuple[Comparison, ...]) -> None:
-    """Times what was not timed before, and says an estimate after the first step."""
-    for comparison in comparisons:
-      key = _key(comparison)
-      if key not in self._seconds:
-        self._seconds[key] = self._time(comparison)
-
-  def seconds(self, comparison: Comparison) -> float:
-    """Returns the seconds of a step that was timed."""
-    return self._seconds[_key(comparison)]
-
-  def _time(self, comparison: Comparison) -> float:
-    name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
-    with Progress(console=self._console, transient=True) as progress:
-      task = progress.add_task(f'{name}: compiling', total=MAX_PROBE_STEPS + 1)
-      step, state, batch = abstract_step(comparison)
-      state = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), state)
-      batch = Batch(*(jnp.zeros(leaf.shape, leaf.dtype) for leaf in batch[:2]), _rows(batch))
-      compiled = step.lower(state, batch, 0, 0, 0).compile()
-      progress.update(task, advance=1, description=f'{name}: timing')
-      times: list[float] = []
-      while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
-        start = time.perf_counter()
-        state = jax.block_until_ready(compiled(state, batch, 0, 0, len(times)))
-        times.append(time.perf_counter() - start)
-        run = format_hours(times[0] * steps_per_epoch(comparison) * comparison.epochs)
-        progress.update(task, advance=1, description=f'{name}: about {run} a run')
-    return float(np.median(times))
+  Args:
+    comparison: A comparison of a named data set.
+    timed: Whether the step is then run and timed, if it fits into memory.
+    console: Where progress is shown; an estimate is, after the first step.
+  """
+  name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
+  with Progress(console=console, transient=True) as progress:
+    task = progress.add_task(f'{name}: compiling', total=1 + MAX_PROBE_STEPS * timed)
+    devices = choose_devices(comparison.batch_size)
+    step, state, batch = abstract_step(comparison, devices)
+    compiled = step.lower(state, batch, 0, 0, 0).compile()
+    memory = memory_of(compiled, state, _source(comparison))
+    if not (timed and memory.fits):
+      return Measured(devices, memory, None)
+    progress.update(task, advance=1, description=f'{name}: timing')
+    rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
+    state, batch = jax.tree.map(
+      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
+    )
+    times: list[float] = []
+    while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
+      start = time.perf_counter()
+      state = jax.block_until_ready(compiled(state, batch._replace(rows=rows), 0, 0, len(times)))
+      times.append(time.perf_counter() - start)
+      run = format_hours(times[0] * steps_per_epoch(comparison) * comparison.epochs)
+      progress.update(task, advance=1, description=f'{name}: about {run} a run')
+  return Measured(devices, memory, float(np.median(times)))
 
 
-def _rows(batch: Batch) -> jax.Array:
-  return jnp.arange(len(batch.rows), dtype=jnp.int32)
-
-
-def _key(comparison: Comparison) -> tuple:
-  return comparison.network, _source(comparison).name, comparison.batch_size, comparison.dtype
+def _key(comparison: Comparison) -> Hashable:
+  """Returns what determines the program of its first arm."""
+  return (
+    comparison.network,
+    _source(comparison).name,
+    comparison.batch_size,
+    comparison.dtype,
+    comparison.arms[0].program,
+  )
 
 
 def _source(comparison: Comparison) -> DataSource:

@@ -10,10 +10,10 @@ from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.devices import ONE_DEVICE, Devices
 from train.errors import UserError
-from train.memory import check_parameters
 from train.networks import OwnNetwork
 from train.own_code import definition, explain_errors
 from train.programs import Programs
+from train.shortage import check_parameters
 
 _BATCH = 3  # examples of the trial
 _MOST_STEPS = 2**31 - 1  # which optimizers count in int32

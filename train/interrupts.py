@@ -1,8 +1,10 @@
 """Leaving a run on Ctrl-C or SIGTERM with nothing lost."""
 
+import os
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -114,11 +116,13 @@ def let_imports_be_interrupted() -> None:
 def raise_again_what_is_swallowed(unraisable: Any) -> None:
   """Is a ``sys.unraisablehook``: a signal that came within a callback still stops the process.
 
-  JAX has one that Python's garbage collector calls, from which no exception gets out.
+  JAX has one that Python's garbage collector calls, from which no exception gets out; nor does one
+  get out of this hook, so that the signal comes again a moment later.
   """
   error = unraisable.exc_value
   if isinstance(error, KeyboardInterrupt):
-    signal.raise_signal(getattr(error, 'exit_status', 128 + signal.SIGINT) - 128)
+    number = getattr(error, 'exit_status', 128 + signal.SIGINT) - 128
+    threading.Timer(0.05, os.kill, [os.getpid(), number]).start()
   else:
     sys.__unraisablehook__(unraisable)
 

@@ -15,10 +15,10 @@ from rich.console import Console
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
-from train.memory import shortage_explained
 from train.options import RunOptions, comparison_directory, configure
 from train.records import run_directory
 from train.run import Outcome
+from train.shortage import shortage_explained
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
 _WIDTH = 200  # of what is said; it is broken where it is shown

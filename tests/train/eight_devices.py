@@ -19,6 +19,7 @@ from train.arms import Lcam
 from train.configuration import run_config
 from train.devices import choose_devices, describe_devices
 from train.interrupts import Interrupts
+from train.locks import sole_writer_of
 from train.loop import SavePolicy, Trainer, Training
 from train.records import read_phases, run_directory
 from train.schedules import Constant
@@ -76,11 +77,12 @@ def train(comparison, workdir, stream=None, devices=None):
   trainer = Trainer(comparison, comparison.load(), stream, devices)
   directory = run_directory(workdir, LCAM.name, 0)
   config = run_config(comparison, LCAM, 0, dataset=comparison.name)
-  training = Training(trainer, LCAM, 0, directory, config, print)
-  start, records = training.epoch, []
-  with Interrupts() as interrupts:
+  directory.mkdir(parents=True, exist_ok=True)
+  with sole_writer_of(directory) as lock, Interrupts() as interrupts:
+    training = Training(trainer, LCAM, 0, directory, config, lock, print)
+    start, records = training.epoch, []
     training.train(SavePolicy(), interrupts, lambda record, _: records.append(record))
-  training.close()
+    training.close()
   state = training.state
   return {
     'where': trainer.where,

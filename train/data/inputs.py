@@ -165,9 +165,19 @@ def make_input(
     The input; its batches are the same either way.
   """
   if stream is None:
-    size = split.inputs.nbytes + split.labels.nbytes
-    stream = size > _RESIDENT_SHARE * _device_memory()
+    stream = is_streamed(split.inputs.nbytes + split.labels.nbytes)
   return StreamedInput(split, devices) if stream else ResidentInput(split, devices)
+
+
+def is_streamed(size: int) -> bool:
+  """Returns whether a split of so many bytes is streamed where nothing else is asked for."""
+  return size > _RESIDENT_SHARE * device_memory()
+
+
+def device_memory() -> float:
+  """Bytes of the default device's memory; infinite on a CPU, which uses the mapped arrays in place."""
+  statistics = jax.local_devices()[0].memory_stats() or {}
+  return statistics.get('bytes_limit', math.inf)
 
 
 # The size is static and the start is not, so that an epoch needs two programs, not one per step.
@@ -189,9 +199,3 @@ def _ahead(make: Callable[[int], Batch], starts: range) -> Iterator[Batch]:
     finally:
       for future in pending:
         future.cancel()
-
-
-def _device_memory() -> float:
-  """Bytes of the default device's memory; infinite on a CPU, which uses the mapped arrays in place."""
-  statistics = jax.local_devices()[0].memory_stats() or {}
-  return statistics.get('bytes_limit', math.inf)

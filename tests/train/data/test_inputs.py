@@ -117,9 +117,9 @@ def test_large_splits_stream_and_small_ones_do_not(monkeypatch):
   split = _split(10)
   size = split.inputs.nbytes + split.labels.nbytes
   assert isinstance(make_input(split), ResidentInput)  # a CPU uses the arrays in place
-  monkeypatch.setattr(inputs, '_device_memory', lambda: 4 * size)
+  monkeypatch.setattr(inputs, 'device_memory', lambda: 4 * size)
   assert isinstance(make_input(split), ResidentInput)
-  monkeypatch.setattr(inputs, '_device_memory', lambda: 4 * size - 1)
+  monkeypatch.setattr(inputs, 'device_memory', lambda: 4 * size - 1)
   assert isinstance(make_input(split), StreamedInput)
   assert isinstance(make_input(split, stream=False), ResidentInput)
   monkeypatch.undo()

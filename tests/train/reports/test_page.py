@@ -54,8 +54,8 @@ def write_curves(workdir, arms, seeds, epochs):
     for seed in range(seeds):
       directory = write_run(workdir, arm, seed, 1.0, epochs, config=config_of_own())
       table = generator.uniform(0.1, 1.0, (epochs, len(columns)))
-      table[:, 0] = np.arange(1, epochs + 1)
-      rows = [','.join(columns), *(','.join(map(str, row)) for row in table.tolist())]
+      rows = [','.join(columns)]
+      rows += [','.join(map(str, [epoch, *row[1:]])) for epoch, row in enumerate(table.tolist(), 1)]
       (directory / 'metrics.csv').write_text('\n'.join(rows) + '\n')
 
 
