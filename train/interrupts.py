@@ -3,10 +3,13 @@
 import shlex
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 from train.errors import UserError
+
+_SECONDS_TO_LEAVE_A_CALLBACK = 0.01
 
 
 class InterruptedRunError(UserError):
@@ -118,7 +121,10 @@ def raise_again_what_is_swallowed(unraisable: Any) -> None:
   """
   error = unraisable.exc_value
   if isinstance(error, KeyboardInterrupt):
-    signal.raise_signal(getattr(error, 'exit_status', 128 + signal.SIGINT) - 128)
+    number = getattr(error, 'exit_status', 128 + signal.SIGINT) - 128
+    # Not here, where it would be swallowed like the first.
+    main = threading.main_thread().ident
+    threading.Timer(_SECONDS_TO_LEAVE_A_CALLBACK, signal.pthread_kill, [main, number]).start()
   else:
     sys.__unraisablehook__(unraisable)
 
