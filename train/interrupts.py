@@ -1,6 +1,5 @@
 """Leaving a run on Ctrl-C or SIGTERM with nothing lost."""
 
-import os
 import shlex
 import signal
 import sys
@@ -9,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from train.errors import UserError
+
+_SECONDS_TO_LEAVE_A_CALLBACK = 0.01
 
 
 class InterruptedRunError(UserError):
@@ -116,13 +117,14 @@ def let_imports_be_interrupted() -> None:
 def raise_again_what_is_swallowed(unraisable: Any) -> None:
   """Is a ``sys.unraisablehook``: a signal that came within a callback still stops the process.
 
-  JAX has one that Python's garbage collector calls, from which no exception gets out; nor does one
-  get out of this hook, so that the signal comes again a moment later.
+  JAX has one that Python's garbage collector calls, from which no exception gets out.
   """
   error = unraisable.exc_value
   if isinstance(error, KeyboardInterrupt):
     number = getattr(error, 'exit_status', 128 + signal.SIGINT) - 128
-    threading.Timer(0.05, os.kill, [os.getpid(), number]).start()
+    # Not here, where it would be swallowed like the first.
+    main = threading.main_thread().ident
+    threading.Timer(_SECONDS_TO_LEAVE_A_CALLBACK, signal.pthread_kill, [main, number]).start()
   else:
     sys.__unraisablehook__(unraisable)
 

@@ -6,14 +6,15 @@ import multiprocessing
 import os
 import pathlib
 import shutil
+import signal
 import sys
 import tempfile
 import time
 import traceback
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import jax
 import tyro
@@ -73,6 +74,7 @@ def main(options: Options) -> int:
   for module in _IMPORTED:
     importlib.import_module(module)
   hosts.SECONDS_TO_MEET = 5
+  signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is cleared away
   numbers = options.only or range(options.attacks)
   # No TemporaryDirectory, which each fork would remove at its exit.
   folder = pathlib.Path(tempfile.mkdtemp(prefix='lcam-attack-'))
@@ -85,7 +87,7 @@ def main(options: Options) -> int:
     minutes = (time.monotonic() - start) / 60
   finally:
     shutil.rmtree(folder, ignore_errors=True)
-  return _tell(results, minutes, options, console)
+  return _tell(results, len(numbers), minutes, options, console)
 
 
 def _keep_compiled_programs(folder: pathlib.Path) -> None:
@@ -104,32 +106,61 @@ def _make_all(
   world: World, options: Options, kinds: tuple[str, ...], numbers: Sequence[int], console: Console
 ) -> list[Result]:
   connections: list[Connection] = []
+  workers: list[int] = []
   for share in range(options.processes):
     receiving, sending = multiprocessing.Pipe(duplex=False)
-    if os.fork() == 0:
-      for number in numbers[share :: options.processes]:
-        sending.send(_make(world, options.seed, number, kind_of(options.seed, number, kinds)))
-      os._exit(0)
+    worker = os.fork()
+    if worker == 0:
+      _make_share(world, options, kinds, numbers[share :: options.processes], sending)
     sending.close()
     connections.append(receiving)
+    workers.append(worker)
   results: list[Result] = []
   columns = TextColumn('attacks'), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
-  with Progress(*columns, console=console) as progress:
-    bar = progress.add_task('', total=len(numbers))
-    while connections:
-      for connection in wait(connections):
-        assert isinstance(connection, Connection)
-        try:
-          result = connection.recv()
-        except EOFError:
-          connections.remove(connection)
-          continue
+  try:
+    with Progress(*columns, console=console) as progress:
+      bar = progress.add_task('', total=len(numbers))
+      for result in _received(connections):
         results.append(result)
         progress.advance(bar)
         if result.failure is not None:
           progress.console.print(f'{result.kind}, number {result.number}:', style='red')
           progress.console.print(result.failure, markup=False, highlight=False)
+  except KeyboardInterrupt:
+    console.print('Stopped; what was made so far:')
+  finally:
+    for worker in workers:
+      os.kill(worker, signal.SIGTERM)  # they are not waited for before, and so still there
+      os.waitpid(worker, 0)
   return results
+
+
+def _received(connections: list[Connection]) -> Iterator[Result]:
+  """Yields results as they come, until all workers have ended."""
+  while connections:
+    for connection in wait(connections):
+      assert isinstance(connection, Connection)
+      try:
+        yield connection.recv()
+      except EOFError:
+        connections.remove(connection)
+
+
+def _make_share(
+  world: World,
+  options: Options,
+  kinds: tuple[str, ...],
+  numbers: Sequence[int],
+  connection: Connection,
+) -> NoReturn:
+  """Makes some of the attacks in this process, a fork."""
+  try:
+    for number in numbers:
+      connection.send(_make(world, options.seed, number, kind_of(options.seed, number, kinds)))
+  except KeyboardInterrupt:  # what the attack has made is cleared away
+    pass
+  finally:
+    os._exit(0)
 
 
 def _make(world: World, seed: int, number: int, kind: str) -> Result:
@@ -142,7 +173,9 @@ def _make(world: World, seed: int, number: int, kind: str) -> Result:
   return Result(number, kind, None)
 
 
-def _tell(results: list[Result], minutes: float, options: Options, console: Console) -> int:
+def _tell(
+  results: list[Result], wanted: int, minutes: float, options: Options, console: Console
+) -> int:
   made = Counter(result.kind for result in results)
   failed = Counter(result.kind for result in results if result.failure is not None)
   table = Table('attack', 'made', 'failures', title=f'Attacks of seed {options.seed}')
@@ -156,7 +189,7 @@ def _tell(results: list[Result], minutes: float, options: Options, console: Cons
   if failed:
     numbers = ' '.join(str(r.number) for r in results if r.failure is not None)
     console.print(f'Again: python -m tests.attack --seed {options.seed} --only {numbers}')
-  return int(bool(failed))
+  return int(bool(failed) or made.total() < wanted)
 
 
 if __name__ == '__main__':

@@ -38,7 +38,11 @@ def check_end(done: Done, *others: int) -> None:
   check(done.status in (0, REFUSED, *others), 'There is another exit status.', done)
   if done.status == REFUSED:
     check(len(done.errors.strip().splitlines()) == 1, 'A refusal is no one sentence.', done)
-    check(done.errors.rstrip()[-1] in '.`?' or 'on with: ' in done.errors, 'No sentence.', done)
+    ends = (
+      done.errors.rstrip().endswith(('.', '`', '?'))
+      or ' -m train ' in done.errors.rpartition(': ')[2]
+    )
+    check(ends, 'A refusal does not end as a sentence, or with a command.', done)
 
 
 def check_kept(workdir: pathlib.Path, before: dict[str, bytes], *seen: object) -> None:

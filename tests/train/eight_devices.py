@@ -78,11 +78,14 @@ def train(comparison, workdir, stream=None, devices=None):
   directory = run_directory(workdir, LCAM.name, 0)
   config = run_config(comparison, LCAM, 0, dataset=comparison.name)
   directory.mkdir(parents=True, exist_ok=True)
-  with sole_writer_of(directory) as lock, Interrupts() as interrupts:
-    training = Training(trainer, LCAM, 0, directory, config, lock, print)
-    start, records = training.epoch, []
+  records = []
+  with (
+    sole_writer_of(directory) as lock,
+    Training(trainer, LCAM, 0, directory, config, lock, print) as training,
+    Interrupts() as interrupts,
+  ):
+    start = training.epoch
     training.train(SavePolicy(), interrupts, lambda record, _: records.append(record))
-    training.close()
   state = training.state
   return {
     'where': trainer.where,

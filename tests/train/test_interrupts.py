@@ -45,7 +45,7 @@ def test_a_signal_that_a_callback_swallows_comes_again(monkeypatch):
 
   def collect():
     Swallowing()
-    time.sleep(60)  # ended by the signal
+    time.sleep(60)
 
   with Interrupts() as interrupts:
     interrupts.requested = signal.SIGTERM
