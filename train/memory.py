@@ -24,7 +24,7 @@ class Memory:
   Attributes:
     step: Of each device, in a training step: the state, what the gradient is computed from, the
       batch. These are the buffers of the compiled program. What it calls takes memory besides, and
-      what the allocator keeps: on a CPU, 1.1 to 1.9 times as much was seen.
+      what the allocator keeps: on a CPU, 1.1 to 5 times as much was seen.
     state: The part of it that stays from step to step: parameters, statistics, the optimizer's.
     data: The arrays of the data set, on the host. Those of TFDS are mapped from disk.
     resident: The part of the data that lies on each device besides.
