@@ -12,7 +12,7 @@ import numpy as np
 import optax
 
 from train import hosts
-from train.allocator import keep_buffers
+from train.allocator import KeptBuffers
 from train.arms import Arm
 from train.checkpoints import Checkpoints
 from train.comparison import Comparison, wrong_answer
@@ -48,6 +48,7 @@ class Trainer:
 
   Attributes:
     comparison: The comparison.
+    buffers: Keeps the memory of a step for the next one.
     devices: The devices that a batch is divided among.
     where: A sentence on them, empty if there is but one.
     programs: The programs of its network.
@@ -80,7 +81,7 @@ class Trainer:
     rows = min(comparison.batch_size, len(dataset.train))
     size = comparison.network.image_size
     shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
-    keep_buffers(rows * math.prod(shape))
+    self.buffers = KeptBuffers(rows * math.prod(shape))
     check_fit(comparison, dataset)
     self.devices = choose_devices(rows, device_limit)
     self.where = describe_devices(self.devices, rows, device_limit)
@@ -242,6 +243,7 @@ class Training:
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
+      trainer.buffers.give_back_if_scarce()
       if time.monotonic() - self._saved_at > 60 * policy.minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)

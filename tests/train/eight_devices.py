@@ -3,10 +3,11 @@
 A program of its own, run by test_devices.py: JAX's number of devices is fixed once it starts.
 """
 
-import dataclasses
+import contextlib
 import json
 import pathlib
 import re
+import signal
 import tempfile
 
 import jax
@@ -18,7 +19,7 @@ from train import Comparison, Dataset, Split
 from train.arms import Lcam
 from train.configuration import run_config
 from train.devices import choose_devices, describe_devices
-from train.interrupts import Interrupts
+from train.interrupts import InterruptedRunError, Interrupts
 from train.locks import sole_writer_of
 from train.loop import SavePolicy, Trainer, Training
 from train.records import read_phases, run_directory
@@ -72,20 +73,29 @@ def comparison_of(name: str) -> Comparison:
   )
 
 
-def train(comparison, workdir, stream=None, devices=None):
-  """Trains a run, or goes on with it; returns what came of it."""
+def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=False):
+  """Trains a run, or goes on with it; returns what came of it, None if it is left."""
   trainer = Trainer(comparison, comparison.load(), stream, devices)
   directory = run_directory(workdir, LCAM.name, 0)
   config = run_config(comparison, LCAM, 0, dataset=comparison.name)
   directory.mkdir(parents=True, exist_ok=True)
   records = []
+
+  def on_epoch(record, _):
+    records.append(record)
+    if leave_in_second_epoch:
+      interrupts.requested = signal.SIGTERM
+
   with (
+    contextlib.suppress(InterruptedRunError),
     sole_writer_of(directory) as lock,
     Training(trainer, LCAM, 0, directory, config, lock, print) as training,
     Interrupts() as interrupts,
   ):
     start = training.epoch
-    training.train(SavePolicy(), interrupts, lambda record, _: records.append(record))
+    training.train(SavePolicy(), interrupts, on_epoch)
+  if leave_in_second_epoch:
+    return None
   state = training.state
   return {
     'where': trainer.where,
@@ -126,9 +136,8 @@ def main() -> None:
       }
     comparison = comparison_of('vit')
     found['streamed'] = train(comparison, workdir / 'streamed', stream=True)
-    first_epoch = dataclasses.replace(comparison, epochs=1)
     for name, before, after in (('8 to 1', 8, 1), ('1 to 8', 1, 8)):
-      train(first_epoch, workdir / name, devices=before)
+      train(comparison, workdir / name, devices=before, leave_in_second_epoch=True)
       found[name] = train(comparison, workdir / name, devices=after)
     found['chosen'] = []
     for rows, limit in ((16, None), (50, None), (13, None), (12, 5)):

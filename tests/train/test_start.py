@@ -51,21 +51,50 @@ def test_a_folder_of_the_users_comes_first(tmp_path):
   assert not programs_in(tmp_path / 'home')
 
 
-@pytest.mark.parametrize(('elements', 'keeps'), [(10_000, False), (1_000_000, True)])
-def test_large_batches_keep_their_buffers(monkeypatch, elements, keeps):
-  asked = []
+class Library:
+  """Notes what is asked of the C library."""
 
-  class Library:
-    def mallopt(self, parameter, value):
-      asked.append((parameter, value))
+  def __init__(self):
+    self.asked = []
 
-  monkeypatch.setattr(ctypes, 'CDLL', lambda name: Library())
+  def mallopt(self, parameter, value):
+    self.asked.append((parameter, value))
+
+  def malloc_trim(self, padding):
+    self.asked.append('trim')
+
+
+@pytest.fixture
+def library(monkeypatch):
+  library = Library()
+  monkeypatch.setattr(ctypes, 'CDLL', lambda name: library)
   monkeypatch.setattr(platform, 'libc_ver', lambda: ('glibc', '2.36'))
-  allocator.keep_buffers(elements)
-  assert bool(asked) == keeps
+  return library
+
+
+@pytest.mark.parametrize(('elements', 'keeps'), [(10_000, False), (1_000_000, True)])
+def test_large_batches_keep_their_buffers(library, elements, keeps):
+  allocator.KeptBuffers(elements)
+  assert bool(library.asked) == keeps
+
+
+@pytest.mark.parametrize(('available', 'given_back'), [(0.2, 1), (0.3, 0)])
+def test_buffers_are_given_back_once_when_memory_is_scarce(
+  library, monkeypatch, available, given_back
+):
+  monkeypatch.setattr(allocator, '_available_share', lambda: available)
+  buffers = allocator.KeptBuffers(1_000_000)
+  for _ in range(3):
+    buffers.give_back_if_scarce()
+  assert library.asked.count('trim') == given_back
+
+
+@pytest.mark.skipif(not pathlib.Path('/proc/meminfo').exists(), reason='there is no /proc/meminfo')
+def test_a_part_of_the_memory_is_available():
+  assert 0 < allocator._available_share() < 1
 
 
 def test_other_c_libraries_are_left_alone(monkeypatch):
   monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
   monkeypatch.setattr(ctypes, 'CDLL', lambda name: pytest.fail('no mallopt there'))
-  allocator.keep_buffers(1_000_000)
+  allocator.KeptBuffers(1_000_000).give_back_if_scarce()
