@@ -5,8 +5,6 @@ import os
 import jax
 import platformdirs
 
-_FOLDER = 'JAX_COMPILATION_CACHE_DIR'
-
 
 def keep_compiled_programs() -> None:
   """Keeps what is compiled in the user's cache folder; to be called before JAX compiles.
@@ -15,9 +13,15 @@ def keep_compiled_programs() -> None:
   ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off. Processes that this one starts do the same.
   What is kept is known by program, versions, flags and processor, so that nothing stale is taken.
   """
-  if _FOLDER in os.environ:
+  if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
     return
-  folder = os.path.join(platformdirs.user_cache_dir('lcam-optax'), 'programs')
-  jax.config.update('jax_compilation_cache_dir', folder)
-  # Building a network compiles hundreds of small programs, which together take seconds.
-  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+  settings = {
+    'jax_compilation_cache_dir': os.path.join(
+      platformdirs.user_cache_dir('lcam-optax'), 'programs'
+    ),
+    # Building a network compiles hundreds of small programs, which together take seconds.
+    'jax_persistent_cache_min_compile_time_secs': 0.0,
+  }
+  for name, value in settings.items():
+    jax.config.update(name, value)
+    os.environ[name.upper()] = str(value)  # for the processes that this one starts
