@@ -1,6 +1,7 @@
 """Checkpoints of a run, kept by Orbax."""
 
 import contextlib
+import copy
 import dataclasses
 import json
 import logging
@@ -91,8 +92,10 @@ class Checkpoints:
     Raises:
       StorageError: If this checkpoint, or the one before, cannot be written.
     """
-    # Copies, because the next step is given the buffers of the state to write to.
+    # Copies, because the next step is given the buffers of the state to write to, and the next epoch
+    # adds its rows to those in the notes, which Orbax writes later.
     leaves = [np.array(leaf) for leaf in jax.device_get(_plain(jax.tree.leaves(state)))]
+    notes = copy.deepcopy(notes)
     kept = {**notes, 'format': _FORMAT, 'checksum': _checksum(step, leaves, notes)}
     with self._errors_explained():
       self._manager.save(

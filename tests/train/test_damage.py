@@ -228,6 +228,18 @@ def restored_step(open_checkpoints):
   return notes['epoch'], warnings
 
 
+def test_what_happens_after_a_save_is_not_part_of_it(open_checkpoints):
+  checkpoints, warnings = open_checkpoints()
+  for step in range(1, 6):  # which are written in the background
+    state = {'weights': jnp.asarray(STATE['weights'] + step), 'steps': jnp.asarray(step)}
+    rows = {'metrics': list(NOTES['rows']['metrics'])}
+    checkpoints.save(step, state, {'epoch': step, 'rows': rows})
+    rows['metrics'].append('2,2.25,0.1')
+  checkpoints.close()
+  assert restored_step(open_checkpoints) == (5, [])
+  assert warnings == []
+
+
 def test_no_bit_of_the_notes_changes_unnoticed(open_checkpoints, saved):
   path = saved / '8' / 'notes' / 'metadata'
   whole = path.read_bytes()
