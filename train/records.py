@@ -226,13 +226,19 @@ class Recorder:
       elif new.startswith(old):
         if old != new:
           warn(f'{path} lacks rows that the checkpoint holds: written anew from it')
-      elif ended or not old.startswith(new):
+      elif ended or not old.startswith(new) or not _goes_on(old[len(new) :], len(self.rows[table])):
         kept = put_aside(path, f'{path.name}.edited')
         warn(f'{path} is not what the checkpoint holds: kept as {kept.name}, and written anew')
     config = self._directory / 'config.json'
     if config.name in changed and config.exists():
       kept = put_aside(config, f'{config.name}.edited')
       warn(f'{config} is not what the run wrote: kept as {kept.name}, and written anew')
+
+
+def _goes_on(rows: bytes, epochs: int) -> bool:
+  """Returns whether rows are of the epochs after so many; the last one may have been cut short."""
+  *whole, _ = rows.split(b'\n')
+  return all(row.startswith(b'%d,' % epoch) for epoch, row in enumerate(whole, epochs + 1))
 
 
 def changed_files(directory: pathlib.Path) -> list[str]:
