@@ -16,7 +16,7 @@ RANDOM = np.random.default_rng(0)
 def write_run(directory, comparison, *values):
   """Writes the table of a finished run whose last test loss and metric are given."""
   columns = metrics_columns(comparison.metric_column)
-  rows = [dict.fromkeys(columns, 1.0) for _ in range(comparison.epochs)]
+  rows = [dict.fromkeys(columns, 1.0) | {'epoch': 1 + n} for n in range(comparison.epochs)]
   rows[-1] |= dict(zip(('test_loss', comparison.metric_column), values, strict=True))
   directory.mkdir(parents=True)
   with (directory / 'metrics.csv').open('w', newline='') as file:

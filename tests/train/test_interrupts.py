@@ -70,6 +70,8 @@ def test_ctrl_c_while_the_program_imports_leaves_no_traceback(library):
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
     text=True,
+    # A shell starts what runs in the background with Ctrl-C ignored.
+    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   mapped = pathlib.Path(f'/proc/{process.pid}/maps')
   while library not in mapped.read_text() and process.poll() is None:

@@ -86,7 +86,7 @@ def test_named_experiments_are_listed_with_their_memory():
 
 
 def test_a_step_that_does_not_fit_is_not_timed(monkeypatch):
-  monkeypatch.setattr(memory, '_host_memory', lambda: 2**20)
+  monkeypatch.setattr(memory, 'memory_limit', lambda: 2**20)
   output = ' '.join(run_command('list', '--probe', 'quickstart').split())
   assert 'of it the state: more than its 1 MiB memory of the host' in output
   assert 'hours here' not in output
