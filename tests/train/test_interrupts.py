@@ -62,16 +62,22 @@ def test_what_stops_a_run_besides_signals():
     assert interrupts.requested == signal.SIGPIPE
 
 
+# A shell starts what runs in the background with Ctrl-C ignored.
+LISTEN_AND_LIST = """
+import os, signal, sys
+signal.signal(signal.SIGINT, signal.SIG_DFL)
+os.execv(sys.executable, [sys.executable, '-m', 'train', 'list', 'quickstart'])
+"""
+
+
 @pytest.mark.skipif(not sys.platform.startswith('linux'), reason='looks into /proc')
 @pytest.mark.parametrize('library', ['numpy', 'jaxlib', 'scipy'])
 def test_ctrl_c_while_the_program_imports_leaves_no_traceback(library):
   process = subprocess.Popen(
-    [sys.executable, '-m', 'train', 'list', 'quickstart'],
+    [sys.executable, '-c', LISTEN_AND_LIST],
     stdout=subprocess.DEVNULL,
     stderr=subprocess.PIPE,
     text=True,
-    # A shell starts what runs in the background with Ctrl-C ignored.
-    preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
   )
   mapped = pathlib.Path(f'/proc/{process.pid}/maps')
   while library not in mapped.read_text() and process.poll() is None:
