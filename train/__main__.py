@@ -90,6 +90,8 @@ def main() -> None:
     # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
     sys.stdout.flush()
     os._exit(2)
+  except BrokenPipeError:  # of the help, which is printed without the console
+    Output().on_broken_pipe()
   except UserError as error:
     print(error, file=sys.stderr)
     status = getattr(error, 'exit_status', 2)

@@ -190,3 +190,11 @@ def test_help_names_the_commands():
   )
   for command in ('quickstart', 'list', 'run', 'report', 'prepare'):
     assert command in done.stdout
+
+
+def test_help_that_nobody_reads_ends_quietly():
+  command = [sys.executable, '-m', 'train', 'run', '--help']
+  process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  process.stdout.close()
+  assert process.stderr.read() == b''
+  assert process.wait() == 128 + signal.SIGPIPE

@@ -66,4 +66,5 @@ def test_files_of_a_long_run_grow_with_its_rows(tmp_path):
   short, long = sizes(1000), sizes(2000)
   assert short.keys() == long.keys()
   for name, size in long.items():
-    assert size < 2.2 * short[name] + 8192, name
+    # Two checkpoints hold the rows of 500 and 1,000 epochs, or those of 1,500 and 2,000: 2.33.
+    assert size < 2.5 * short[name] + 8192, name
