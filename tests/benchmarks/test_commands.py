@@ -41,6 +41,7 @@ def test_shares_of_a_step_are_all_of_it():
   assert re.search(r'FLOP/s, \d+ % of the [\d.,]+ [GT]FLOP/s of a float32 product', output)
 
 
+@pytest.mark.slow
 def test_training_says_examples_a_second_where_there_is_no_pytorch():
   output = output_of(
     *('training', '--networks', 'quickstart', '--pairs', '2'),

@@ -62,6 +62,7 @@ def cluster():
     cluster.shutdown()
 
 
+@pytest.mark.slow
 def test_when_a_node_dies_its_runs_go_on_elsewhere_to_the_same_bytes(cluster, tmp_path):
   path = write_problem(tmp_path, epochs=30)
   only = ('--arms', LCAM)
