@@ -186,7 +186,7 @@ def _augment(images: torch.Tensor) -> torch.Tensor:
   padded = functional.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))
   device = images.device
   corners = torch.randint(0, 2 * PADDING + 1, (2, count, 1), device=device)
-  rows, columns = corners[0] + torch.arange(height, device=device), None
+  rows = corners[0] + torch.arange(height, device=device)
   columns = torch.arange(width, device=device).expand(count, width)
   flips = torch.rand(count, 1, device=device) < 0.5
   columns = corners[1] + torch.where(flips, width - 1 - columns, columns)

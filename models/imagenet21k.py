@@ -29,8 +29,8 @@ def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> Visio
     ``model``.
 
   Raises:
-    ValueError: If the file is no archive of arrays, or arrays are missing from it, are of no use to this network or have the wrong
-      shape; the message lists them, and ``model`` is left as it was.
+    ValueError: If the file is no archive of arrays, or arrays are missing from it, are of no use to
+      this network or have the wrong shape; the message lists them, and ``model`` is left as it was.
 
   Example:
     >>> from flax import nnx

@@ -151,7 +151,7 @@ def _status_of(program: Callable[[], None]) -> int:
   except BaseException:
     traceback.print_exc()
     status = 1
-  threading._shutdown()  # type: ignore[attr-defined]
+  threading._shutdown()
   atexit._run_exitfuncs()
   for stream in (sys.stdout, sys.stderr):
     with contextlib.suppress(OSError, ValueError):
