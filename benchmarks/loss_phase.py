@@ -37,7 +37,7 @@ from rich.table import Table
 from train.comparison import BASELINE, Comparison
 from train.data import Batch, Preprocessing, gather, make_input, step_key
 from train.errors import UserError
-from train.fit import build_network, make_programs, preprocessing_of
+from train.fit import make_initializer, make_programs, preprocessing_of
 from train.optimizer import make_optimizer
 from train.options import RunOptions, configure
 from train.programs import Programs, TrainState
@@ -176,12 +176,12 @@ def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
   programs = make_programs(comparison, dataset.num_classes)
   optimizer = watch(make_optimizer(comparison, BASELINE, steps_per_epoch, seed=0))
   step = programs.make_train_step(optimizer)
+  initialize = make_initializer(comparison, dataset.num_classes)
   loss_of_another = make_loss_of_another(programs, preprocessing_of(comparison))
 
   rows = []
   for seed in comparison.seeds:
-    network = build_network(comparison, dataset.num_classes, seed)
-    state = programs.initial_state(network, optimizer, steps_per_epoch)
+    state = programs.initial_state(initialize(seed), optimizer, steps_per_epoch)
     for epoch in track(range(comparison.epochs), f'seed {seed}'):
       noted, others = [], []
       pairs = zip(

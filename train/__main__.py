@@ -113,9 +113,13 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
   """Executes a command. Orbax and Matplotlib are imported only by those that need them."""
   match command:
     case Quickstart(workdir):
-      # Its epochs are shorter than a checkpoint takes.
+      from train.jobs import jobs_of_small_runs
+
       options = RunOptions(
-        QUICKSTART.experiment, workdir=workdir, checkpoint_epochs=QUICKSTART.epochs
+        QUICKSTART.experiment,
+        workdir=workdir,
+        checkpoint_epochs=QUICKSTART.epochs,  # which are shorter than a checkpoint takes
+        jobs=jobs_of_small_runs(),
       )
       run_and_report(options, console)
     case RunOptions():

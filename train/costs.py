@@ -224,9 +224,7 @@ def abstract_step(
   programs = make_programs(comparison, source.num_classes, devices)
   optimizer = make_optimizer(comparison, arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(
-    lambda: programs.initial_state(
-      build_network(comparison, source.num_classes, 0), optimizer, steps
-    )
+    lambda: programs.initial_state(build_network(comparison, source.num_classes), optimizer, steps)
   )
   whole, rows = devices.replicated, devices.sharding_of_rows(comparison.batch_size)
   state = jax.tree.map(

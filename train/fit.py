@@ -1,9 +1,12 @@
 """Brings a comparison's network together with its data, and says where they do not fit."""
 
+import contextlib
 import functools
+from collections.abc import Callable, Iterator
 
 import jax
 from flax import nnx
+from jaxtyping import Array, Key
 
 from train.comparison import Comparison, cross_entropy, wrong_answer
 from train.data import Dataset, DataSource
@@ -19,15 +22,66 @@ _BATCH = 3  # examples of the trial
 _MOST_STEPS = 2**31 - 1  # which optimizers count in int32
 
 
-def build_network(comparison: Comparison, num_classes: int, seed: int) -> nnx.Module:
-  """Returns the network of a comparison with the initial weights of a seed.
+def make_initializer(comparison: Comparison, num_classes: int) -> Callable[[int], nnx.Module]:
+  """Returns a function of the seed that gives the network of a comparison with its initial weights.
+
+  One program draws all random weights: compiled one by one, they take several times as long.
+
+  Args:
+    comparison: The comparison.
+    num_classes: How many classes its data set has.
 
   Raises:
-    UserError: If there is no such network, or pretrained weights do not fit.
+    UserError: If there is no such network; the function, if pretrained weights do not fit.
   """
+  graphdef = nnx.graphdef(nnx.eval_shape(lambda: build_network(comparison, num_classes)))
+  # It runs once in a training, and is compiled in a third of the time.
+  hurried = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
+
+  @functools.partial(jax.jit, compiler_options=hurried)
+  def draw(key: Key[Array, '']) -> nnx.State:
+    return nnx.state(build_network(comparison, num_classes, key))
+
+  def initialize(seed: int) -> nnx.Module:
+    model = nnx.merge(graphdef, draw(jax.random.key(seed)))
+    load_pretrained(comparison, model)
+    return model
+
+  return initialize
+
+
+def build_network(
+  comparison: Comparison, num_classes: int, key: Key[Array, ''] | int = 0
+) -> nnx.Module:
+  """Returns the network of a comparison with random weights; to be called under a trace.
+
+  Args:
+    comparison: The comparison.
+    num_classes: How many classes its data set has.
+    key: Determines the weights, which ``nnx.eval_shape`` of it does not draw.
+
+  Raises:
+    UserError: If there is no such network.
+  """
+  with _told_to_the_user():  # a depth or width that there is no network of
+    return comparison.network.build(num_classes, dtype=comparison.dtype, rngs=nnx.Rngs(key))
+
+
+def load_pretrained(comparison: Comparison, model: nnx.Module) -> None:
+  """Gives a network the weights that it starts from, where the comparison names some.
+
+  Raises:
+    UserError: If they do not fit.
+  """
+  with _told_to_the_user():
+    comparison.network.load_pretrained(model)
+
+
+@contextlib.contextmanager
+def _told_to_the_user() -> Iterator[None]:
   try:
-    return comparison.network.build(num_classes, dtype=comparison.dtype, rngs=nnx.Rngs(seed))
-  except ValueError as error:  # a depth or width that there is no network of
+    yield
+  except ValueError as error:
     raise UserError(str(error)) from error
 
 
@@ -56,7 +110,7 @@ def make_programs(
   Raises:
     UserError: If there is no such network, or no device could hold it.
   """
-  structure = nnx.eval_shape(lambda: build_network(comparison, num_classes, 0))
+  structure = nnx.eval_shape(lambda: build_network(comparison, num_classes))
   parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
   check_parameters(sum(array.size for array in parameters), comparison.network.describe())
   preprocessing = preprocessing_of(comparison)
@@ -92,14 +146,17 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     )
   preprocessing = preprocessing_of(comparison)
 
-  def outputs_of(inputs, training):
-    model = build_network(comparison, dataset.num_classes, 0)
-    model.train() if training else model.eval()
-    return model(preprocessing.evaluate(inputs))
+  def outputs_of(inputs):
+    model = build_network(comparison, dataset.num_classes)
+    load_pretrained(comparison, model)
+    inputs = preprocessing.evaluate(inputs)
+    model.train()
+    model(inputs)
+    model.eval()
+    return model(inputs)
 
   with explain_errors(f'The network {name}, on inputs of shape {inputs.shape}'):
-    for training in (True, False):
-      outputs = nnx.eval_shape(functools.partial(outputs_of, training=training), inputs)
+    outputs = nnx.eval_shape(outputs_of, inputs)
   expected = (_BATCH, dataset.num_classes)
   if comparison.loss is cross_entropy and getattr(outputs, 'shape', None) != expected:
     raise UserError(

@@ -1,7 +1,8 @@
-"""Runs at the same time on this machine, each in a process of its own: ``--jobs N``.
+"""Runs at the same time on this machine, in processes that were started for them: ``--jobs N``.
 
-``python -m train.jobs`` is such a process. It reads its task from its input, and stops, saved, when
-that input ends: because it is asked to, or because whoever started it has died.
+``python -m train.jobs`` is such a process. It trains the runs that its input names, one after the
+other, and stops, saved, when that input ends: because it is asked to, or because whoever started it has
+died. After a run that did not end well it ends, so that the next one starts afresh.
 """
 
 import contextlib
@@ -9,6 +10,7 @@ import json
 import os
 import pathlib
 import pickle
+import queue
 import signal
 import subprocess
 import sys
@@ -18,18 +20,42 @@ import time
 from collections.abc import Iterator
 from typing import IO
 
+import jax
+
 from train.run import Outcome
-from train.worker import Result, Task, python_path, train_task
+from train.worker import Result, Task, Worker, python_path
 
 _SECONDS_BETWEEN_LOOKS = 0.05
 _LINES_OF_A_DEATH = 5
+_MOST_SMALL_RUNS = 4  # each takes half a GiB of memory
+# After these a process trains another run.
+_GOES_ON = {
+  Outcome.FINISHED,
+  Outcome.DIVERGED,
+  Outcome.BEFORE,
+  Outcome.ELSEWHERE,
+  Outcome.NO_PARTNER,
+}
 
 
 def share_of_cores(number: int) -> int:
   """Returns how many of the cores that this process may use each of a number of runs has."""
+  return max(1, _cores() // number)
+
+
+def jobs_of_small_runs() -> int:
+  """Returns how many runs of a small network are best trained at a time on this machine.
+
+  The operations of its steps are too short to be divided among cores well, so that runs at the same
+  time are faster; on an accelerator they would only be in each other's way.
+  """
+  most = min(_cores(), _MOST_SMALL_RUNS)
+  return most if most > 1 and jax.default_backend() == 'cpu' else 1
+
+
+def _cores() -> int:
   affinity = getattr(os, 'sched_getaffinity', None)  # not on macOS
-  cores = len(affinity(0)) if affinity else os.cpu_count() or 1
-  return max(1, cores // number)
+  return len(affinity(0)) if affinity else os.cpu_count() or 1
 
 
 class Jobs:
@@ -43,6 +69,7 @@ class Jobs:
     """
     self._number = number
     self._processes: dict[Task, _Process] = {}
+    self._idle: list[_Process] = []
 
   def has_room(self) -> bool:
     """Returns whether another task may be submitted."""
@@ -50,7 +77,9 @@ class Jobs:
 
   def submit(self, task: Task) -> None:
     """Starts to train a run."""
-    self._processes[task] = _Process(task)
+    process = self._idle.pop() if self._idle else _Process()
+    process.train(task)
+    self._processes[task] = process
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
     """Returns the tasks that have ended, as soon as there are some, or none after a time."""
@@ -70,21 +99,26 @@ class Jobs:
 
   def close(self) -> None:
     """Ends all runs at once; their checkpoints stay."""
-    for process in self._processes.values():
+    for process in (*self._processes.values(), *self._idle):
       process.kill()
     self._processes.clear()
+    self._idle.clear()
 
   def _ended(self) -> Iterator[tuple[Task, Result]]:
     for task, process in list(self._processes.items()):
       if (result := process.result()) is not None:
         del self._processes[task]
+        if result.outcome in _GOES_ON:
+          self._idle.append(process)
+        else:
+          process.close()
         yield task, result
 
 
 class _Process:
-  """A process that trains a run."""
+  """A process that trains runs, one after the other."""
 
-  def __init__(self, task: Task):
+  def __init__(self):
     # Files, because nobody empties a pipe while the process runs.
     self._folder = tempfile.TemporaryDirectory(prefix='lcam-', ignore_cleanup_errors=True)
     self._output, self._errors = (
@@ -101,6 +135,9 @@ class _Process:
       )
     assert self._process.stdin is not None  # it is a pipe
     self._input: IO[bytes] = self._process.stdin
+    self._results = 0  # that were read
+
+  def train(self, task: Task) -> None:
     with contextlib.suppress(BrokenPipeError):  # if it has died, that is seen when it is looked at
       pickle.dump(task, self._input)
       self._input.flush()
@@ -112,47 +149,48 @@ class _Process:
   def kill(self) -> None:
     self._process.kill()
     self._process.wait()
-    self._close()
+    self.close()
 
   def result(self) -> Result | None:
     """Returns what became of the run, None while it is trained."""
-    status = self._process.poll()
-    if status is None:
-      return None
-    try:
-      outcome, said, reason = json.loads(self._output.read_bytes())
+    status = self._process.poll()  # before its output is read, which is whole if it has ended
+    lines = self._output.read_text().splitlines(keepends=True)
+    if len(lines) > self._results and lines[self._results].endswith('\n'):
+      outcome, said, reason = json.loads(lines[self._results])
+      self._results += 1
       return Result(Outcome(outcome), said, reason)
-    except ValueError:  # it did not come to write it
-      return Result(Outcome.DIED, reason=self._cause(status))
-    finally:
-      self._close()
+    return None if status is None else Result(Outcome.DIED, reason=self._cause(status))
+
+  def close(self) -> None:
+    """Forgets it; it has ended, or ends by itself."""
+    self.ask_to_stop()
+    self._process.wait()
+    self._folder.cleanup()
 
   def _cause(self, status: int) -> str:
     lines = self._errors.read_text(errors='replace').splitlines()[-_LINES_OF_A_DEATH:]
     words = f'signal {signal.Signals(-status).name}' if status < 0 else f'exit status {status}'
     return '\n'.join([words, *lines])
 
-  def _close(self) -> None:
-    self.ask_to_stop()
-    self._folder.cleanup()
-
 
 def main() -> None:
-  """Trains the run that the input of the process names; its output is the result."""
-  task = pickle.load(sys.stdin.buffer)
+  """Trains the runs that the input of the process names; its output is their results."""
   results = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # what the user's code prints is no result
-  threading.Thread(target=_stop_at_end_of_input, daemon=True).start()
-  with results:
-    outcome, said, reason = train_task(task)
-    json.dump([outcome.value, said, reason], results)
-    results.flush()
-    # What still writes to a full disk would only add tracebacks, and everything else is written.
-    os._exit(0)
+  tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+  threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
+  worker, outcome = Worker(), None
+  while outcome is None or outcome in _GOES_ON:
+    outcome, said, reason = worker.train(tasks.get())
+    print(json.dumps([outcome.value, said, reason]), file=results, flush=True)
+  # What still writes to a full disk would only add tracebacks, and everything else is written.
+  os._exit(0)
 
 
-def _stop_at_end_of_input() -> None:
-  sys.stdin.buffer.read(1)
+def _read_tasks(tasks: queue.SimpleQueue[Task]) -> None:
+  with contextlib.suppress(EOFError, pickle.UnpicklingError):  # the latter, if cut short
+    while True:
+      tasks.put(pickle.load(sys.stdin.buffer))
   os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -20,7 +20,7 @@ from train.configuration import check_same_run, what_it_is
 from train.data import Dataset, make_input
 from train.devices import choose_devices, describe_devices
 from train.errors import StorageError
-from train.fit import build_network, check_fit, make_programs
+from train.fit import check_fit, make_initializer, make_programs
 from train.interrupts import Interrupts
 from train.locks import Lock, check_sole_writer
 from train.optimizer import make_optimizer
@@ -77,7 +77,6 @@ class Trainer:
       UserError: If there is no such network, something does not fit, or devices are missing.
     """
     self.comparison = comparison
-    self._num_classes = dataset.num_classes
     rows = min(comparison.batch_size, len(dataset.train))
     size = comparison.network.image_size
     shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
@@ -86,6 +85,7 @@ class Trainer:
     self.devices = choose_devices(rows, device_limit)
     self.where = describe_devices(self.devices, rows, device_limit)
     self.programs = make_programs(comparison, dataset.num_classes, self.devices)
+    self._initialize = make_initializer(comparison, dataset.num_classes)
     self.train_input = make_input(dataset.train, stream, self.devices)
     self.test_input = make_input(dataset.test, stream, self.devices)
     self.test_examples = len(dataset.test)
@@ -110,8 +110,7 @@ class Trainer:
     optimizer = make_optimizer(self.comparison, arm, self.steps_per_epoch, seed, partner_phases)
     if arm.program not in self._train_steps:
       self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
-    model = build_network(self.comparison, self._num_classes, seed)
-    state = self.programs.initial_state(model, optimizer, self.steps_per_epoch)
+    state = self.programs.initial_state(self._initialize(seed), optimizer, self.steps_per_epoch)
     return self.devices.replicate(state), self._train_steps[arm.program]
 
   def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:

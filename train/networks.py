@@ -35,6 +35,13 @@ class Network(abc.ABC):
       ValueError: If there is no network of that depth or width.
     """
 
+  def load_pretrained(self, model: nnx.Module) -> None:  # noqa: B027  most start from random weights
+    """Gives a network that was built the weights that it starts from, if it is to start from some.
+
+    Raises:
+      ValueError: If they do not fit.
+    """
+
   @abc.abstractmethod
   def describe(self) -> str:
     """Returns the name of the network, as the field writes it."""
@@ -85,15 +92,13 @@ class VitB16(Network):
   kind: ClassVar[str] = 'vit_b16'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`.
+    """See :meth:`Network.build`."""
+    return models.vit_b16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
 
-    Raises:
-      ValueError: If the pretrained weights do not fit.
-    """
-    model = models.vit_b16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
+  def load_pretrained(self, model: nnx.Module) -> None:
+    """See :meth:`Network.load_pretrained`."""
     if self.pretrained is not None:
       models.load_imagenet21k(model, self.pretrained)
-    return model
 
   def describe(self) -> str:
     """See :meth:`Network.describe`."""

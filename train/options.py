@@ -119,7 +119,7 @@ class RunOptions:
   jobs: Annotated[
     int,
     _help(
-      'Train so many runs at a time, each in a process of its own on its share of the CPU cores '
+      'Train so many runs at a time, in so many processes that share the CPU cores '
       '(default: 1, which trains one after the other in this process).',
       'N',
     ),

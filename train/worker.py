@@ -1,4 +1,4 @@
-"""One run in a process of its own, on this machine or another one."""
+"""Runs in a process that was started for them, on this machine or another one."""
 
 import dataclasses
 import io
@@ -12,12 +12,16 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from train.checkpoints import quiet_background_errors
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
+from train.loop import SavePolicy, Trainer
 from train.options import RunOptions, comparison_directory, configure
+from train.plan import Plan
+from train.progress import RunProgress
 from train.records import run_directory
-from train.run import Outcome
+from train.run import Outcome, train_run, working_in
 from train.shortage import shortage_explained
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
@@ -64,52 +68,66 @@ class Result(NamedTuple):
 
 
 def train_task(task: Task) -> Result:
-  """Trains a run from its newest checkpoint; to be called in a process that has not used JAX.
-
-  Nothing is raised, and a signal or the interrupt of Ray stops it when it is saved.
-  """
-  sys.argv = [sys.argv[0], *task.command]
-  os.environ['PJRT_NPROC'] = str(task.threads)
-  if task.hide_gpus:
-    os.environ['CUDA_VISIBLE_DEVICES'] = ''
-  said = io.StringIO()
-  try:
-    outcome, reason = _train(task, Console(file=said, width=_WIDTH)), ''
-  except (InterruptedRunError, KeyboardInterrupt):
-    outcome, reason = Outcome.STOPPED, Outcome.STOPPED.value
-  except UserError as error:
-    outcome, reason = Outcome.REFUSED, str(error)
-  except Exception:
-    outcome, reason = Outcome.FAILED, traceback.format_exc()
-  return Result(outcome, said.getvalue(), reason)
+  """Trains a run in a process of its own; see :meth:`Worker.train`."""
+  return Worker().train(task)
 
 
-def _train(task: Task, console: Console) -> Outcome:
-  from train.checkpoints import quiet_background_errors
-  from train.loop import SavePolicy, Trainer
-  from train.plan import Plan
-  from train.progress import RunProgress
-  from train.run import train_run, working_in
+class Worker:
+  """Trains runs, one after the other; those of a comparison share their data and programs."""
 
-  with Interrupts() as interrupts:
-    options = task.options
-    comparisons = configure(options)
-    set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
-    comparison = next(one for one in comparisons if one.name == task.part)
-    quiet_background_errors()
-    assert options.workdir is not None
-    workdir = comparison_directory(options, options.workdir, comparison)
-    _check_shared(workdir, task)
-    with working_in(workdir), shortage_explained():
-      plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
-      run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
-      trainer = Trainer(comparison, plan.load(), options.stream or None, options.devices)
-      interrupts.leave_if_requested('before the first step')
-      policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
-      label = comparison.metric_label
-      # Its lines are shown when it has ended; until then its tables tell how far it is.
-      with RunProgress(console, 1, comparison.epochs, label, math.inf) as progress:
-        return train_run(trainer, run, plan.runs[run], policy, interrupts, progress)
+  def __init__(self):
+    """Has nothing to share yet."""
+    self._trainers: dict[tuple[RunOptions, str], Trainer] = {}
+
+  def train(self, task: Task) -> Result:
+    """Trains a run from its newest checkpoint; to be called where JAX has not been used before.
+
+    Nothing is raised, and a signal or the interrupt of Ray stops it when it is saved.
+    """
+    sys.argv = [sys.argv[0], *task.command]
+    os.environ['PJRT_NPROC'] = str(task.threads)
+    if task.hide_gpus:
+      os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    said = io.StringIO()
+    try:
+      outcome, reason = self._train(task, Console(file=said, width=_WIDTH)), ''
+    except (InterruptedRunError, KeyboardInterrupt):
+      outcome, reason = Outcome.STOPPED, Outcome.STOPPED.value
+    except UserError as error:
+      outcome, reason = Outcome.REFUSED, str(error)
+    except Exception:
+      outcome, reason = Outcome.FAILED, traceback.format_exc()
+    return Result(outcome, said.getvalue(), reason)
+
+  def _train(self, task: Task, console: Console) -> Outcome:
+    with Interrupts() as interrupts:
+      options = task.options
+      comparisons = configure(options)
+      set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
+      comparison = next(one for one in comparisons if one.name == task.part)
+      quiet_background_errors()
+      assert options.workdir is not None
+      workdir = comparison_directory(options, options.workdir, comparison)
+      _check_shared(workdir, task)
+      with working_in(workdir), shortage_explained():
+        plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
+        run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
+        trainer = self._trainer(options, plan)
+        interrupts.leave_if_requested('before the first step')
+        policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
+        label = comparison.metric_label
+        # Its lines are shown when it has ended; until then its tables tell how far it is.
+        with RunProgress(console, 1, comparison.epochs, label, math.inf) as progress:
+          return train_run(trainer, run, plan.runs[run], policy, interrupts, progress)
+
+  def _trainer(self, options: RunOptions, plan: Plan) -> Trainer:
+    key = options, plan.comparison.name
+    if key not in self._trainers:
+      self._trainers.clear()  # the data of one comparison are enough to hold
+      self._trainers[key] = Trainer(
+        plan.comparison, plan.load(), options.stream or None, options.devices
+      )
+    return self._trainers[key]
 
 
 def _check_shared(workdir: pathlib.Path, task: Task) -> None:

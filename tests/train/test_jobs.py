@@ -16,7 +16,7 @@ from tests.train.together import (
   wait_until,
   write_problem,
 )
-from train.jobs import share_of_cores
+from train.jobs import jobs_of_small_runs, share_of_cores
 from train.locks import has_writer
 
 THREADS = ('--cpus-per-run', share_of_cores(1))  # as many as a process has that trains alone
@@ -49,6 +49,27 @@ def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path
     name = f'{YOKED} seed {seed}'
     assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in output.splitlines()) == 1
   assert '\x1b' not in output
+
+
+def test_a_process_trains_run_after_run(tmp_path):
+  path = write_problem(tmp_path)
+  with path.open('a') as file:
+    file.write(
+      f"\nopen({str(tmp_path / 'processes')!r}, 'a').write(f'{{__import__(\"os\").getpid()}}\\n')\n"
+    )
+  run_command('run', path, '--jobs', 2, '--workdir', tmp_path / 'runs')
+  read_by = (tmp_path / 'processes').read_text().split()
+  assert len(read_by) > len(set(read_by)) > 1
+  assert len(set(read_by)) <= 1 + 2, 'the command itself and its two processes'
+
+
+@pytest.mark.parametrize(
+  ('cores', 'platform', 'expected'), [(1, 'cpu', 1), (2, 'cpu', 2), (64, 'cpu', 4), (64, 'gpu', 1)]
+)
+def test_small_runs_share_the_cores_of_a_cpu(monkeypatch, cores, platform, expected):
+  monkeypatch.setattr('os.sched_getaffinity', lambda _: range(cores), raising=False)
+  monkeypatch.setattr('jax.default_backend', lambda: platform)
+  assert jobs_of_small_runs() == expected
 
 
 @pytest.mark.slow

@@ -9,12 +9,13 @@ from jaxtyping import Array, Int32, Key
 _ORDER, _STEP, _COIN = 0, 1, 2**31
 
 
+@partial(jax.jit, static_argnums=2)
 def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples']:
   """The order in which an epoch visits the training examples.
 
   Args:
-    seed: The run's seed.
-    epoch: The epoch, from 0.
+    seed: The run's seed; may be traced.
+    epoch: The epoch, from 0; may be traced.
     examples: How many training examples there are; static under ``jax.jit``.
 
   Returns:
@@ -24,8 +25,9 @@ def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples
     >>> sorted(epoch_order(0, 2, examples=4).tolist())
     [0, 1, 2, 3]
   """
-  key = jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch)
-  return _permutation(key, examples)
+  return jax.random.permutation(
+    jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _ORDER), epoch), examples
+  )
 
 
 def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
@@ -62,8 +64,3 @@ def coin_key(seed: int, update: int) -> Key[Array, '']:
     False
   """
   return jax.random.fold_in(jax.random.fold_in(jax.random.key(seed), _COIN), update)
-
-
-@partial(jax.jit, static_argnums=1)
-def _permutation(key, examples):
-  return jax.random.permutation(key, examples)
