@@ -41,9 +41,11 @@ class List:
   """List the experiments, their arms and what they cost."""
 
   names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='NAME')] = ()
-  """Only these experiments, and the memory that they take here."""
+  """Only these experiments."""
   probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME')] = ()
   """Only these, and time a step of each network, to tell the hours they would take here."""
+  compilation_cache: bool = True
+  """Keep compiled programs in the user's cache folder, for the next start."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,9 +126,11 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
       run_and_report(options, console)
     case RunOptions():
       run_and_report(command, console)
-    case List(names, probe):
+    case List(names, probe, compilation_cache):
       from train.costs import list_experiments
 
+      if compilation_cache:
+        keep_compiled_programs()
       list_experiments(console, names, probe)
     case Report(workdir):
       from train.reports import report

@@ -1,10 +1,10 @@
 """What experiments cost: steps, parameters, arithmetic, memory, and the hours to expect on this device."""
 
 import dataclasses
-import functools
 import math
 import time
 from collections.abc import Hashable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,8 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import Progress
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
 
 from train.arms import ARM_FORMS, Arm
 from train.comparison import Comparison
@@ -21,24 +22,24 @@ from train.data import Batch, DataSource
 from train.devices import ONE_DEVICE, Devices, choose_devices
 from train.errors import UserError
 from train.experiments import EXPERIMENTS, find_comparisons
-from train.fit import build_network, make_programs
-from train.memory import Memory, memory_of
-from train.networks import Network
+from train.fit import make_programs
+from train.memory import Memory, memory_of, size_of
 from train.optimizer import make_optimizer
 from train.programs import TrainState, TrainStep
 
 PROBE_SECONDS = 10.0
 MAX_PROBE_STEPS = 10
+_BAR_WIDTH = 20
 _UNITS = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints experiments, their arms and what they cost; all of them if none are named.
+  """Prints experiments, their arms and what they cost, each as soon as it is known.
 
   Args:
     console: Where to print.
-    names: Of which ones a step of each network is compiled, to tell the memory that it takes.
-    probed: Of which ones it is timed on this device, too.
+    names: Which ones; all if neither these nor others to probe are named.
+    probed: Which ones besides, of which a step is timed on this device, too.
 
   Raises:
     UserError: If one of them does not exist.
@@ -46,62 +47,70 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
   for name in (*names, *probed):
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
-  named = {name: find_comparisons(name) for name in (*names, *probed)}
-  set_cpu_flags_for(comparison.network for several in named.values() for comparison in several)
+  listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
+  set_cpu_flags_for(comparison.network for several in listed.values() for comparison in several)
+  timed = {_key(comparison) for name in probed for comparison in listed[name]}
   measured: dict[Hashable, Measured] = {}
-  for experiment in (*probed, *names):
-    for comparison in named[experiment]:
-      key = _key(comparison)
-      if key not in measured:
-        measured[key] = measure(comparison, experiment in probed, console)
-  for experiment, several in (named or EXPERIMENTS).items():
-    console.print(f'\n[bold]{experiment}[/]', highlight=False)
-    for comparison in several:
-      for line in describe(comparison, measured.get(_key(comparison))):
-        indent = 2 + len(line) - len(line.lstrip())  # of what runs over to the next line, too
-        console.print(Padding(line.lstrip(), (0, 0, 0, indent), expand=False), highlight=False)
+  with Progress(
+    TextColumn('{task.description}', markup=False, table_column=Column(no_wrap=True)),
+    BarColumn(bar_width=_BAR_WIDTH),
+    console=console,
+    transient=True,
+  ) as progress:
+    for experiment, several in listed.items():
+      console.print(f'\n[bold]{experiment}[/]', highlight=False)
+      for comparison in several:
+        key = _key(comparison)
+        if key not in measured:
+          measured[key] = measure(comparison, key in timed, progress)
+        for line in describe(comparison, measured[key]):
+          indent = 2 + len(line) - len(line.lstrip())  # of what runs over to the next line, too
+          console.print(Padding(line.lstrip(), (0, 0, 0, indent), expand=False), highlight=False)
   console.print(
-    f'\n--arms takes these names, and any other of {ARM_FORMS}. `list NAME ...` tells the memory of '
-    'a training, too, and `list --probe NAME ...` also times a step, to tell its hours on this '
-    f'device ({jax.devices()[0].device_kind}).',
+    f'\n--arms takes these names, and any other of {ARM_FORMS}. `list --probe NAME ...` also times '
+    f'a step, to tell the hours of a training on this device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
 
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-  """What only the compiled training step of a comparison tells.
+  """What the compiled training step of a comparison's first arm tells.
 
   Attributes:
     devices: The devices that train a run.
-    memory: The memory that it takes.
+    params: The shapes of the parameters.
+    flops: The floating-point operations of a step on a whole batch.
+    memory: The memory that a training takes.
     seconds: What a step takes; None if it was not timed.
   """
 
   devices: Devices
+  params: Any
+  flops: float
   memory: Memory
   seconds: float | None
 
 
-def describe(comparison: Comparison, measured: Measured | None) -> list[str]:
+def describe(comparison: Comparison, measured: Measured) -> list[str]:
   """Returns lines on a comparison of a named data set and what it costs.
 
   Args:
     comparison: The comparison.
-    measured: What its compiled step tells, if it was compiled.
+    measured: What its compiled step tells.
   """
-  parameters, flops = step_cost(comparison)
   steps = steps_per_epoch(comparison) * comparison.epochs
   runs = len(comparison.arms) * len(comparison.seeds)
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(measured.params))
   costs = [
     f'{parameters:,} parameters',
-    f'{runs} runs of {steps:,} steps and {format_flops(flops * steps)}',
+    f'{runs} runs of {steps:,} steps and {format_flops(measured.flops * steps)}',
   ]
-  memory = []
-  if measured is not None:
-    memory = measured.memory.describe(measured.devices, comparison.arms[0].name)
-    if measured.seconds is not None:
-      costs.append(f'{format_hours(runs * steps * measured.seconds)} here')
+  if measured.seconds is not None:
+    costs.append(f'{format_hours(runs * steps * measured.seconds)} here')
+  memory = measured.memory.describe(
+    measured.devices, comparison.arms[0].name, _larger_state(comparison, measured.params)
+  )
   low, high = comparison.pair
   lines = [
     f'{comparison.name}: {comparison.about.summary}',
@@ -145,34 +154,32 @@ def steps_per_epoch(comparison: Comparison) -> int:
   return math.ceil(_source(comparison).train_examples / comparison.batch_size)
 
 
-def step_cost(comparison: Comparison) -> tuple[int, float]:
-  """Returns the number of parameters, and the floating-point operations of a whole batch's step."""
-  parameters, flops = _cost_of_step(comparison.network, _source(comparison))
-  return parameters, flops * comparison.batch_size
-
-
-def measure(comparison: Comparison, timed: bool, console: Console) -> Measured:
+def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured:
   """Compiles the training step of a comparison for the devices here, which allocates nothing.
 
   Args:
     comparison: A comparison of a named data set.
     timed: Whether the step is then run and timed, if it fits into memory.
-    console: Where progress is shown; an estimate is, after the first step.
+    progress: Where it is shown what is done; an estimate is, after the first step.
   """
   name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
-  with Progress(console=console, transient=True) as progress:
-    task = progress.add_task(f'{name}: compiling', total=1 + MAX_PROBE_STEPS * timed)
-    devices = choose_devices(comparison.batch_size)
-    step, state, batch = abstract_step(comparison, devices)
-    compiled = step.lower(state, batch, 0, 0, 0).compile()
-    memory = memory_of(compiled, state, _source(comparison))
-    if not (timed and memory.fits):
-      return Measured(devices, memory, None)
-    progress.update(task, advance=1, description=f'{name}: timing')
+  task = progress.add_task(f'{name}: compiling', total=2 + MAX_PROBE_STEPS * timed)
+  devices = choose_devices(comparison.batch_size)
+  step, state, batch = abstract_step(comparison, devices)
+  lowered = step.lower(state, batch, 0, 0, 0)
+  # Those of the program before it is optimized, of which some compilers hide a part in calls.
+  flops = lowered.cost_analysis()['flops']
+  progress.advance(task)
+  compiled = lowered.compile()
+  progress.advance(task)
+  memory = memory_of(compiled, state, _source(comparison))
+  measured = Measured(devices, state.params, flops, memory, None)
+  if timed and memory.fits:
     rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
     state, batch = jax.tree.map(
       lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
     )
+    progress.update(task, description=f'{name}: timing')
     times: list[float] = []
     while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
       start = time.perf_counter()
@@ -180,7 +187,22 @@ def measure(comparison: Comparison, timed: bool, console: Console) -> Measured:
       times.append(time.perf_counter() - start)
       run = format_hours(times[0] * steps_per_epoch(comparison) * comparison.epochs)
       progress.update(task, advance=1, description=f'{name}: about {run} a run')
-  return Measured(devices, memory, float(np.median(times)))
+    measured = dataclasses.replace(measured, seconds=float(np.median(times)))
+  progress.remove_task(task)
+  return measured
+
+
+def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:
+  """Returns the arm with the largest state, and how many bytes larger than the first one's it is."""
+  steps = steps_per_epoch(comparison)
+  # Of arms with the same program the first; tracing how a state starts takes a while, too.
+  arms = {arm.program: arm for arm in reversed(comparison.arms)}.values()
+  sizes = {
+    arm.name: size_of(jax.eval_shape(make_optimizer(comparison, arm, steps, 0).init, params))
+    for arm in arms
+  }
+  largest = max(sizes, key=sizes.get)
+  return largest, sizes[largest] - sizes[comparison.arms[0].name]
 
 
 def _key(comparison: Comparison) -> Hashable:
@@ -199,17 +221,6 @@ def _source(comparison: Comparison) -> DataSource:
   return comparison.dataset
 
 
-@functools.cache
-def _cost_of_step(network: Network, source: DataSource) -> tuple[int, float]:
-  """Returns parameters, and operations per example."""
-  comparison = Comparison('cost', source, network, epochs=1, batch_size=16)
-  step, state, batch = abstract_step(comparison)
-  # XLA counts the operations of the program before it optimizes it, without compiling it.
-  flops = step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
-  parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(state.params))
-  return parameters, flops / comparison.batch_size
-
-
 def abstract_step(
   comparison: Comparison, devices: Devices = ONE_DEVICE, arm: Arm | None = None
 ) -> tuple[TrainStep, TrainState, Batch]:
@@ -224,7 +235,7 @@ def abstract_step(
   programs = make_programs(comparison, source.num_classes, devices)
   optimizer = make_optimizer(comparison, arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(
-    lambda: programs.initial_state(build_network(comparison, source.num_classes), optimizer, steps)
+    lambda model: programs.initial_state(model, optimizer, steps), programs.model
   )
   whole, rows = devices.replicated, devices.sharding_of_rows(comparison.batch_size)
   state = jax.tree.map(

@@ -42,22 +42,25 @@ class Memory:
     """Whether a device has what it needs."""
     return self.step + self.resident <= self.limit
 
-  def describe(self, devices: Devices, arm: str) -> list[str]:
+  def describe(self, devices: Devices, arm: str, larger: tuple[str, int]) -> list[str]:
     """Returns a line on the devices and one on the host.
 
     Args:
       devices: The devices that train a run.
       arm: The name of the arm whose training step it is.
+      larger: The name of the arm with the largest state, and how many bytes more that is.
     """
+    name, more = larger
+    with_it = f' ({format_bytes(more)} more with {name})' if more > self.state / 10 else ''
     kind = jax.devices()[0].device_kind
     where = 'this device' if devices.count == 1 else f'each of {devices.count} devices'
     data = f', and {format_bytes(self.resident)} for the data' if self.resident else ''
     limit = '' if self.fits else f': more than its {format_bytes(self.limit)}'
     return [
       f'memory of {where} ({kind}): at least {format_bytes(self.step)} for a training step of '
-      f'{arm}, {format_bytes(self.state)} of it the state{data}{limit}',
+      f'{arm}, {format_bytes(self.state)} of it the state{with_it}{data}{limit}',
       f'memory of the host: {format_bytes(self.data)} for the data, up to '
-      f'{format_bytes(_CHECKPOINT_COPIES * self.state)} while a checkpoint is written',
+      f'{format_bytes(_CHECKPOINT_COPIES * (self.state + more))} while a checkpoint is written',
     ]
 
 
@@ -84,11 +87,16 @@ def memory_of(program: jax.stages.Compiled, state: object, source: DataSource) -
   in_place = jax.default_backend() == 'cpu'
   return Memory(
     step=step,
-    state=sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state)),
+    state=size_of(state),
     data=sum(splits),
     resident=0 if in_place else sum(size for size in splits if not is_streamed(size)),
     limit=memory_limit(),
   )
+
+
+def size_of(arrays: object) -> int:
+  """Returns the bytes of a tree of arrays, or of their shapes."""
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
 
 
 def format_bytes(size: float) -> str:

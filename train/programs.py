@@ -86,6 +86,7 @@ class Programs:
   """Makes the programs of one network on one kind of input.
 
   Attributes:
+    model: The network that it was made with.
     eval_step: ``eval_step(params, model_state, batch) -> EvalSums`` of the batch, jitted.
   """
 
@@ -106,6 +107,7 @@ class Programs:
       metric: The metric of each example, from outputs and targets.
       devices: The devices that a batch is divided among.
     """
+    self.model = model
     self._graphdef, _, _ = nnx.split(model, nnx.Param, ...)
     self._preprocessing = preprocessing
     self._loss = loss

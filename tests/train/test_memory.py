@@ -53,7 +53,7 @@ def test_devices_with_memory_of_their_own_hold_what_is_not_streamed(
   found = memory_of(program, STATE, find_source('digits'))
   assert found.resident == resident * example
   assert not found.fits
-  lines = found.describe(ONE_DEVICE, 'fixed-0.9')
+  lines = found.describe(ONE_DEVICE, 'fixed-0.9', ('fixed-0.9', 0))
   assert lines[0].startswith('memory of this device (cpu): at least 4.77 MiB for a training step ')
   assert ' step of fixed-0.9, 3.81 MiB of it the state, and ' in lines[0]
   assert ' for the data: more than its 766 KiB' in lines[0]
@@ -82,6 +82,7 @@ def test_named_experiments_are_listed_with_their_memory():
   assert 2 * 4 * 36_536_884 / 2**20 <= state < 280
   # At least what enters the 25 convolutions of 3x3 of the network's width, for the gradient.
   assert 4 * 128 * 8 * (32**2 * 160 + 16**2 * 320 + 8**2 * 640) / 2**30 < step < 20
+  assert '36,536,884 parameters; 12 runs of 58,650 steps and 215 PFLOP' in output
   assert 'hours' not in output.split('--arms')[0]
 
 
