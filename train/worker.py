@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from rich.console import Console
 
+from train.compilation_cache import keep_compiled_programs
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
@@ -95,6 +96,8 @@ def _train(task: Task, console: Console) -> Outcome:
     options = task.options
     comparisons = configure(options)
     set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
+    if options.compilation_cache:
+      keep_compiled_programs()
     comparison = next(one for one in comparisons if one.name == task.part)
     quiet_background_errors()
     assert options.workdir is not None

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Annotated, NoReturn
 
-import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -70,7 +69,9 @@ def main(options: Options) -> int:
     raise SystemExit(f'There is no kind {", ".join(unknown)}: choose of {", ".join(KINDS)}.')
   left_out = KINDS.keys() - set(kinds)
   if left_out and not options.kinds:
-    console.print(f'Left out, for nothing can be mounted here: {", ".join(sorted(left_out))}')
+    console.print(
+      f'Left out, for no disk can be mounted, or Ray is missing: {", ".join(sorted(left_out))}'
+    )
   for module in _IMPORTED:
     importlib.import_module(module)
   hosts.SECONDS_TO_MEET = 5
@@ -79,7 +80,7 @@ def main(options: Options) -> int:
   # No TemporaryDirectory, which each fork would remove at its exit.
   folder = pathlib.Path(tempfile.mkdtemp(prefix='lcam-attack-'))
   try:
-    _keep_compiled_programs(folder / 'compiled')
+    os.environ['XDG_CACHE_HOME'] = str(folder / 'cache')  # where each program is compiled once
     world = make_world(folder)
     console.print(f'A command that nothing disturbs takes {world.seconds:.1f} s here')
     start = time.monotonic()
@@ -88,18 +89,6 @@ def main(options: Options) -> int:
   finally:
     shutil.rmtree(folder, ignore_errors=True)
   return _tell(results, len(numbers), minutes, options, console)
-
-
-def _keep_compiled_programs(folder: pathlib.Path) -> None:
-  """Has this process, its forks and what they start compile each program once."""
-  settings = {
-    'jax_compilation_cache_dir': str(folder),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  for name, value in settings.items():
-    jax.config.update(name, value)
-    os.environ[name.upper()] = str(value)
 
 
 def _make_all(
