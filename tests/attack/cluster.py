@@ -11,7 +11,7 @@ from tests.attack.checks import SIGNALLED, check, check_again, check_end
 from tests.attack.commands import Command
 from tests.attack.world import World, pause
 
-_SECONDS_TO_END = 30  # in which Ray's processes notice that the command is gone
+_SECONDS_TO_END = 120  # in which Ray's processes notice that the command is gone
 
 
 def cluster(world: World, rng: random.Random) -> None:
@@ -32,7 +32,7 @@ def cluster(world: World, rng: random.Random) -> None:
       else:
         for _ in range(rng.choice([1, 1, 2])):
           command.send(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
-      done = command.done(240)
+      done = command.done()
       check_end(done, -signal.SIGKILL, *SIGNALLED)
       left = _wait_until_gone(workdir.parent)
       check(not left, 'Processes of Ray are left.', left, done)
