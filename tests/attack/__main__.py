@@ -81,6 +81,7 @@ def main(options: Options) -> int:
   folder = pathlib.Path(tempfile.mkdtemp(prefix='lcam-attack-'))
   try:
     os.environ['XDG_CACHE_HOME'] = str(folder / 'cache')  # where each program is compiled once
+    os.environ['MPLCONFIGDIR'] = str(folder / 'matplotlib')  # which is not what is attacked
     world = make_world(folder)
     console.print(f'A command that nothing disturbs takes {world.seconds:.1f} s here')
     start = time.monotonic()

@@ -26,7 +26,8 @@ def cluster(world: World, rng: random.Random) -> None:
     try:
       _wait_for_a_run(workdir, command)
       pause(rng, command, 3 * world.seconds)
-      workers = [pid for pid, words in _processes_in(workdir.parent).items() if 'ray::' in words]
+      processes = _processes_in(workdir.parent)
+      workers = [pid for pid, words in processes.items() if words.startswith('ray::train_task')]
       if workers and rng.random() < 0.4:
         _kill(rng.choice(workers))
       else:
