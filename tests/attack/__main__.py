@@ -54,11 +54,13 @@ class Result:
     number: Its number.
     kind: Its kind.
     failure: What was not as promised; None if all was.
+    seconds: How long it took.
   """
 
   number: int
   kind: str
   failure: str | None
+  seconds: float
 
 
 def main(options: Options) -> int:
@@ -154,13 +156,14 @@ def _make_share(
 
 
 def _make(world: World, seed: int, number: int, kind: str) -> Result:
+  start, failure = time.monotonic(), None
   try:
     make_attack(world, seed, number, kind)
   except Failure as error:
-    return Result(number, kind, str(error))
+    failure = str(error)
   except Exception:  # of the attack itself
-    return Result(number, kind, traceback.format_exc())
-  return Result(number, kind, None)
+    failure = traceback.format_exc()
+  return Result(number, kind, failure, time.monotonic() - start)
 
 
 def _tell(
@@ -168,10 +171,16 @@ def _tell(
 ) -> int:
   made = Counter(result.kind for result in results)
   failed = Counter(result.kind for result in results if result.failure is not None)
-  table = Table('attack', 'made', 'failures', title=f'Attacks of seed {options.seed}')
+  seconds = Counter[str]()
+  for result in results:
+    seconds[result.kind] += result.seconds
+  table = Table(
+    'attack', 'made', 'failures', 'seconds each', title=f'Attacks of seed {options.seed}'
+  )
   for kind in KINDS:
     if made[kind]:
-      table.add_row(kind, str(made[kind]), str(failed[kind]))
+      each = f'{seconds[kind] / made[kind]:.1f}'
+      table.add_row(kind, str(made[kind]), str(failed[kind]), each)
   table.add_section()
   table.add_row('all', str(made.total()), str(failed.total()))
   console.print(table)

@@ -2,12 +2,12 @@
 
 import contextlib
 import dataclasses
-import itertools
 import os
 import pathlib
 import random
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -83,17 +83,13 @@ class World:
   @contextlib.contextmanager
   def workdir(self, template: pathlib.Path | None = None) -> Iterator[pathlib.Path]:
     """Gives a working directory: none yet, or a copy of one; removes it afterwards."""
-    folder = self.folder / f'attack-{next(_numbers)}'
-    folder.mkdir()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix='attack-', dir=self.folder))
     try:
       if template is not None:
         shutil.copytree(template, folder / 'runs', symlinks=True)
       yield folder / 'runs'
     finally:
       shutil.rmtree(folder, ignore_errors=True)
-
-
-_numbers = itertools.count()
 
 
 def make_world(folder: pathlib.Path) -> World:
