@@ -164,5 +164,6 @@ def _connect(ray, address: str) -> None:
     warnings.simplefilter('ignore')  # what goes wrong is raised; defaults that change are not used
     try:
       ray.init(address=address, **settings)
-    except (ConnectionError, RuntimeError, ImportError) as error:
+    except Exception as error:  # Ray has no type of its own where a start takes too long
+      ray.shutdown()  # ends what it has started
       raise UserError(f'--cluster {address}: {_first_and_last_line(error)}') from error

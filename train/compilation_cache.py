@@ -1,27 +1,72 @@
 """Compiled programs that are kept on disk, so that the next process does not compile them again."""
 
+import contextlib
+import hashlib
 import os
+import pathlib
 
 import jax
 import platformdirs
+
+from train.files import write_whole
+
+try:  # JAX has no public names for where its cache can be replaced.
+  from jax._src import compilation_cache
+  from jax._src.compilation_cache_interface import CacheInterface
+except ImportError:  # a version that has moved them, with which nothing is kept
+  compilation_cache, CacheInterface = None, object
+
+_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def keep_compiled_programs() -> None:
   """Keeps what is compiled in the user's cache folder; to be called before JAX compiles.
 
-  JAX's own variables come first: ``JAX_COMPILATION_CACHE_DIR`` names another folder and
-  ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off. Processes that this one starts do the same.
+  JAX's own variables come first: ``JAX_COMPILATION_CACHE_DIR`` names another folder, which is JAX's
+  own affair, and ``JAX_ENABLE_COMPILATION_CACHE=false`` turns it off. Nothing is kept where nothing
+  can be written.
   What is kept is known by program, versions, flags and processor, so that nothing stale is taken.
   """
-  if 'JAX_COMPILATION_CACHE_DIR' in os.environ:
+  if 'JAX_COMPILATION_CACHE_DIR' in os.environ or not hasattr(compilation_cache, 'get_file_cache'):
     return
-  settings = {
-    'jax_compilation_cache_dir': os.path.join(
-      platformdirs.user_cache_dir('lcam-optax'), 'programs'
-    ),
-    # Building a network compiles hundreds of small programs, which together take seconds.
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-  }
-  for name, value in settings.items():
-    jax.config.update(name, value)
-    os.environ[name.upper()] = str(value)  # for the processes that this one starts
+  folder = pathlib.Path(platformdirs.user_cache_dir('lcam-optax')) / 'programs'
+  try:
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who writes there can execute code
+  except OSError:
+    return
+  if not os.access(folder, os.W_OK | os.X_OK):
+    return
+  compilation_cache.get_file_cache = lambda path: (_CheckedPrograms(path), path)
+  jax.config.update('jax_compilation_cache_dir', str(folder))
+  # Building a network compiles hundreds of small programs, which together take seconds.
+  jax.config.update('jax_persistent_cache_min_compile_time_secs', 0.0)
+
+
+class _CheckedPrograms(CacheInterface):
+  """Keeps programs in files that begin with a digest of the rest, and of what they are known by.
+
+  One that is damaged, or cannot be read, is compiled and written anew. JAX's own cache would warn
+  of it at each start, and never replace it; it has a checksum only where it compresses with zlib.
+  """
+
+  def __init__(self, folder: str):
+    self._path = pathlib.Path(folder)
+
+  def get(self, key: str) -> bytes | None:
+    try:
+      content = self._file(key).read_bytes()
+    except OSError:
+      return None
+    digest, program = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
+    return program if digest == _digest(key, program) else None
+
+  def put(self, key: str, value: bytes) -> None:
+    with contextlib.suppress(OSError):  # the next process compiles it again
+      write_whole(self._file(key), _digest(key, value) + value)
+
+  def _file(self, key: str) -> pathlib.Path:
+    return self._path / f'{key}.program'
+
+
+def _digest(key: str, program: bytes) -> bytes:
+  return hashlib.sha256(key.encode() + program).digest()

@@ -10,7 +10,6 @@ import hashlib
 import json
 import os
 import pathlib
-import pickle
 import signal
 import socket
 import subprocess
@@ -214,8 +213,8 @@ def from_first(function: Callable[[], T]) -> T:
   """Returns what a function returns on process 0, on all processes; a ``UserError`` is one on all.
 
   Args:
-    function: What reads or writes files. Its result can be pickled: the processes of a run trust
-      each other.
+    function: What reads or writes files. Its result is JSON-able, and the others get it as JSON
+      keeps it: tuples are lists. Nothing that a stranger might send them is executed.
   """
   if not together():
     return function()
@@ -225,11 +224,11 @@ def from_first(function: Callable[[], T]) -> T:
     try:
       result = function()
     except UserError as error:
-      _state.client.key_value_set_bytes(key, pickle.dumps((str(error), None)))
+      _state.client.key_value_set_bytes(key, json.dumps([str(error), None]).encode())
       raise
-    _state.client.key_value_set_bytes(key, pickle.dumps((None, result)))
+    _state.client.key_value_set_bytes(key, json.dumps([None, result]).encode())
     return result
-  sentence, result = pickle.loads(_get(key))
+  sentence, result = json.loads(_get(key))
   if sentence is not None:
     raise UserError(sentence)
   return result
@@ -247,7 +246,7 @@ def _get(key: str) -> bytes:
 
 @contextlib.contextmanager
 def on_first(context: AbstractContextManager[T]) -> Iterator[T]:
-  """Enters a context on process 0 alone; all are given what it gives."""
+  """Enters a context on process 0 alone; all are given what it gives, see :func:`from_first`."""
   with contextlib.ExitStack() as stack:
     yield from_first(lambda: stack.enter_context(context))
 

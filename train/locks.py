@@ -3,21 +3,31 @@
 The locks are the system's own (flock) and end with the process that holds them, however it ends. A
 file system that several machines share must pass them on, as NFS 4, Lustre (mounted with ``flock``)
 and GPFS do. A lock is that of its file: where somebody has removed the file, another process gets a
-lock of a new one, and so whoever writes a run looks whether the file is still there.
+lock of a new one. So the folder is locked, too, which cannot be removed without all that is in it;
+and because not all file systems can lock folders (NFS cannot), whoever writes a run looks whether
+the file is still there.
 """
 
 import contextlib
+import os
 import pathlib
+import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
 import filelock
+
+try:
+  import fcntl
+except ImportError:  # on Windows, where no file is removed that is open
+  fcntl = None
 
 from train.errors import StorageError, UserError
 from train.interrupts import command_line
 
 _LOCK = '.lock'
 _SECONDS_FOR_A_PLAN = 120  # many processes may start at once, and each writes for a moment
+_SECONDS_BETWEEN_TRIES = 0.05
 
 
 class Lock(NamedTuple):
@@ -39,11 +49,10 @@ def planning_in(workdir: pathlib.Path) -> Iterator[None]:
   Raises:
     UserError: If another process does not let go, as one of version 0.1 does until it ends.
   """
-  try:
-    with filelock.FileLock(workdir / _LOCK, timeout=_SECONDS_FOR_A_PLAN):
-      yield
-  except filelock.Timeout:
-    raise in_use(workdir) from None
+  with _locked(workdir, _SECONDS_FOR_A_PLAN) as held:
+    if not held:
+      raise in_use(workdir)
+    yield
 
 
 @contextlib.contextmanager
@@ -55,16 +64,39 @@ def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[L
     patience: For how many seconds to try. Others may hold the lock for a moment, to see whether
       somebody else does.
   """
-  lock = filelock.FileLock(directory / _LOCK, timeout=patience)
+  with _locked(directory, patience) as held:
+    yield _lock_in(directory) if held else None
+
+
+@contextlib.contextmanager
+def _locked(folder: pathlib.Path, patience: float) -> Iterator[bool]:
+  """Tries for some seconds to lock a folder, by its file and by itself; yields whether it did."""
+  deadline = time.monotonic() + patience
+  lock = filelock.FileLock(folder / _LOCK, timeout=patience)
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(lock)
+    except filelock.Timeout:
+      yield False
+      return
+    held = True
+    if fcntl is not None:
+      descriptor = os.open(folder, os.O_RDONLY)
+      stack.callback(os.close, descriptor)
+      while not (held := _lock_folder(descriptor)) and time.monotonic() < deadline:
+        time.sleep(_SECONDS_BETWEEN_TRIES)
+    yield held
+
+
+def _lock_folder(descriptor: int) -> bool:
+  """Returns whether no other process has locked a folder; where none can be, none has."""
   try:
-    lock.acquire()
-  except filelock.Timeout:
-    yield None
-    return
-  try:
-    yield _lock_in(directory)
-  finally:
-    lock.release()
+    fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError:
+    return False
+  except OSError:
+    return True
+  return True
 
 
 def check_sole_writer(directory: pathlib.Path, lock: Lock) -> None:

@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -94,13 +95,13 @@ class Plan:
     self.workdir = workdir
     self._data_dir = data_dir
     self._partners_elsewhere = partners_elsewhere
-    hosts.from_first(self._plan_runs)  # before data are loaded
+    self._told_by_first(self._plan_runs)  # before data are loaded
     # A data set that has a name is loaded when all else is known to be right.
     source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
     self._dataset = None if source else comparison.load(data_dir)
     self.data_name = (source or self._dataset).name
     self._data_sha256 = None if source else _digest(self._dataset)
-    self.runs = self._configure(hosts.from_first(self._plan_runs))
+    self.runs = self._configure(self._told_by_first(self._plan_runs))
     hosts.check_same('configuration', list(self.runs.values()))
     hosts.from_first(self._check)
 
@@ -123,7 +124,7 @@ class Plan:
     Raises:
       UserError: If the working directory holds runs of another configuration.
     """
-    self.runs = self._configure(hosts.from_first(self._claim))
+    self.runs = self._configure(self._told_by_first(self._claim))
 
   def _claim(self) -> list[PlannedRun]:
     with planning_in(self.workdir):
@@ -139,6 +140,12 @@ class Plan:
 
   def _plan_runs(self) -> list[PlannedRun]:
     return plan_runs(self.comparison, self.workdir, partners_elsewhere=self._partners_elsewhere)
+
+  def _told_by_first(self, plan: Callable[[], list[PlannedRun]]) -> list[PlannedRun]:
+    """Returns the runs that process 0 plans, on all processes."""
+    told = hosts.from_first(lambda: [(run.arm.name, run.seed, run.partner_seed) for run in plan()])
+    arms = {arm.name: arm for arm in self.comparison.arms}
+    return [_planned_run(self.workdir, arms[name], *seeds) for name, *seeds in told]
 
   def _configure(self, runs: list[PlannedRun]) -> dict[PlannedRun, dict[str, Any]]:
     comparison = self.comparison
@@ -187,15 +194,13 @@ def plan_runs(
   waiting: list[PlannedRun] = []
   for seed in comparison.seeds:
     for arm in comparison.arms:
-      directory = run_directory(workdir, arm.name, seed)
       if isinstance(arm, Yoked):
-        partner_seed = read_config(directory).get('partner_seed')
+        partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
         if partner_seed is None:
           partner_seed = _next_seed(comparison.seeds, seed, arm)
-        partner = run_directory(workdir, arm.partner.name, partner_seed)
-        waiting.append(PlannedRun(arm, seed, directory, partner_seed, partner))
+        waiting.append(_planned_run(workdir, arm, seed, partner_seed))
       else:
-        plan.append(PlannedRun(arm, seed, directory))
+        plan.append(_planned_run(workdir, arm, seed))
     planned = {run.directory for run in plan}
     plan += [run for run in waiting if run.partner in planned]
     waiting = [run for run in waiting if run.partner not in planned]
@@ -207,6 +212,17 @@ def plan_runs(
         f'{run.arm.partner.name} with that seed first, or add it to --arms.'
       )
   return plan + waiting
+
+
+def _planned_run(
+  workdir: pathlib.Path, arm: Arm, seed: int, partner_seed: int | None = None
+) -> PlannedRun:
+  directory = run_directory(workdir, arm.name, seed)
+  if not isinstance(arm, Yoked):
+    return PlannedRun(arm, seed, directory)
+  assert partner_seed is not None
+  partner = run_directory(workdir, arm.partner.name, partner_seed)
+  return PlannedRun(arm, seed, directory, partner_seed, partner)
 
 
 def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:

@@ -6,6 +6,7 @@ import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 
 from train import hosts
@@ -67,7 +68,7 @@ def train_run(
       _, diverged = hosts.from_first(lambda: progress_of(run.directory))
       progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
       return Outcome.BEFORE
-    phases = hosts.from_first(lambda: read_phases(run.partner, epochs)) if run.partner else None
+    phases = _phases_of(run.partner, epochs) if run.partner else None
     if run.partner and phases is None:
       return Outcome.NO_PARTNER
     log = RunLog(run.directory, progress.say)
@@ -80,6 +81,17 @@ def train_run(
       progress.say(f'{run.name} {reason}.')
       progress.end_run()
     return Outcome.DIVERGED if reason else Outcome.FINISHED
+
+
+def _phases_of(partner: pathlib.Path, epochs: int) -> np.ndarray | None:
+  """Returns the phases that process 0 reads, on all processes."""
+
+  def read() -> str | None:
+    phases = read_phases(partner, epochs)
+    return None if phases is None else phases.tobytes().hex()
+
+  told = hosts.from_first(read)
+  return None if told is None else np.frombuffer(bytes.fromhex(told), np.int8)
 
 
 def without_partner(run: PlannedRun, epochs: int) -> str:

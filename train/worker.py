@@ -13,6 +13,7 @@ from typing import NamedTuple
 from rich.console import Console
 
 from train.checkpoints import quiet_background_errors
+from train.compilation_cache import keep_compiled_programs
 from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
@@ -104,6 +105,8 @@ class Worker:
       options = task.options
       comparisons = configure(options)
       set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
+      if options.compilation_cache:
+        keep_compiled_programs()
       comparison = next(one for one in comparisons if one.name == task.part)
       quiet_background_errors()
       assert options.workdir is not None

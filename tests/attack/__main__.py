@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Annotated, NoReturn
 
-import jax
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -55,11 +54,13 @@ class Result:
     number: Its number.
     kind: Its kind.
     failure: What was not as promised; None if all was.
+    seconds: How long it took.
   """
 
   number: int
   kind: str
   failure: str | None
+  seconds: float
 
 
 def main(options: Options) -> int:
@@ -70,7 +71,9 @@ def main(options: Options) -> int:
     raise SystemExit(f'There is no kind {", ".join(unknown)}: choose of {", ".join(KINDS)}.')
   left_out = KINDS.keys() - set(kinds)
   if left_out and not options.kinds:
-    console.print(f'Left out, for nothing can be mounted here: {", ".join(sorted(left_out))}')
+    console.print(
+      f'Left out, for no disk can be mounted, or Ray is missing: {", ".join(sorted(left_out))}'
+    )
   for module in _IMPORTED:
     importlib.import_module(module)
   hosts.SECONDS_TO_MEET = 5
@@ -79,7 +82,8 @@ def main(options: Options) -> int:
   # No TemporaryDirectory, which each fork would remove at its exit.
   folder = pathlib.Path(tempfile.mkdtemp(prefix='lcam-attack-'))
   try:
-    _keep_compiled_programs(folder / 'compiled')
+    os.environ['XDG_CACHE_HOME'] = str(folder / 'cache')  # where each program is compiled once
+    os.environ['MPLCONFIGDIR'] = str(folder / 'matplotlib')  # which is not what is attacked
     world = make_world(folder)
     console.print(f'A command that nothing disturbs takes {world.seconds:.1f} s here')
     start = time.monotonic()
@@ -88,18 +92,6 @@ def main(options: Options) -> int:
   finally:
     shutil.rmtree(folder, ignore_errors=True)
   return _tell(results, len(numbers), minutes, options, console)
-
-
-def _keep_compiled_programs(folder: pathlib.Path) -> None:
-  """Has this process, its forks and what they start compile each program once."""
-  settings = {
-    'jax_compilation_cache_dir': str(folder),
-    'jax_persistent_cache_min_compile_time_secs': 0.0,
-    'jax_persistent_cache_min_entry_size_bytes': -1,
-  }
-  for name, value in settings.items():
-    jax.config.update(name, value)
-    os.environ[name.upper()] = str(value)
 
 
 def _make_all(
@@ -164,13 +156,14 @@ def _make_share(
 
 
 def _make(world: World, seed: int, number: int, kind: str) -> Result:
+  start, failure = time.monotonic(), None
   try:
     make_attack(world, seed, number, kind)
   except Failure as error:
-    return Result(number, kind, str(error))
+    failure = str(error)
   except Exception:  # of the attack itself
-    return Result(number, kind, traceback.format_exc())
-  return Result(number, kind, None)
+    failure = traceback.format_exc()
+  return Result(number, kind, failure, time.monotonic() - start)
 
 
 def _tell(
@@ -178,10 +171,16 @@ def _tell(
 ) -> int:
   made = Counter(result.kind for result in results)
   failed = Counter(result.kind for result in results if result.failure is not None)
-  table = Table('attack', 'made', 'failures', title=f'Attacks of seed {options.seed}')
+  seconds = Counter[str]()
+  for result in results:
+    seconds[result.kind] += result.seconds
+  table = Table(
+    'attack', 'made', 'failures', 'seconds each', title=f'Attacks of seed {options.seed}'
+  )
   for kind in KINDS:
     if made[kind]:
-      table.add_row(kind, str(made[kind]), str(failed[kind]))
+      each = f'{seconds[kind] / made[kind]:.1f}'
+      table.add_row(kind, str(made[kind]), str(failed[kind]), each)
   table.add_section()
   table.add_row('all', str(made.total()), str(failed.total()))
   console.print(table)

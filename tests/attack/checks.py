@@ -3,7 +3,7 @@
 import pathlib
 import re
 import signal
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 
 from tests.attack.commands import Done
 from tests.attack.world import World, tables_of
@@ -56,7 +56,12 @@ def check_kept(workdir: pathlib.Path, before: dict[str, bytes], *seen: object) -
 
 
 def check_again(
-  world: World, workdir: pathlib.Path, *seen: object, lost: Collection[str] = ()
+  world: World,
+  workdir: pathlib.Path,
+  *seen: object,
+  lost: Collection[str] = (),
+  further: Sequence[str] = (),
+  environment: Mapping[str, str] | None = None,
 ) -> Done:
   """Runs the command again, and checks that its tables are right or it says why not.
 
@@ -65,13 +70,15 @@ def check_again(
     workdir: The working directory.
     *seen: What to show besides if it fails.
     lost: Tables that the attack itself has taken, and that may be missing after a refusal.
+    further: Arguments besides.
+    environment: What the command gets besides.
 
   Returns:
     The command.
   """
   before = {name: table for name, table in tables_of(workdir).items() if name not in lost}
   whole = {name: table for name, table in before.items() if table == world.tables.get(name)}
-  done = world.run(workdir)
+  done = world.start(workdir, *further, environment=environment).done()
   check_end(done)
   check_kept(workdir, whole, *seen, done)
   if done.status == 0:

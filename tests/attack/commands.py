@@ -18,7 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
-SECONDS = 120  # after which a command is taken to hang
+SECONDS = 600  # after which a command is taken to hang, also on a machine that is busy
 _FREE_BYTES = 2 * 2**30  # what a command may write into one file
 
 

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 
 from tests.attack.checks import check, check_again, check_end, check_kept
+from tests.attack.programs import check_as_without_programs
 from tests.attack.world import World, pause, tables_of
 
 
@@ -61,6 +62,16 @@ def disk_that_fills(world: World, rng: random.Random) -> None:
     (disk / 'filler').unlink()
     again = check_again(world, disk / 'runs', done)
     check(again.status == 0, 'It does not go on when there is room.', done, again)
+
+
+def disk_of_programs(world: World, rng: random.Random) -> None:
+  """A disk for compiled programs that is full soon, or may only be read."""
+  with world.workdir() as workdir, _disk(workdir.parent, f'{rng.randint(0, 30) * 16 + 4}k') as disk:
+    told = 'The disk of compiled programs is small'
+    if rng.random() < 0.3:
+      subprocess.run(['mount', '-o', 'remount,ro', disk], check=True)
+      told = 'The disk of compiled programs may only be read'
+    check_as_without_programs(world, workdir, disk, told)
 
 
 def read_only_disk(world: World, rng: random.Random) -> None:

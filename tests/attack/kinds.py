@@ -1,9 +1,10 @@
 """All kinds of attack, and how often each is made."""
 
+import importlib.util
 import random
 from collections.abc import Callable
 
-from tests.attack import command_lines, damage, disks, files, several, stops
+from tests.attack import cluster, command_lines, damage, disks, files, programs, several, stops
 from tests.attack.world import World
 
 Attack = Callable[[World, random.Random], None]
@@ -20,16 +21,21 @@ _SHARES: dict[Attack, int] = {
   files.bad_problem: 25,
   files.bad_weights: 6,
   files.bad_cache: 8,
+  programs.kept_programs: 6,
   several.two_writers: 8,
   several.jobs: 3,
   several.together: 1,
 }
+# Those that need Ray, and much time.
+_WITH_RAY: dict[Attack, int] = {cluster.cluster: 1}
 _ON_DISKS: dict[Attack, int] = {
   disks.full_disk: 10,
   disks.disk_that_fills: 6,
   disks.read_only_disk: 4,
+  disks.disk_of_programs: 2,
 }
-KINDS = {attack.__name__: attack for attack in (*_SHARES, *_ON_DISKS)}
+_ALL = _SHARES | _WITH_RAY | _ON_DISKS
+KINDS = {attack.__name__: attack for attack in _ALL}
 
 
 def kind_of(seed: int, number: int, kinds: tuple[str, ...]) -> str:
@@ -40,19 +46,19 @@ def kind_of(seed: int, number: int, kinds: tuple[str, ...]) -> str:
     number: The number.
     kinds: Those that are made at all.
   """
-  shares = {
-    attack.__name__: share
-    for attack, share in {**_SHARES, **_ON_DISKS}.items()
-    if attack.__name__ in kinds
-  }
+  shares = {attack.__name__: share for attack, share in _ALL.items() if attack.__name__ in kinds}
   (kind,) = random.Random(f'{seed} {number}').choices(list(shares), list(shares.values()))
   return kind
 
 
 def possible_kinds() -> tuple[str, ...]:
   """Returns the names of the kinds that can be made here."""
-  on_disks = {attack.__name__ for attack in _ON_DISKS}
-  return tuple(kind for kind in KINDS if kind not in on_disks or disks.can_mount())
+  impossible: set[Attack] = set()
+  if not disks.can_mount():
+    impossible |= _ON_DISKS.keys()
+  if importlib.util.find_spec('ray') is None:
+    impossible |= _WITH_RAY.keys()
+  return tuple(attack.__name__ for attack in _ALL if attack not in impossible)
 
 
 def make_attack(world: World, seed: int, number: int, kind: str) -> None:

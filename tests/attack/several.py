@@ -54,7 +54,7 @@ def together(world: World, rng: random.Random) -> None:
     pause(rng, commands[0], 3 * world.seconds)
     rng.choice(commands).send(rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT]))
     # JAX ends a process that waits for one that is gone after 100 seconds without a sign of it.
-    ended = [command.done(150) for command in commands]
+    ended = [command.done() for command in commands]
     for done in ended:
       check_end(done, -signal.SIGKILL, 134, -signal.SIGABRT, *SIGNALLED)
     again = [command.done() for command in _start_two(world, workdir)]

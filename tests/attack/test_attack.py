@@ -78,5 +78,7 @@ def test_attacks_are_the_same_for_the_same_seed_and_number():
 @pytest.mark.slow
 def test_thirty_attacks_are_withstood():
   subprocess.run(
-    [sys.executable, '-m', 'tests.attack', '--attacks', '30', '--seed', '1'], cwd=ROOT, check=True
+    [sys.executable, '-m', 'tests.attack', '--attacks', '30', '--seed', '1', '--processes', '2'],
+    cwd=ROOT,
+    check=True,
   )

@@ -2,11 +2,12 @@
 
 import contextlib
 import dataclasses
-import itertools
+import os
 import pathlib
 import random
 import shutil
 import signal
+import tempfile
 import time
 from collections.abc import Iterator
 
@@ -49,6 +50,7 @@ class World:
   Attributes:
     folder: Where it all lies.
     problem: The file of the problem.
+    cache: The user's cache folder, with the compiled programs of what was run here.
     finished: A working directory of finished runs.
     stopped: One that a signal stopped in the midst of a run, after others had ended.
     tables: The tables of the undisturbed runs, by their path in a working directory.
@@ -58,6 +60,7 @@ class World:
 
   folder: pathlib.Path
   problem: pathlib.Path
+  cache: pathlib.Path
   finished: pathlib.Path
   stopped: pathlib.Path
   tables: dict[str, bytes]
@@ -80,8 +83,7 @@ class World:
   @contextlib.contextmanager
   def workdir(self, template: pathlib.Path | None = None) -> Iterator[pathlib.Path]:
     """Gives a working directory: none yet, or a copy of one; removes it afterwards."""
-    folder = self.folder / f'attack-{next(_numbers)}'
-    folder.mkdir()
+    folder = pathlib.Path(tempfile.mkdtemp(prefix='attack-', dir=self.folder))
     try:
       if template is not None:
         shutil.copytree(template, folder / 'runs', symlinks=True)
@@ -90,18 +92,19 @@ class World:
       shutil.rmtree(folder, ignore_errors=True)
 
 
-_numbers = itertools.count()
-
-
 def make_world(folder: pathlib.Path) -> World:
   """Makes the problem and the working directories in a folder.
+
+  Commands keep compiled programs in ``XDG_CACHE_HOME``, which is set.
 
   Raises:
     RuntimeError: If the program does not even work undisturbed.
   """
   problem = folder / 'problem.py'
   problem.write_text(PROBLEM)
-  world = World(folder, problem, folder / 'finished/runs', folder / 'stopped/runs', {}, b'', 0.0)
+  cache = pathlib.Path(os.environ['XDG_CACHE_HOME'])
+  finished, stopped = folder / 'finished/runs', folder / 'stopped/runs'
+  world = World(folder, problem, cache, finished, stopped, {}, b'', 0.0)
   for workdir in (world.finished, world.stopped):
     workdir.parent.mkdir()
   _expect_success(world.run(world.finished))  # which compiles

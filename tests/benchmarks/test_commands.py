@@ -52,6 +52,13 @@ def test_training_says_examples_a_second_where_there_is_no_pytorch():
   assert 'optimizer' in output
 
 
+def test_resume_says_what_rows_cost():
+  output = output_of('resume', '--epochs', '3', '--times', '1')
+  assert re.search(
+    r'^    3 epochs: .* s, .* times as long, .* s more per 1,000 epochs$', output, re.M
+  )
+
+
 def test_cpu_settings_says_a_ratio_of_each_setting():
   # With a flag of the user's, the others are left to compare.
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}

@@ -15,6 +15,8 @@ from tests.train.together import (
   wait_until,
   write_problem,
 )
+from train.cluster import Cluster
+from train.errors import UserError
 from train.jobs import share_of_cores
 
 HERE = {'node_ip_address': '127.0.0.1'}  # listen to this machine only
@@ -27,6 +29,17 @@ def test_without_ray_it_says_how_to_install_it(refused, monkeypatch, tmp_path):
   message = refused('run', path, '--cluster', 'auto', '--workdir', tmp_path / 'runs')
   assert message == '--cluster needs Ray: install it with `pip install -e ".[cluster]"`.'
   assert not (tmp_path / 'runs').exists()
+
+
+def test_a_cluster_that_does_not_start_is_one_sentence(monkeypatch):
+  ray = pytest.importorskip('ray')
+
+  def fail(**settings):
+    raise Exception('The current node timed out during startup.\n\nTraceback of a server\n')
+
+  monkeypatch.setattr(ray, 'init', fail)
+  with pytest.raises(UserError, match=r'^--cluster local: The current node timed out .*$'):
+    Cluster('local', 1, 0, 0)
 
 
 def expected_tables(path, folder, *arguments):

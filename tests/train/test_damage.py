@@ -1,7 +1,6 @@
 """What is on disk of a run is what the run wrote, or the user is told and nothing is lost."""
 
 import json
-import pathlib
 import shutil
 
 import jax.numpy as jnp
@@ -11,7 +10,8 @@ import pytest
 
 from tests.train.command_line import run_command
 from tests.train.reports.runs import report_text
-from tests.train.together import LCAM, YOKED, tables, write_problem
+from tests.train.together import LCAM, YOKED, start, tables, write_problem
+from train import locks
 from train.checkpoints import Checkpoints
 from train.devices import ONE_DEVICE
 from train.errors import StorageError, UserError
@@ -293,6 +293,20 @@ def test_checkpoints_from_before_notes_had_a_checksum_are_used(open_checkpoints,
   assert (step, warnings) == (8, [])
 
 
+def test_a_lock_that_was_removed_lets_no_second_process_in(problem, tmp_path):
+  for seed in (0, 1):
+    (tmp_path / f'runs/{LCAM}/seed-{seed}').mkdir(parents=True)
+  run, other = sorted(tmp_path.glob('runs/*/*'))
+  with sole_writer_of(run), sole_writer_of(other):
+    for name in (run, other):
+      remove_lock(name)
+    second = start(problem, '--arms', LCAM, '--workdir', tmp_path / 'runs')
+    _, errors = second.communicate(timeout=120)
+  assert second.returncode == 2
+  assert 'Another process is running in' in errors
+  assert not list(tmp_path.rglob('metrics.csv'))
+
+
 def test_of_a_later_version_nothing_is_used(open_checkpoints, saved):
   for name in ('4', '8'):
     path = saved / name / 'notes' / 'metadata'
@@ -304,13 +318,19 @@ def test_of_a_later_version_nothing_is_used(open_checkpoints, saved):
   assert 'its format is 3, which this version does not know' in warnings[0]
 
 
-@pytest.mark.parametrize('remove', [pathlib.Path.unlink, lambda lock: shutil.rmtree(lock.parent)])
-def test_a_lock_that_was_removed_is_noticed(tmp_path, remove):
+def remove_lock(run):
+  (run / '.lock').unlink()
+
+
+@pytest.mark.parametrize('remove', [remove_lock, shutil.rmtree])
+def test_a_lock_that_was_removed_is_noticed(tmp_path, remove, monkeypatch):
+  # As on a file system that cannot lock folders.
+  monkeypatch.setattr(locks, '_lock_folder', lambda descriptor: True)
   run = tmp_path / 'seed-0'
   run.mkdir()
   with sole_writer_of(run) as lock:
     check_sole_writer(run, lock)
-    remove(run / '.lock')
+    remove(run)
     with pytest.raises(StorageError, match='removed or replaced'):
       check_sole_writer(run, lock)
     run.mkdir(exist_ok=True)

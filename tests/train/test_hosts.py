@@ -4,6 +4,7 @@ import csv
 import errno
 import os
 import pathlib
+import pickle
 import signal
 import socket
 import subprocess
@@ -163,6 +164,59 @@ def wait_for(condition, processes):
   while not condition() and time.monotonic() < deadline:
     assert all(process.poll() is None for process in processes), ends_of(processes)
     time.sleep(0.01)
+
+
+class Service:
+  """Stands for JAX's coordination service, as one of several processes sees it."""
+
+  def __init__(self, process_id, monkeypatch):
+    self.said = {}
+    monkeypatch.setattr(hosts, '_state', hosts._State(client=self))
+    monkeypatch.setattr(hosts, 'is_first', lambda: process_id == 0)
+
+  def key_value_set_bytes(self, key, value):
+    self.said[key] = value
+
+  def blocking_key_value_get_bytes(self, key, milliseconds):
+    return self.said[key]
+
+
+@pytest.mark.parametrize(
+  'result', [None, True, 'a \udcff', [0, False], {'rows': ['1,nan'], 'step': 3}]
+)
+def test_what_the_first_process_says_the_others_hear(monkeypatch, result):
+  said = Service(0, monkeypatch).said
+  assert hosts.from_first(lambda: result) == result
+  Service(1, monkeypatch).said = said
+  assert hosts.from_first(lambda: pytest.fail('it is not the first')) == result
+
+
+def test_an_error_of_the_first_process_is_one_of_the_others(monkeypatch):
+  def fail():
+    raise UserError('folder \udcff: no.')
+
+  said = Service(0, monkeypatch).said
+  with pytest.raises(UserError, match='no'):
+    hosts.from_first(fail)
+  Service(1, monkeypatch).said = said
+  with pytest.raises(UserError, match='folder \udcff: no'):
+    hosts.from_first(dict)
+
+
+class _Hostile:
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return pathlib.Path.touch, (self.path,)
+
+
+def test_what_a_stranger_tells_a_process_is_not_executed(monkeypatch, tmp_path):
+  service = Service(1, monkeypatch)
+  service.said['lcam/told/0'] = pickle.dumps((None, _Hostile(tmp_path / 'executed')))
+  with pytest.raises(ValueError, match='decode'):
+    hosts.from_first(dict)
+  assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

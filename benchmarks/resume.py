@@ -1,0 +1,106 @@
+"""Times how a run goes on after many epochs: python -m benchmarks.resume [--epochs 1000 2000].
+
+What grows with the epochs are the rows of the tables, which checkpoints hold. A small run is trained
+to its end, and opened again as by a process that goes on with it: its newest checkpoint is read, and
+its tables are checked and written. In turn with a run of one epoch, so that ratios of the medians
+say what the rows cost.
+"""
+
+import dataclasses
+import pathlib
+import platform
+import statistics
+import tempfile
+import time
+
+import jax
+import numpy as np
+import tyro
+from flax import nnx
+from rich.console import Console
+
+from train import Comparison, Dataset, Split
+from train.locks import sole_writer_of
+from train.loop import SavePolicy, Trainer, Training
+from train.plan import Plan
+from train.run import run_comparison
+
+_STEPS = 50  # of each epoch, of which a table holds the phases
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """Times how a run goes on after many epochs."""
+
+  epochs: tuple[int, ...] = (1000, 2000)
+  """How many."""
+  times: int = 5
+  """How often each is opened."""
+
+
+class Finished:
+  """A run that was trained to its end."""
+
+  def __init__(self, epochs: int, workdir: pathlib.Path):
+    """Trains it."""
+    comparison = Comparison(
+      name='small',
+      dataset=_data,
+      network=_network,
+      epochs=epochs,
+      batch_size=2,
+      arms=('low0.9-high0.95',),
+      seeds=(0,),
+    )
+    run_comparison(comparison, workdir, Console(quiet=True), SavePolicy(epochs=epochs))
+    plan = Plan(comparison, workdir)
+    self._trainer = Trainer(comparison, plan.load())
+    ((self._run, self._config),) = plan.runs.items()
+
+  def open(self) -> float:
+    """Opens it as a process that goes on with it, and returns the seconds."""
+    run = self._run
+    with sole_writer_of(run.directory) as lock:
+      assert lock is not None
+      start = time.perf_counter()
+      arguments = run.arm, run.seed, run.directory, self._config, lock
+      with Training(self._trainer, *arguments, _unexpected) as training:
+        assert training.epoch == self._trainer.comparison.epochs
+      return time.perf_counter() - start
+
+
+def _data() -> Dataset:
+  inputs = np.random.default_rng(0).normal(size=(2 * _STEPS, 4)).astype(np.float32)
+  split = Split(inputs, (inputs[:, 0] > 0).astype(np.int32))
+  return Dataset('small', split, split, ('below', 'above'))
+
+
+def _network(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
+  return nnx.Linear(4, num_classes, rngs=rngs)
+
+
+def _unexpected(sentence: str) -> None:
+  raise AssertionError(sentence)
+
+
+def main(options: Options) -> None:
+  """Times and prints."""
+  epochs = (1, *options.epochs)
+  with tempfile.TemporaryDirectory() as folder:
+    runs = [Finished(number, pathlib.Path(folder) / str(number)) for number in epochs]
+    for run in runs:
+      run.open()  # compiles what is not yet
+    seconds = [[run.open() for run in runs] for _ in range(options.times)]
+  print(f'JAX {jax.__version__}, {jax.devices()[0].device_kind}, {platform.machine()}')
+  first, *others = map(statistics.median, zip(*seconds, strict=True))
+  print(f'    1 epoch: {first:.3f} s')
+  for number, median in zip(options.epochs, others, strict=True):
+    more = 1000 * (median - first) / number
+    print(
+      f'{number:5} epochs: {median:.3f} s, {median / first:.2f} times as long, '
+      f'{more:.3f} s more per 1,000 epochs'
+    )
+
+
+if __name__ == '__main__':
+  main(tyro.cli(Options))
