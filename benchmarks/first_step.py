@@ -1,0 +1,35 @@
+"""A start of the trainer as far as its first step, for `benchmarks.start_up`; imports nothing before."""
+
+import json
+import time
+
+
+def take(experiment: str) -> None:
+  """Does what a run does until the end of its first step, and prints the seconds of each part."""
+  times = [time.perf_counter()]
+  import jax
+
+  import train.__main__
+  import train.run  # noqa: F401  a run does so when it begins
+  from train.compilation_cache import keep_compiled_programs
+  from train.cpu_flags import set_cpu_flags_for
+  from train.experiments import find_comparisons
+  from train.loop import Trainer
+
+  times.append(time.perf_counter())
+  comparison = find_comparisons(experiment)[0]
+  set_cpu_flags_for([comparison.network])
+  keep_compiled_programs()
+  dataset = comparison.load()
+  times.append(time.perf_counter())
+  trainer = Trainer(comparison, dataset)
+  times.append(time.perf_counter())
+  state, train_step = trainer.start(comparison.arms[0], seed=0)
+  jax.block_until_ready(state.params)
+  times.append(time.perf_counter())
+  batch = next(trainer.train_input.epoch(0, 0, comparison.batch_size))
+  jax.block_until_ready(train_step(state, batch, 0, 0, 0).sums)
+  times.append(time.perf_counter())
+  names = 'imports', 'data', 'checks, data to the device', 'weights', 'the step'
+  parts = {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
+  print(json.dumps(parts))

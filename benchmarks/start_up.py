@@ -1,0 +1,66 @@
+"""How long the trainer takes from the shell to the end of its first step, and what it does until then.
+
+    python -m benchmarks.start_up [--starts 5] [--experiment quickstart]
+
+Each start is a fresh process. It is cold where no compiled program is kept, and warm where the one
+before has kept all of them; cold and warm ones take turns. Medians, in seconds.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+import tyro
+from rich.console import Console
+from rich.progress import track
+from rich.table import Table
+
+from benchmarks.training_step import setting
+
+_KINDS = 'cold', 'warm'
+
+
+def main(starts: int = 5, experiment: str = 'quickstart') -> None:
+  """Prints the seconds of each part of a start.
+
+  Args:
+    starts: How often it starts, of each kind.
+    experiment: What is trained; the data must be there.
+  """
+  seconds: dict[str, list[dict[str, float]]] = {kind: [] for kind in _KINDS}
+  for _ in track(range(starts), 'starts', transient=True):
+    with tempfile.TemporaryDirectory() as folder:
+      for kind in _KINDS:
+        seconds[kind].append(_start(experiment, folder))
+  table = Table(title=f'{experiment}: seconds to the end of the first step')
+  for column in ('', *_KINDS):
+    table.add_column(column, justify='right' if column else 'left')
+  for part in seconds['cold'][0]:
+    medians = [statistics.median(one[part] for one in seconds[kind]) for kind in _KINDS]
+    table.add_row(part, *(f'{median:.2f}' for median in medians))
+  console = Console()
+  console.print(table)
+  console.print(setting(), highlight=False, soft_wrap=True)
+
+
+def _start(experiment: str, folder: str) -> dict[str, float]:
+  """Returns the seconds of each part of a start, with the cache folder in a folder."""
+  # Where the user's cache folder is differs between systems.
+  home = dict.fromkeys(('HOME', 'XDG_CACHE_HOME', 'LOCALAPPDATA'), folder)
+  begin = time.perf_counter()
+  program = f'from benchmarks import first_step; first_step.take({experiment!r})'
+  command = [sys.executable, '-c', program]
+  done = subprocess.run(
+    command, env=os.environ | home, stdout=subprocess.PIPE, text=True, check=True
+  )
+  parts = json.loads(done.stdout.splitlines()[-1])
+  total = time.perf_counter() - begin
+  return {'Python, and its end': total - sum(parts.values()), **parts, 'in all': total}
+
+
+if __name__ == '__main__':
+  tyro.cli(main)
