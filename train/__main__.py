@@ -190,7 +190,8 @@ def _run_together(
     from train.jobs import Jobs, share_of_cores
 
     cpus = options.cpus_per_run or share_of_cores(options.jobs)
-    workers = Jobs(options.jobs)
+    runs = sum(len(comparison.arms) * len(comparison.seeds) for comparison in comparisons)
+    workers = Jobs(min(options.jobs, runs))
   return run_together(options, comparisons, workdir, console, workers, cpus)
 
 

@@ -62,14 +62,14 @@ class Jobs:
   """Processes of this machine, a limited number at a time."""
 
   def __init__(self, number: int):
-    """Starts with no process.
+    """Starts them, so that they import what they need while the runs are planned.
 
     Args:
       number: How many processes there may be.
     """
     self._number = number
     self._processes: dict[Task, _Process] = {}
-    self._idle: list[_Process] = []
+    self._idle = [_Process() for _ in range(number)]
 
   def has_room(self) -> bool:
     """Returns whether another task may be submitted."""
