@@ -49,6 +49,7 @@ myst_heading_anchors = 3
 nb_execution_mode = 'force'
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
+nb_output_stderr = 'remove'  # a slow compilation's complaints
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'  # the docstrings say shapes and dtypes as well
@@ -113,6 +114,16 @@ def _leave_reports_to_results(app, document):
     app.env.metadata[page]['orphan'] = True
 
 
+def _keep_intervals_whole(app, document):
+  """Keeps a line from ending between a number and its interval, in text."""
+  del app
+  for text in list(document.findall(docutils.nodes.Text)):
+    if ' ± ' in text and not isinstance(text.parent, docutils.nodes.literal_block):
+      text.parent.replace(
+        text, docutils.nodes.Text(text.replace(' ± ', '\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}'))
+      )
+
+
 def _formula(translator, node):
   """Writes a formula as MathML, which browsers draw; MathJax would be fetched by each reader."""
   display = 'block' if isinstance(node, docutils.nodes.math_block) else 'inline'
@@ -126,3 +137,4 @@ def setup(app):
   app.connect('include-read', _link_from_page)
   app.connect('source-read', _unlink_folders)
   app.connect('doctree-read', _leave_reports_to_results)
+  app.connect('doctree-read', _keep_intervals_whole)
