@@ -12,6 +12,9 @@ import sys
 ROOT = pathlib.Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+import docutils.nodes  # noqa: E402
+import latex2mathml.converter  # noqa: E402
+
 import lcam_optax  # noqa: E402
 
 project = 'lcam-optax'
@@ -23,7 +26,6 @@ extensions = [
   'myst_nb',
   'sphinx.ext.autodoc',
   'sphinx.ext.intersphinx',
-  'sphinx.ext.mathjax',
   'sphinx.ext.napoleon',
 ]
 root_doc = 'docs/index'
@@ -39,6 +41,7 @@ html_static_path = ['_static']
 html_css_files = ['narrow.css']
 html_additional_pages = {'index': 'to-the-first-page.html'}
 html_copy_source = False
+html_math_renderer = 'mathml'
 html_show_sourcelink = False
 
 myst_enable_extensions = ['amsmath', 'dollarmath']
@@ -46,6 +49,7 @@ myst_heading_anchors = 3
 nb_execution_mode = 'force'
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
+nb_output_stderr = 'remove'  # a slow compilation's complaints
 
 autodoc_member_order = 'bysource'
 autodoc_typehints = 'none'  # the docstrings say shapes and dtypes as well
@@ -110,8 +114,27 @@ def _leave_reports_to_results(app, document):
     app.env.metadata[page]['orphan'] = True
 
 
+def _keep_intervals_whole(app, document):
+  """Keeps a line from ending between a number and its interval, in text."""
+  del app
+  for text in list(document.findall(docutils.nodes.Text)):
+    if ' ± ' in text and not isinstance(text.parent, docutils.nodes.literal_block):
+      text.parent.replace(
+        text, docutils.nodes.Text(text.replace(' ± ', '\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}'))
+      )
+
+
+def _formula(translator, node):
+  """Writes a formula as MathML, which browsers draw; MathJax would be fetched by each reader."""
+  display = 'block' if isinstance(node, docutils.nodes.math_block) else 'inline'
+  translator.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+  raise docutils.nodes.SkipNode
+
+
 def setup(app):
   """Called by Sphinx."""
+  app.add_html_math_renderer('mathml', (_formula, None), (_formula, None))
   app.connect('include-read', _link_from_page)
   app.connect('source-read', _unlink_folders)
   app.connect('doctree-read', _leave_reports_to_results)
+  app.connect('doctree-read', _keep_intervals_whole)

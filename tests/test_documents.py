@@ -12,6 +12,8 @@ from unittest import mock
 import jax
 import jax.numpy as jnp
 import pytest
+from sybil import Sybil
+from sybil.parsers.myst import PythonCodeBlockParser
 
 from train.__main__ import main
 from train.options import RunOptions, configure
@@ -92,21 +94,28 @@ def test_modules_files_and_extras_exist():
 
 
 def python_blocks():
+  read = Sybil([PythonCodeBlockParser()])
   return [
-    pytest.param(block, id=f'{page}-{number}')
+    pytest.param(example, id=f'{page}-{example.line}')
     for page in pages()
-    for number, block in enumerate(
-      re.findall(r'^```python\n(.*?)^```', (ROOT / page).read_text(), re.DOTALL | re.MULTILINE)
-    )
+    for example in read.parse(ROOT / page).examples()
   ]
 
 
-@pytest.mark.parametrize('block', python_blocks())
-def test_the_python_of_a_page_runs(block):
-  names = {
+@pytest.mark.parametrize('example', python_blocks())
+def test_the_python_of_a_page_runs(example):
+  example.namespace.clear()  # each block is copied alone
+  example.namespace |= {
     'params': jnp.ones(3),
     'batch': jnp.arange(3.0),
     'loss_fn': lambda params, batch: jnp.mean((params - batch) ** 2),
   }
-  # Traced, so that networks of 86 million parameters take neither memory nor time.
-  jax.eval_shape(lambda: exec(block, names))
+  if 'from models import' in example.parsed:
+    # Traced only: the networks have up to 86 million parameters, and take a minute and 1 GB.
+    jax.eval_shape(example.evaluate)
+  else:
+    example.evaluate()
+
+
+def test_python_of_pages_is_found():
+  assert [example.values[0].path for example in python_blocks()].count(str(ROOT / 'README.md')) >= 3
