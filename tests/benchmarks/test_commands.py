@@ -93,3 +93,11 @@ def test_an_unknown_network_is_refused_in_a_sentence(name):
   assert process.returncode == 1
   assert process.stderr.startswith("There is no network 'WRN-9-9' here: choose of quickstart,")
   assert len(process.stderr.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_start_up_says_the_seconds_of_each_part():
+  lines = output_of('start_up', '--starts', '1').splitlines()
+  parts = dict(re.findall(r'│ (\w[\w, ]*?) +│ +[\d.]+ │ +([\d.]+) │', '\n'.join(lines)))
+  assert {'imports', 'data', 'weights', 'the step', 'in all'} <= parts.keys()
+  assert sum(map(float, parts.values())) == pytest.approx(2 * float(parts['in all']), abs=0.1)
