@@ -68,11 +68,16 @@ def wait_for_checkpoint(process, workdir, count=1):
 
 
 @pytest.fixture(scope='module')
-def undisturbed(tmp_path_factory):
-  """Returns the metrics and phases of a run left alone."""
+def finished(tmp_path_factory):
+  """Returns the working directory and the output of a run left alone."""
   workdir = tmp_path_factory.mktemp('undisturbed')
-  run_command(*QUICKSTART, '--workdir', workdir)
-  return tables_of(workdir)
+  return workdir, run_command(*QUICKSTART, '--workdir', workdir, columns=10_000)
+
+
+@pytest.fixture(scope='module')
+def undisturbed(finished):
+  """Returns the metrics and phases of a run left alone."""
+  return tables_of(finished[0])
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed, tmp_path):
@@ -259,13 +264,13 @@ def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys):
   assert 'fixed-0.9 seed 0: diverged before' in run_command(*arguments, status=1)
 
 
-def test_the_setting_is_printed_in_words_and_saved(tmp_path):
-  output = run_command(*QUICKSTART, '--workdir', tmp_path, columns=10_000)
+def test_the_setting_is_printed_in_words_and_saved(finished):
+  workdir, output = finished
   assert 'WRN-10-1 on digits, first 200 examples; 3 epochs of batch 20; learning rate 0.1' in output
   assert '{' not in output
-  config = json.loads((run_of(tmp_path) / 'config.json').read_text())
+  config = json.loads((run_of(workdir) / 'config.json').read_text())
   assert (config['batch_size'], config['arm']['name']) == (20, ARM)
-  assert list(run_of(tmp_path).glob('events.*'))
+  assert list(run_of(workdir).glob('events.*'))
 
 
 def test_the_environment_is_recorded_and_no_part_of_the_configuration(stopped):

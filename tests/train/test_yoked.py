@@ -7,14 +7,19 @@ import numpy as np
 import pytest
 
 from tests.train.command_line import run_command
+from tests.train.together import LCAM, YOKED, write_problem
 from train.records import read_phases, read_table
 
-SMALL = ('run', 'quickstart', '--epochs', 2, '--train-examples', 100, '--batch-size', 10)
-LCAM, YOKED = 'low0.5-high0.9', 'yoked0.5-0.9'
+
+def arguments_of(workdir, *seeds, arms=(YOKED, LCAM)):
+  """Returns a command of two epochs of ten steps."""
+  path = write_problem(workdir, epochs=2)
+  arguments = '--train-examples', 80, '--workdir', workdir / 'runs', '--arms', *arms
+  return 'run', path, *arguments, '--seeds', *seeds
 
 
 def run_seeds(workdir, *seeds, arms=(YOKED, LCAM)):
-  return run_command(*SMALL, '--workdir', workdir, '--arms', *arms, '--seeds', *seeds)
+  return run_command(*arguments_of(workdir, *seeds, arms=arms))
 
 
 def mean_momenta(workdir, arm, seed):
@@ -25,7 +30,7 @@ def mean_momenta(workdir, arm, seed):
 def finished(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('yoked')
   run_seeds(workdir, 0, 1, 2)
-  return workdir
+  return workdir / 'runs'
 
 
 def test_phases_are_recorded_exactly(finished):
@@ -52,7 +57,7 @@ def test_a_yoked_run_has_the_momenta_of_the_next_seed(finished, seed, partner):
 
 
 def test_a_finished_yoked_run_keeps_its_partner_when_seeds_are_added(finished):
-  output = run_seeds(finished, 0, 1, 2, 3)
+  output = run_seeds(finished.parent, 0, 1, 2, 3)
   assert f'{YOKED} seed 2: finished before' in output
   config = json.loads((finished / YOKED / 'seed-3' / 'config.json').read_text())
   assert config['partner_seed'] == 0
@@ -61,18 +66,19 @@ def test_a_finished_yoked_run_keeps_its_partner_when_seeds_are_added(finished):
 def test_a_partner_may_have_been_run_before(tmp_path):
   run_seeds(tmp_path, 0, 1, arms=(LCAM,))
   run_seeds(tmp_path, 0, 1, arms=(YOKED,))
-  assert read_phases(tmp_path / YOKED / 'seed-1', 2) is not None
+  assert read_phases(tmp_path / 'runs' / YOKED / 'seed-1', 2) is not None
 
 
 def test_without_its_partner_it_says_what_to_run(tmp_path, refused):
-  arguments = (*SMALL, '--workdir', tmp_path, '--arms', YOKED, '--seeds', 0, 1)
+  arguments = arguments_of(tmp_path, 0, 1, arms=(YOKED,))
   assert f'run {LCAM} with that seed first, or add it to --arms' in refused(*arguments)
 
 
 def test_optimizers_without_a_phase_have_none(tmp_path):
   output = run_seeds(tmp_path, 0, 1, arms=('fixed-0.9', 'adam'))
   columns = read_table(
-    tmp_path / 'adam' / 'seed-0' / 'metrics.csv', ['high_loss_share', 'mean_momentum', 'test_loss']
+    tmp_path / 'runs' / 'adam' / 'seed-0' / 'metrics.csv',
+    ['high_loss_share', 'mean_momentum', 'test_loss'],
   )
   assert np.isnan(columns['high_loss_share']).all()
   assert np.isnan(columns['mean_momentum']).all()
