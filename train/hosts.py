@@ -341,15 +341,17 @@ def lost_sentence() -> str:
 
 
 def leave(sentence: str, status: int) -> None:
-  """Ends this process after an error, and lets the others know; does nothing in one that is alone.
+  """Ends this process after an error, and lets the others know.
 
-  A usual exit would wait for the others, who may be waiting for this one.
+  A usual exit would wait for the others, who may be waiting for this one. In a process that is alone
+  it only sees to it that the sentence is shown.
 
   Args:
     sentence: What was wrong, as it was printed.
     status: The exit status.
   """
   if not together():
+    _end_native_log()
     return
   with contextlib.suppress(jax.errors.JaxRuntimeError):
     _state.client.key_value_set(f'lcam/left/{jax.process_index()}', sentence, allow_overwrite=True)
@@ -357,8 +359,7 @@ def leave(sentence: str, status: int) -> None:
   if is_first():
     time.sleep(1)  # the others end at once when the service ends, which is in this process
   sys.stdout.flush()
-  sys.stderr.write(FAREWELL)
-  sys.stderr.flush()
+  _end_native_log()
   os._exit(status)
 
 
@@ -380,12 +381,23 @@ def _explain_native_log() -> None:
   )
   assert reader.stdin is not None
   sys.stderr.flush()
+  _readers.append((reader, os.dup(2)))
   os.dup2(reader.stdin.fileno(), 2)
   reader.stdin.close()
-  _readers.append(reader)
 
 
-_readers: list[subprocess.Popen] = []  # kept, so that Python does not ask what became of them
+def _end_native_log() -> None:
+  """Gives this process its stderr back, once what it wrote there is shown: before its end, not after."""
+  for reader, stderr in _readers:
+    sys.stderr.write(FAREWELL)
+    sys.stderr.flush()
+    os.dup2(stderr, 2)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+      reader.wait(_SECONDS_TO_LEAVE)
+  _readers.clear()
+
+
+_readers: list[tuple[subprocess.Popen, int]] = []  # programs, each with the stderr that it writes
 
 
 def _first_line(error: Exception) -> str:

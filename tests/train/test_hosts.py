@@ -370,3 +370,15 @@ def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, shown):
   command = [sys.executable, native_log.__file__, 'Another ended.']
   done = subprocess.run(command, input=log, stderr=subprocess.PIPE, text=True, check=True)
   assert done.stderr == shown
+
+
+def test_a_sentence_is_shown_before_the_command_ends(tmp_path):
+  errors = tmp_path / 'errors'
+  command = ['train', 'run', 'quickstart', '--distributed', '--workdir', str(tmp_path / 'runs')]
+  with errors.open('w') as file:
+    done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, stderr=file, check=False)
+    # Now, and not when a program that outlives it has come so far.
+    said = errors.read_text()
+  assert done.returncode == 2
+  assert said.startswith('JAX does not find the processes of this run by itself')
+  assert said.endswith('start them with --coordinator, --num-processes and --process-id.\n')
