@@ -22,7 +22,7 @@ import tyro
 
 from benchmarks.training_step import COMPARISONS, setting, training
 from train.comparison import Comparison
-from train.costs import step_cost
+from train.costs import step_flops
 from train.devices import choose_devices
 from train.experiments import FIGURE_3, VIT_CIFAR10
 
@@ -135,7 +135,7 @@ def tpu() -> None:
   jax.config.update('jax_num_cpu_devices', 8)
   print(setting())
   for comparison in (FIGURE_3, VIT_CIFAR10):
-    _, flops = step_cost(comparison)
+    flops = step_flops(comparison)
     bytes_ = all_reduced_bytes(compiled_step(comparison))
     name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
     print(f'{name}: {flops / 1e12:.2f} TFLOP and {bytes_ / 1e6:.0f} MB to all-reduce a step')

@@ -33,7 +33,7 @@ from benchmarks.training_step import (
   training,
 )
 from train.comparison import Comparison
-from train.costs import format_flops, step_cost
+from train.costs import format_flops, step_flops
 from train.cpu_flags import set_cpu_flags_for
 from train.data import gather, step_key
 from train.fit import preprocessing_of
@@ -114,7 +114,7 @@ def main(network: tyro.conf.Positional[str], seconds: float = 10.0) -> None:
   for part, time in shares.items():
     print(f'  {part:26}{100 * time / step:6.1f} %')
   print(f'  {"host":26}{100 * (several - step) / step:6.1f} % more')
-  _, flops = step_cost(comparison)
+  flops = step_flops(comparison)
   rate, peak = flops / several, 2 * _MATRIX**3 / product
   print(
     f'  {format_flops(rate)}/s, {100 * rate / peak:.0f} % of the {format_flops(peak)}/s of a '

@@ -154,6 +154,12 @@ def steps_per_epoch(comparison: Comparison) -> int:
   return math.ceil(_source(comparison).train_examples / comparison.batch_size)
 
 
+def step_flops(comparison: Comparison) -> float:
+  """Returns the floating-point operations of a training step on a whole batch; compiles nothing."""
+  step, state, batch = abstract_step(comparison)
+  return _flops(step.lower(state, batch, 0, 0, 0))
+
+
 def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured:
   """Compiles the training step of a comparison for the devices here, which allocates nothing.
 
@@ -167,13 +173,11 @@ def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured
   devices = choose_devices(comparison.batch_size)
   step, state, batch = abstract_step(comparison, devices)
   lowered = step.lower(state, batch, 0, 0, 0)
-  # Those of the program before it is optimized, of which some compilers hide a part in calls.
-  flops = lowered.cost_analysis()['flops']
   progress.advance(task)
   compiled = lowered.compile()
   progress.advance(task)
   memory = memory_of(compiled, state, _source(comparison))
-  measured = Measured(devices, state.params, flops, memory, None)
+  measured = Measured(devices, state.params, _flops(lowered), memory, None)
   if timed and memory.fits:
     rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
     state, batch = jax.tree.map(
@@ -190,6 +194,11 @@ def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured
     measured = dataclasses.replace(measured, seconds=float(np.median(times)))
   progress.remove_task(task)
   return measured
+
+
+def _flops(lowered: jax.stages.Lowered) -> float:
+  # Those of the program before it is optimized, of which some compilers hide a part in calls.
+  return lowered.cost_analysis()['flops']
 
 
 def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:
