@@ -159,7 +159,8 @@ class RunProgress:
 
   def say(self, sentence: str) -> None:
     """Prints a line above the bars."""
-    self._console.print(Text(sentence), soft_wrap=True)
+    # A file has one line for each; a terminal's is not broken within a word.
+    self._console.print(Text(sentence), soft_wrap=not self._moves)
 
   def _count(self, epochs: int) -> None:
     self._left -= epochs
