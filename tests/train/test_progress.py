@@ -12,28 +12,36 @@ from train.records import EpochRecord
 RECORD = EpochRecord(4, 1.2345, 1.0, 34.5, 0.1, 0.4, 0.9, 1.0)
 
 
-def on_terminal(width, name='low0.857-high0.93 seed 12'):
-  """Returns the last lines that a terminal of a width shows while a run is trained."""
+def on_terminal(width, name='low0.857-high0.93 seed 12', epochs=150):
+  """Returns the lines that a terminal of a width shows while a run is trained."""
   output = io.StringIO()
   terminal = {'force_terminal': True, 'force_interactive': True, 'color_system': 'standard'}
-  with RunProgress(Console(file=output, width=width, **terminal), runs=15, epochs=150) as progress:
+  with RunProgress(
+    Console(file=output, width=width, **terminal), runs=15, epochs=epochs
+  ) as progress:
     progress.start_run(name, 3)
     progress.epoch(RECORD, 153.2)
   plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', output.getvalue()).replace('\r', '\n')
-  return plain.splitlines()[-3:]
+  return [line.rstrip() for line in plain.splitlines()]
 
 
 @pytest.mark.parametrize('width', [60, 80, 120])
 def test_a_terminal_shows_run_bar_epoch_time_left_and_numbers(width):
-  total, run, numbers = on_terminal(width)
+  total, run, numbers = on_terminal(width)[-3:]
   assert re.fullmatch(r'all runs .*[━╸╺].* epoch 4/2250 +\d+:\d\d:\d\d *', total)
   assert re.fullmatch(r'low0\.857-high0\.93 seed 12 .*[━╸╺].* epoch 4/150 +\d+:\d\d:\d\d *', run)
   assert numbers.strip() == 'loss 1.2345  test error 34.50 %  153.2 steps/s'
   assert max(map(len, (total, run, numbers))) <= width
 
 
+def test_a_narrow_terminal_breaks_no_word():
+  lines = on_terminal(60, epochs=4)
+  said = lines.index('low0.857-high0.93 seed 12  epoch 4/4  loss 1.2345  test')
+  assert lines[said + 1] == 'error 34.50 %  153.2 steps/s'
+
+
 def test_a_long_name_is_shortened_before_its_seed():
-  _, run, _ = on_terminal(60, 'schedule-free-adam-low0.857-high0.93 seed 3')
+  run = on_terminal(60, 'schedule-free-adam-low0.857-high0.93 seed 3')[-2]
   assert run.startswith('schedule')
   assert re.search(r'…seed 3 .* epoch 4/150 +\d', run)
   assert shortened('adam seed 1', 11) == 'adam seed 1'
