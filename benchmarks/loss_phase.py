@@ -176,7 +176,7 @@ def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
   programs = make_programs(comparison, dataset.num_classes)
   optimizer = watch(make_optimizer(comparison, BASELINE, steps_per_epoch, seed=0))
   step = programs.make_train_step(optimizer)
-  initialize = make_initializer(comparison, dataset.num_classes)
+  initialize = make_initializer(comparison, dataset.num_classes, programs.model)
   loss_of_another = make_loss_of_another(programs, preprocessing_of(comparison))
 
   rows = []

@@ -22,7 +22,9 @@ _BATCH = 3  # examples of the trial
 _MOST_STEPS = 2**31 - 1  # which optimizers count in int32
 
 
-def make_initializer(comparison: Comparison, num_classes: int) -> Callable[[int], nnx.Module]:
+def make_initializer(
+  comparison: Comparison, num_classes: int, structure: nnx.Module
+) -> Callable[[int], nnx.Module]:
   """Returns a function of the seed that gives the network of a comparison with its initial weights.
 
   One program draws all random weights: compiled one by one, they take several times as long.
@@ -30,11 +32,12 @@ def make_initializer(comparison: Comparison, num_classes: int) -> Callable[[int]
   Args:
     comparison: The comparison.
     num_classes: How many classes its data set has.
+    structure: The network, of which only the structure is used, as :func:`make_programs` has it.
 
   Raises:
-    UserError: If there is no such network; the function, if pretrained weights do not fit.
+    UserError: By the function, if pretrained weights do not fit.
   """
-  graphdef = nnx.graphdef(nnx.eval_shape(lambda: build_network(comparison, num_classes)))
+  graphdef = nnx.graphdef(structure)
   # It runs once in a training, and is compiled in a third of the time.
   hurried = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
 

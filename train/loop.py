@@ -85,7 +85,7 @@ class Trainer:
     self.devices = choose_devices(rows, device_limit)
     self.where = describe_devices(self.devices, rows, device_limit)
     self.programs = make_programs(comparison, dataset.num_classes, self.devices)
-    self._initialize = make_initializer(comparison, dataset.num_classes)
+    self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
     self.train_input = make_input(dataset.train, stream, self.devices)
     self.test_input = make_input(dataset.test, stream, self.devices)
     self.test_examples = len(dataset.test)

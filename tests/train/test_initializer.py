@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 
 from train.experiments import QUICKSTART
-from train.fit import build_network, make_initializer
+from train.fit import build_network, make_initializer, make_programs
 
 
 def params(model):
@@ -14,7 +14,7 @@ def params(model):
 
 
 def test_they_are_those_of_the_network_built_with_that_seed():
-  initialize = make_initializer(QUICKSTART, 10)
+  initialize = make_initializer(QUICKSTART, 10, make_programs(QUICKSTART, 10).model)
   for seed in (0, 3):
     alone = build_network(QUICKSTART, 10, seed)
     # One program may round otherwise than many.
@@ -22,7 +22,7 @@ def test_they_are_those_of_the_network_built_with_that_seed():
 
 
 def test_they_depend_on_the_seed_alone():
-  initialize = make_initializer(QUICKSTART, 10)
+  initialize = make_initializer(QUICKSTART, 10, make_programs(QUICKSTART, 10).model)
   first, other, again = params(initialize(0)), params(initialize(1)), params(initialize(0))
   chex.assert_trees_all_equal(first, again)
   kernels = [weights['stem']['kernel'] for weights in (first, other)]

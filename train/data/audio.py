@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import math
 
 import jax.numpy as jnp
 import numpy as np
@@ -97,11 +96,9 @@ def half_band_taps() -> np.ndarray:
   Returns:
     The taps, float32, an odd number of them.
   """
-  # SciPy's signal.firwin gives the same, but its import takes longer than JAX's.
-  beta = 0.1102 * (_ATTENUATION - 8.7)
-  number = math.ceil((_ATTENUATION - 7.95) / (2.285 * math.pi * _TRANSITION)) + 1 | 1
-  sinc = np.sinc((np.arange(number) - number // 2) / 2)
-  taps = sinc * np.kaiser(number, beta)
-  taps /= taps.sum()
+  from scipy import signal  # its import takes longer than JAX's, and only audio needs it
+
+  number, beta = signal.kaiserord(_ATTENUATION, _TRANSITION)
+  taps = signal.firwin(number | 1, 1 / 2, window=('kaiser', beta))
   # What is zero in exact arithmetic comes out as rounding noise.
   return np.where(np.abs(taps) < 1e-9, 0, taps).astype(np.float32)

@@ -31,12 +31,6 @@ def _speechlike():
   return (sound / np.abs(sound).max() * 2**15 * 0.99).astype(np.int16)[None]
 
 
-def test_the_filter_is_scipys():
-  number, beta = signal.kaiserord(82, 0.1)
-  expected = signal.firwin(number | 1, 1 / 2, window=('kaiser', beta))
-  np.testing.assert_allclose(half_band_taps(), expected, rtol=1e-7, atol=1e-9)
-
-
 def test_resampling_equals_scipys_with_the_same_filter():
   speech = _speechlike()
   expected = signal.resample_poly(
