@@ -2,7 +2,7 @@
 
     python -m benchmarks.torch_training WRN-10-1 authors
 
-prints what it runs on, then trains so many steps as a line on stdin says and prints the seconds.
+prints what it runs on and computes in, then trains so many steps as a line on stdin says and prints the seconds.
 
 * `authors`: as the scripts of LCAM's authors do it: channels first, one example after the other through
   PIL in this process, `loss.item()` every step, and the momentum of the next step chosen from it.
@@ -205,7 +205,8 @@ def main() -> None:
   loop = {'authors': authors_loop, 'tuned': tuned_loop}[arguments.way](
     TASKS[arguments.network], device
   )
-  print(json.dumps({'torch': torch.__version__, 'device': name}), flush=True)
+  dtype = 'bfloat16' if arguments.way == 'tuned' and device.type == 'cuda' else 'float32'
+  print(json.dumps({'torch': torch.__version__, 'device': name, 'dtype': dtype}), flush=True)
   for line in sys.stdin:
     start = time.perf_counter()
     for _ in itertools.islice(loop, int(line)):

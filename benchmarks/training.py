@@ -7,26 +7,33 @@ two loops of `benchmarks.torch_training`: as LCAM's authors wrote theirs, and as
 The processes take turns; a ratio is the seconds of PyTorch's turn divided by those of the trainer's
 turn beside it, so that above 1 the trainer is the faster one. Medians and quartiles of the ratios.
 
+On a GPU or TPU the trainer is timed in bfloat16, too, and each loop is compared with the trainer in
+its own dtype.
+
 Then the parts of a step, see `benchmarks.shares`. PyTorch may be installed elsewhere: with
 `--torch-python`, the Python of that environment, which needs torch and Pillow.
 """
 
+import itertools
 import json
 import math
+import os
 import statistics
 import subprocess
 import sys
 
+import jax
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.cpu_settings import format_ratios
-from benchmarks.training_step import COMPARISONS, find_comparison, setting
+from benchmarks.training_step import COMPARISONS, Dtype, find_comparison, setting
 from benchmarks.worker import Worker
 
 WAYS = {'authors': 'authors / trainer', 'tuned': 'written well / trainer'}
+DTYPES: tuple[Dtype, ...] = ('float32', 'bfloat16')
 _NETWORKS = ('WRN-10-1', 'WRN-16-1', 'WRN-16-4', 'WRN-28-10', 'M11', 'ViT-Ti-16')
 _SECONDS_OF_A_TURN = 1.0
 
@@ -46,6 +53,9 @@ def main(
     share_seconds: How long each part of a step is timed.
   """
   names = [find_comparison(network).name for network in networks]
+  # The processes that take turns share the device's memory.
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  dtypes = DTYPES[:1] if jax.default_backend() == 'cpu' else DTYPES
   console = Console()
   has_torch = _imports_torch(torch_python)
   if not has_torch:
@@ -53,49 +63,61 @@ def main(
   table = Table()
   for column in ('', 'examples/s', *(WAYS.values() if has_torch else ())):
     table.add_column(column, justify='right' if column else 'left')
-  made = {}
+  made: dict[str, str] = {}
   with Progress(console=console, transient=True) as progress:
     bar = progress.add_task('', total=len(names) * pairs)
     for name in names:
       progress.update(bar, description=f'{name}: compiling')
-      commands = {'trainer': [sys.executable, '-m', 'benchmarks.training_step', name]}
+      commands = {
+        dtype: [sys.executable, '-m', 'benchmarks.training_step', name, '--dtype', dtype]
+        for dtype in dtypes
+      }
       if has_torch:
         commands |= {
           way: [torch_python, '-m', 'benchmarks.torch_training', name, way] for way in WAYS
         }
-      times: dict[str, list[float]] = {way: [] for way in commands}
-      for seconds in _turns(commands, pairs, made):
-        for way, one in seconds.items():
-          times[way].append(one)
+      times: dict[str, list[float]] = {process: [] for process in commands}
+      computed_in: dict[str, str] = {}
+      for seconds in _turns(commands, pairs, made, computed_in):
+        for process, one in seconds.items():
+          times[process].append(one)
         progress.update(bar, advance=1, description=name)
-      rate = COMPARISONS[name].batch_size / statistics.median(times['trainer'])
-      ratios = [
-        format_ratios([a / b for a, b in zip(times[way], times['trainer'], strict=True)])
-        for way in WAYS
-        if way in times
-      ]
-      table.add_row(name, f'{rate:,.3g}', *ratios)
+      for dtype in dtypes:
+        rate = COMPARISONS[name].batch_size / statistics.median(times[dtype])
+        ratios = [
+          format_ratios([a / b for a, b in zip(times[way], times[dtype], strict=True)])
+          if computed_in[way] == dtype
+          else '-'
+          for way in WAYS
+          if way in times
+        ]
+        table.add_row(f'{name}, {dtype}', f'{rate:,.3g}', *ratios)
   console.print(f'Medians (quartiles) of {pairs} turns')
   console.print(table)
   words = ', '.join(f'{key} {value}' for key, value in made.items())
   console.print(f'{setting()}; {words}' if words else setting(), highlight=False, soft_wrap=True)
-  for name in names:
-    command = [sys.executable, '-m', 'benchmarks.shares', name, '--seconds', str(share_seconds)]
-    subprocess.run(command, check=True)
+  for name, dtype in itertools.product(names, dtypes):
+    options = [name, '--dtype', dtype, '--seconds', str(share_seconds)]
+    subprocess.run([sys.executable, '-m', 'benchmarks.shares', *options], check=True)
 
 
-def _turns(commands: dict[str, list[str]], pairs: int, made: dict[str, str]):
+def _turns(
+  commands: dict[str, list[str]], pairs: int, made: dict[str, str], computed_in: dict[str, str]
+):
   """Yields the seconds of a step in each process, turn after turn.
 
   Args:
     commands: The processes.
     pairs: How many turns.
-    made: Is given the versions that PyTorch's processes print first.
+    made: Is given the version and the device that PyTorch's processes print first.
+    computed_in: Is given the dtype of each of them.
   """
   workers = {way: Worker(command) for way, command in commands.items()}
   try:
     for way in WAYS.keys() & workers.keys():
-      made |= json.loads(workers[way].line())
+      said = json.loads(workers[way].line())
+      computed_in[way] = said.pop('dtype')
+      made |= said
     first = {way: worker.times(1)[0] for way, worker in workers.items()}
     first = {way: worker.times(1)[0] for way, worker in workers.items()}  # that one had to compile
     steps = {way: max(1, math.ceil(_SECONDS_OF_A_TURN / seconds)) for way, seconds in first.items()}

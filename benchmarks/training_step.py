@@ -36,6 +36,9 @@ from train.loop import Trainer
 from train.networks import M11, Network, VitB16, WideResNet
 
 
+Dtype = Literal['float32', 'bfloat16']
+
+
 @dataclasses.dataclass(frozen=True)
 class VitTi16(VitB16):
   """ViT-Ti/16, the small relative of ViT-B/16."""
@@ -78,15 +81,18 @@ COMPARISONS = {
 
 
 def main(
-  network: tyro.conf.Positional[str], without: Literal['flags', 'buffers'] | None = None
+  network: tyro.conf.Positional[str],
+  dtype: Dtype = 'float32',
+  without: Literal['flags', 'buffers'] | None = None,
 ) -> None:
   """Trains as many steps as each line on stdin says; prints their seconds and those of processors.
 
   Args:
     network: The name of what is trained.
+    dtype: What it computes in.
     without: The setting that is left out.
   """
-  comparison = find_comparison(network)
+  comparison = find_comparison(network, dtype)
   if without != 'flags':
     set_cpu_flags_for([comparison.network])
   unsettled = contextlib.nullcontext()
@@ -99,11 +105,11 @@ def main(
     print(seconds_of(partial(train, int(line))), time.process_time() - start, flush=True)
 
 
-def find_comparison(name: str) -> Comparison:
-  """Returns a comparison here by name, or ends the process with a sentence."""
+def find_comparison(name: str, dtype: Dtype = 'float32') -> Comparison:
+  """Returns a comparison here by name, computed in a dtype, or ends the process with a sentence."""
   if name not in COMPARISONS:
     sys.exit(f'There is no network {name!r} here: choose of {", ".join(COMPARISONS)}.')
-  return COMPARISONS[name]
+  return dataclasses.replace(COMPARISONS[name], dtype=dtype)
 
 
 def source_of(comparison: Comparison) -> DataSource:
