@@ -43,7 +43,6 @@ from train.networks import Network
 from train.optimizer import make_optimizer
 
 
-
 @dataclasses.dataclass(frozen=True)
 class WithoutNorms(Network):
   """A network whose batch and layer norms do nothing.

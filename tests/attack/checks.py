@@ -76,8 +76,7 @@ def check_again(
   Returns:
     The command.
   """
-  before = {name: table for name, table in tables_of(workdir).items() if name not in lost}
-  whole = {name: table for name, table in before.items() if table == world.tables.get(name)}
+  whole = {name: table for name, table in world.ended(workdir).items() if name not in lost}
   done = world.start(workdir, *further, environment=environment).done()
   check_end(done)
   check_kept(workdir, whole, *seen, done)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 from tests.attack.checks import check, check_again, check_end, check_kept
 from tests.attack.programs import check_as_without_programs
-from tests.attack.world import World, pause, tables_of
+from tests.attack.world import World, pause
 
 
 def can_mount() -> bool:
@@ -55,10 +55,10 @@ def disk_that_fills(world: World, rng: random.Random) -> None:
       while True:
         file.write(bytes(4096))
         file.flush()
-    before = tables_of(disk / 'runs')
+    before = world.ended(disk / 'runs')
     done = command.done()
     check_end(done)
-    check_kept(disk / 'runs', {n: t for n, t in before.items() if t == world.tables[n]}, done)
+    check_kept(disk / 'runs', before, done)
     (disk / 'filler').unlink()
     again = check_again(world, disk / 'runs', done)
     check(again.status == 0, 'It does not go on when there is room.', done, again)

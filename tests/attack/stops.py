@@ -6,14 +6,14 @@ import random
 import signal
 
 from tests.attack.checks import SIGNALLED, check, check_again, check_end, check_kept
-from tests.attack.world import World, pause, tables_of
+from tests.attack.world import World, pause
 
 
 def kill(world: World, rng: random.Random) -> None:
   """SIGKILL, up to three times, at random moments."""
   with world.workdir() as workdir:
     for _ in range(rng.randint(1, 3)):
-      before = tables_of(workdir)
+      before = world.ended(workdir)
       command = world.start(workdir)
       pause(rng, command, 1.1 * world.seconds)
       command.send(signal.SIGKILL)
@@ -66,7 +66,7 @@ def signals(world: World, rng: random.Random) -> None:
         sent = {abs(done.status or 0) % 128}
         check(sent <= set(numbers), f'The status is of none of {numbers}.', done)
       check_kept(workdir, before, done)
-      before = tables_of(workdir)
+      before = world.ended(workdir)
     check_again(world, workdir)
 
 

@@ -76,6 +76,14 @@ class World:
     """Starts the command that is disturbed; see :class:`Command`."""
     return Command(*self.arguments(workdir), *further, folder=workdir.parent, **options)
 
+  def ended(self, workdir: pathlib.Path) -> dict[str, bytes]:
+    """Returns the tables of runs that have ended, by their path in a working directory.
+
+    Rows of others, after their newest checkpoint, are trained again, and are gone until then.
+    """
+    tables = tables_of(workdir)
+    return {name: table for name, table in tables.items() if table == self.tables.get(name)}
+
   def run(self, workdir: pathlib.Path, *further: object) -> Done:
     """Runs that command to its end."""
     return self.start(workdir, *further).done()
