@@ -12,13 +12,13 @@ def take(experiment: str) -> None:
   import train.__main__
   import train.run  # noqa: F401  a run does so when it begins
   from train.compilation_cache import keep_compiled_programs
-  from train.cpu_flags import set_cpu_flags_for
   from train.experiments import find_comparisons
   from train.loop import Trainer
+  from train.xla_flags import set_xla_flags_for
 
   times.append(time.perf_counter())
   comparison = find_comparisons(experiment)[0]
-  set_cpu_flags_for([comparison.network])
+  set_xla_flags_for([comparison.network])
   keep_compiled_programs()
   dataset = comparison.load()
   times.append(time.perf_counter())

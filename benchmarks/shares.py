@@ -35,12 +35,12 @@ from benchmarks.training_step import (
 )
 from train.comparison import Comparison
 from train.costs import format_flops, step_flops
-from train.cpu_flags import set_cpu_flags_for
 from train.data import gather, step_key
 from train.fit import preprocessing_of
 from train.loop import Trainer
 from train.networks import Network
 from train.optimizer import make_optimizer
+from train.xla_flags import set_xla_flags_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +89,7 @@ def main(
     seconds: How long each part is timed; at least three times.
   """
   comparison = find_comparison(network, dtype)
-  set_cpu_flags_for([comparison.network])
+  set_xla_flags_for([comparison.network])
   without = dataclasses.replace(comparison, network=WithoutNorms(comparison.network))
   # The trainer first: it sets what the process does with large buffers.
   loop = partial(training(comparison), _LOOP_STEPS)

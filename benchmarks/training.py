@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.cpu_settings import format_ratios
+from benchmarks.settings import format_ratios
 from benchmarks.training_step import COMPARISONS, Dtype, find_comparison, setting
 from benchmarks.worker import Worker
 

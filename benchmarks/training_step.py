@@ -28,13 +28,12 @@ from flax import nnx
 import models
 from train.arms import Lcam
 from train.comparison import Comparison
-from train.cpu_flags import set_cpu_flags_for
 from train.data import Batch, Dataset, DataSource, Split, find_source
 from train.environment import environment
 from train.experiments import QUICKSTART
 from train.loop import Trainer
 from train.networks import M11, Network, VitB16, WideResNet
-
+from train.xla_flags import set_xla_flags_for
 
 Dtype = Literal['float32', 'bfloat16']
 
@@ -94,7 +93,7 @@ def main(
   """
   comparison = find_comparison(network, dtype)
   if without != 'flags':
-    set_cpu_flags_for([comparison.network])
+    set_xla_flags_for([comparison.network])
   unsettled = contextlib.nullcontext()
   if without == 'buffers':
     unsettled = mock.patch('train.allocator._LARGE', math.inf)

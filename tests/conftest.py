@@ -6,7 +6,7 @@ With other flags numbers would differ by rounding.
 import os
 import tempfile
 
-from train.cpu_flags import set_cpu_flags
+from train.xla_flags import set_cpu_flags
 
 
 def pytest_configure(config):

@@ -15,7 +15,6 @@ from train import hosts
 from train.command_line import read_command
 from train.comparison import Comparison
 from train.compilation_cache import keep_compiled_programs
-from train.cpu_flags import set_cpu_flags_for
 from train.errors import StorageError, UserError
 from train.experiments import QUICKSTART
 from train.interrupts import (
@@ -26,6 +25,7 @@ from train.interrupts import (
 from train.options import RunOptions, comparison_directory, configure, working_directory
 from train.output import Output, write_what_can_be_written
 from train.shortage import shortage_explained
+from train.xla_flags import set_xla_flags_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +146,7 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
 def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports."""
   comparisons = configure(options)
-  set_cpu_flags_for(comparison.network for comparison in comparisons)
+  set_xla_flags_for(comparison.network for comparison in comparisons)
   if options.compilation_cache:
     keep_compiled_programs()
   hosts.join(options)

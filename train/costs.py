@@ -17,7 +17,6 @@ from rich.table import Column
 
 from train.arms import ARM_FORMS, Arm
 from train.comparison import Comparison
-from train.cpu_flags import set_cpu_flags_for
 from train.data import Batch, DataSource
 from train.devices import ONE_DEVICE, Devices, choose_devices
 from train.errors import UserError
@@ -26,6 +25,7 @@ from train.fit import make_programs
 from train.memory import Memory, memory_of, size_of
 from train.optimizer import make_optimizer
 from train.programs import TrainState, TrainStep
+from train.xla_flags import set_xla_flags_for
 
 PROBE_SECONDS = 10.0
 MAX_PROBE_STEPS = 10
@@ -48,7 +48,7 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
   listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
-  set_cpu_flags_for(comparison.network for several in listed.values() for comparison in several)
+  set_xla_flags_for(comparison.network for several in listed.values() for comparison in several)
   timed = {_key(comparison) for name in probed for comparison in listed[name]}
   measured: dict[Hashable, Measured] = {}
   with Progress(
@@ -155,9 +155,19 @@ def steps_per_epoch(comparison: Comparison) -> int:
 
 
 def step_flops(comparison: Comparison) -> float:
-  """Returns the floating-point operations of a training step on a whole batch; compiles nothing."""
-  step, state, batch = abstract_step(comparison)
-  return _flops(step.lower(state, batch, 0, 0, 0))
+  """Returns the floating-point operations of a training step on a whole batch, before optimization.
+
+  They are counted for the host's processor, because JAX counts only what is compiled for others, and
+  some compilers hide a part of that in calls.
+  """
+  try:
+    host = jax.local_devices(backend='cpu')[0]
+  except RuntimeError:  # JAX_PLATFORMS leaves it out
+    step, state, batch = abstract_step(comparison)
+    return step.lower(state, batch, 0, 0, 0).compile().cost_analysis()['flops']
+  with jax.default_device(host):
+    step, state, batch = abstract_step(comparison)
+    return step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
 
 
 def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured:
@@ -177,7 +187,9 @@ def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured
   compiled = lowered.compile()
   progress.advance(task)
   memory = memory_of(compiled, state, _source(comparison))
-  measured = Measured(devices, state.params, _flops(lowered), memory, None)
+  counted = lowered.cost_analysis()  # None for devices other than a CPU
+  flops = counted['flops'] if counted else step_flops(comparison)
+  measured = Measured(devices, state.params, flops, memory, None)
   if timed and memory.fits:
     rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
     state, batch = jax.tree.map(
@@ -194,11 +206,6 @@ def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured
     measured = dataclasses.replace(measured, seconds=float(np.median(times)))
   progress.remove_task(task)
   return measured
-
-
-def _flops(lowered: jax.stages.Lowered) -> float:
-  # Those of the program before it is optimized, of which some compilers hide a part in calls.
-  return lowered.cost_analysis()['flops']
 
 
 def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:

@@ -63,8 +63,9 @@ class TrainState(NamedTuple):
   """All that a step changes.
 
   Attributes:
-    params: The trainable parameters, an NNX state.
-    model_state: The other variables of the network, batch statistics for example.
+    params: The trainable parameters, arrays in nested dictionaries. (The leaves of an NNX state are
+      objects that Python takes apart, which costs more than to call a short step.)
+    model_state: The other variables of the network, batch statistics for example, likewise.
     opt_state: The state of the optimizer.
     sums: Sums over the current epoch.
   """
@@ -108,7 +109,7 @@ class Programs:
       devices: The devices that a batch is divided among.
     """
     self.model = model
-    self._graphdef, _, _ = nnx.split(model, nnx.Param, ...)
+    self._graphdef, _, _ = _split(model)
     self._preprocessing = preprocessing
     self._loss = loss
     self._metric = metric
@@ -128,7 +129,7 @@ class Programs:
       optimizer: The optimizer.
       steps_per_epoch: Steps of an epoch, a short last one included.
     """
-    _, params, model_state = nnx.split(model, nnx.Param, ...)
+    _, params, model_state = _split(model)
     opt_state = optimizer.init(params)
     has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
     sums = EpochSums.zeros(steps_per_epoch if has_phases else None)
@@ -146,7 +147,7 @@ class Programs:
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
     outputs = model(inputs)
-    _, _, model_state = nnx.split(model, nnx.Param, ...)
+    _, _, model_state = _split(model)
     return self._loss(outputs, targets).mean(), model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
@@ -183,6 +184,11 @@ class Programs:
     return EvalSums(
       self._loss(outputs, targets).sum(dtype=jnp.float32), self._metric(outputs, targets).sum()
     )
+
+
+def _split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+  graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
+  return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
 
 
 def _add_step(sums: EpochSums, loss, grads, opt_state, step) -> EpochSums:

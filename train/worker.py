@@ -14,7 +14,6 @@ from rich.console import Console
 
 from train.checkpoints import quiet_background_errors
 from train.compilation_cache import keep_compiled_programs
-from train.cpu_flags import set_cpu_flags_for
 from train.errors import UserError
 from train.interrupts import InterruptedRunError, Interrupts
 from train.loop import SavePolicy, Trainer
@@ -24,6 +23,7 @@ from train.progress import RunProgress
 from train.records import run_directory
 from train.run import Outcome, train_run, working_in
 from train.shortage import shortage_explained
+from train.xla_flags import set_xla_flags_for
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
 _WIDTH = 200  # of what is said; it is broken where it is shown
@@ -104,7 +104,7 @@ class Worker:
     with Interrupts() as interrupts:
       options = task.options
       comparisons = configure(options)
-      set_cpu_flags_for(one.network for one in comparisons)  # as in a process that trains them all
+      set_xla_flags_for(one.network for one in comparisons)  # as in a process that trains them all
       if options.compilation_cache:
         keep_compiled_programs()
       comparison = next(one for one in comparisons if one.name == task.part)

@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from benchmarks.cpu_settings import format_ratios, settings
+from benchmarks.settings import format_ratios, settings
 
 
 def output_of(name: str, *arguments: str, **variables: str) -> str:
@@ -48,7 +48,7 @@ def test_training_says_examples_a_second_where_there_is_no_pytorch():
     *('--torch-python', 'no-such-python', '--share-seconds', '0'),
   )
   assert 'no-such-python has no torch and Pillow: PyTorch is left out.' in output
-  assert re.search(r'quickstart +│ +[\d,.e+]+', output)
+  assert re.search(r'quickstart, float32 +│ +[\d,.e+]+', output)
   assert 'optimizer' in output
 
 
@@ -59,11 +59,11 @@ def test_resume_says_what_rows_cost():
   )
 
 
-def test_cpu_settings_says_a_ratio_of_each_setting():
+def test_settings_says_a_ratio_of_each_setting():
   # With a flag of the user's, the others are left to compare.
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}
   arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
-  output = output_of('cpu_settings', *arguments, **flags)
+  output = output_of('settings', *arguments, **flags)
   for row in ('kept buffers, time', 'huge pages, time', 'huge pages, processor time'):
     assert re.search(rf'{row} +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
   assert ("XLA's flags" in output) == (not flags and _knows_flag())
@@ -86,7 +86,7 @@ def test_quartiles_stand_beside_the_median():
   assert format_ratios([5.0, 1.0, 2.0, 4.0, 3.0]) == '3.00 (2.00 to 4.00)'
 
 
-@pytest.mark.parametrize('name', ['models', 'cpu_settings'])
+@pytest.mark.parametrize('name', ['models', 'settings'])
 def test_an_unknown_network_is_refused_in_a_sentence(name):
   command = [sys.executable, '-m', f'benchmarks.{name}', '--networks', 'WRN-9-9']
   process = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -11,6 +11,7 @@ import signal
 import tempfile
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -103,7 +104,9 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
     'records': records,
     'phases': read_phases(directory, comparison.epochs).tolist(),
     'batch_statistics': [
-      leaf.tolist() for leaf in jax.tree.leaves(nnx.filter_state(state.model_state, nnx.BatchStat))
+      leaf.tolist()
+      for leaf in jax.tree.leaves(state.model_state)
+      if jnp.issubdtype(leaf.dtype, jnp.floating)  # no keys or counts of dropout
     ],
     'replicas_agree': all(
       np.array_equal(shard.data, leaf.addressable_shards[0].data)

@@ -169,6 +169,7 @@ def test_making_a_step_leaves_the_mode_of_a_network_alone():
 
   model = nnx.BatchNorm(3, use_running_average=True, rngs=nnx.Rngs(0))
   programs = Programs(model, AsStored())
-  _, params, model_state = nnx.split(model, nnx.Param, ...)
-  jax.eval_shape(programs.loss, params, model_state, jnp.ones((2, 3)), jnp.zeros(2, int))
+  state = programs.initial_state(model, optax.sgd(0.1), 1)
+  inputs, labels = jnp.ones((2, 3)), jnp.zeros(2, int)
+  jax.eval_shape(programs.loss, state.params, state.model_state, inputs, labels)
   assert model.use_running_average is True

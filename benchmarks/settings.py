@@ -1,32 +1,39 @@
 """Times the trainer's step with and without settings of its process.
 
-    python -m benchmarks.cpu_settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
+    python -m benchmarks.settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
-* XLA's flags: those that `python -m train` sets for wide residual networks, see `train.cpu_flags`.
+* XLA's flags: those that `python -m train` sets, on a CPU for wide residual networks, on a GPU for the
+  same bits each time, see `train.xla_flags`.
 * kept buffers: freed memory stays in the process where batches are large, see `train.allocator`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
 
-A process without the setting and one with it take turns, step by step, and the ratio is taken pair by
-pair: on a shared machine a single time says little, the median of the ratios does. Processor time, of
+The last two are a CPU's.
+
+A process without the setting and one with it take turns, and the ratio is taken turn by
+turn: on a shared machine a single time says little, the median of the ratios does. Processor time, of
 all threads together, says least of what else runs.
 """
 
 import contextlib
+import math
 import os
 import statistics
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 from unittest import mock
 
+import jax
 import tyro
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.training_step import find_comparison, setting
+from benchmarks.training_step import Dtype, find_comparison, setting
 from benchmarks.worker import Worker
-from train.cpu_flags import set_cpu_flags
+from train.xla_flags import set_cpu_flags
+
+_SECONDS_OF_A_TURN = 0.1
 
 
 class Process(NamedTuple):
@@ -54,15 +61,20 @@ class Ratios(NamedTuple):
 
 
 def main(
-  networks: tuple[str, ...] = ('WRN-10-1', 'WRN-16-4', 'M11'), starts: int = 3, pairs: int = 20
+  networks: tuple[str, ...] = ('WRN-10-1', 'WRN-16-4', 'M11'),
+  dtype: Dtype = 'float32',
+  starts: int = 3,
+  pairs: int = 20,
 ) -> None:
   """Prints the time of a step without a setting, divided by that with it.
 
   Args:
     networks: What is trained.
+    dtype: What they compute in.
     starts: How often the two processes are started anew.
-    pairs: How many pairs of steps each start times; at least 2.
+    pairs: How many pairs of turns each start times; at least 2.
   """
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # two processes share a GPU
   names = [find_comparison(network).name for network in networks]
   console = Console()
   tried = settings()
@@ -74,7 +86,7 @@ def main(
         progress.update(bar, description=f'{name}, {network}')
         ratios[name].append([])
         for _ in range(starts):
-          for both in take_turns(network, without, with_, pairs):
+          for both in take_turns([network, '--dtype', dtype], without, with_, pairs):
             ratios[name][-1].append(both)
             progress.update(bar, advance=1)
   table = Table()
@@ -85,13 +97,15 @@ def main(
     for index, time in enumerate(Ratios._fields):
       medians = (format_ratios([both[index] for both in several]) for several in by_network)
       table.add_row(f'{name}, {time.replace("_", " ")}', *medians)
-  console.print(f'Step without / with, median (quartiles) of {starts} x {pairs} pairs')
+  console.print(f'{dtype}: step without / with, median (quartiles) of {starts} x {pairs} pairs')
   console.print(table)
   console.print(setting(), highlight=False, soft_wrap=True)
 
 
 def settings() -> Mapping[str, tuple[Process, Process]]:
   """Returns by the name of a setting the processes without it and with it."""
+  if jax.default_backend() != 'cpu':
+    return {"XLA's flags": (Process(('--without', 'flags'), {}), Process((), {}))}
   usual = Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=0'})
   found = {
     'kept buffers': (usual._replace(options=('--without', 'buffers')), usual),
@@ -106,25 +120,28 @@ def settings() -> Mapping[str, tuple[Process, Process]]:
   return {"XLA's flags": (usual._replace(options=('--without', 'flags')), usual), **found}
 
 
-def take_turns(network: str, without: Process, with_: Process, pairs: int) -> Iterator[Ratios]:
+def take_turns(
+  trained: Sequence[str], without: Process, with_: Process, pairs: int
+) -> Iterator[Ratios]:
   """Yields ratios of the times of a step in two processes, which both train a network.
 
   Args:
-    network: What is trained.
+    trained: What is trained, as `benchmarks.training_step` is told.
     without: The process whose times are divided.
     with_: The other.
     pairs: How many ratios.
   """
-  with _start(network, without) as slow, _start(network, with_) as fast:
+  with _start(trained, without) as slow, _start(trained, with_) as fast:
+    steps = math.ceil(_SECONDS_OF_A_TURN / slow.times(1)[0])
     for pair in range(pairs):
       order = (slow, fast) if pair % 2 else (fast, slow)
-      times = {process: process.times(1) for process in order}
+      times = {process: process.times(steps) for process in order}
       yield Ratios(*(one / other for one, other in zip(times[slow], times[fast], strict=True)))
 
 
 @contextlib.contextmanager
-def _start(network: str, process: Process) -> Iterator[Worker]:
-  command = [sys.executable, '-m', 'benchmarks.training_step', network, *process.options]
+def _start(trained: Sequence[str], process: Process) -> Iterator[Worker]:
+  command = [sys.executable, '-m', 'benchmarks.training_step', *trained, *process.options]
   with Worker(command, os.environ | process.variables) as worker:
     worker.times(1)  # when it answers, its program is compiled
     yield worker

@@ -5,9 +5,10 @@ import os
 import jaxlib
 import pytest
 
-from train.cpu_flags import set_cpu_flags_for
 from train.experiments import FIGURE_3, SPEECH
+from train.xla_flags import set_xla_flags_for
 
+SAME_BITS = '--xla_gpu_deterministic_ops=true'
 FLAG = '--xla_cpu_experimental_ynn_fusion_type='
 KERNELS = ','.join(f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE'))
 
@@ -24,22 +25,23 @@ def xla_flags():
 
 
 def test_networks_with_2d_convolutions_get_the_flag_beside_the_users():
-  set_cpu_flags_for([SPEECH.network, FIGURE_3.network])
-  assert xla_flags() == ['--xla_dump_to=there', f'{FLAG}{KERNELS}']
+  set_xla_flags_for([SPEECH.network, FIGURE_3.network])
+  assert xla_flags() == ['--xla_dump_to=there', SAME_BITS, f'{FLAG}{KERNELS}']
 
 
 def test_others_do_not():
-  set_cpu_flags_for([SPEECH.network])
-  assert xla_flags() == ['--xla_dump_to=there']
+  set_xla_flags_for([SPEECH.network])
+  assert xla_flags() == ['--xla_dump_to=there', SAME_BITS]
 
 
 def test_a_flag_of_the_users_stays(flags):
-  flags.setenv('XLA_FLAGS', f'{FLAG}all')
-  set_cpu_flags_for([FIGURE_3.network])
-  assert xla_flags() == [f'{FLAG}all']
+  fast = '--xla_gpu_deterministic_ops=false'
+  flags.setenv('XLA_FLAGS', f'{FLAG}all {fast}')
+  set_xla_flags_for([FIGURE_3.network])
+  assert xla_flags() == [f'{FLAG}all', fast]
 
 
 def test_other_versions_of_jaxlib_do_not_get_it(flags):
   flags.setattr(jaxlib, '__version__', '0.8.0')
-  set_cpu_flags_for([FIGURE_3.network])
-  assert xla_flags() == ['--xla_dump_to=there']
+  set_xla_flags_for([FIGURE_3.network])
+  assert xla_flags() == ['--xla_dump_to=there', SAME_BITS]
