@@ -11,6 +11,7 @@ import sys
 import textwrap
 import traceback
 import types
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -41,6 +42,8 @@ def read_module(path: pathlib.Path) -> types.ModuleType:
 def explain_errors(what: str) -> Iterator[None]:
   """Tells an error in the user's code in a sentence that names file and line.
 
+  Warnings are shown when the code has worked: where it fails, the sentence says more.
+
   Args:
     what: What fails, for errors without a place in the user's code.
 
@@ -48,7 +51,10 @@ def explain_errors(what: str) -> Iterator[None]:
     UserError: In the place of any other exception.
   """
   try:
-    yield
+    with warnings.catch_warnings(record=True) as warned:
+      yield
+    for one in warned:
+      warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
   except SyntaxError as error:
     where = f'{error.filename}, line {error.lineno}' if error.filename else what
     raise UserError(f'{where}: {error.msg}.') from error

@@ -218,6 +218,18 @@ def test_a_bad_file_is_told_in_one_sentence(tmp_path, refused, old, new, message
   assert not list((tmp_path / 'runs').rglob('metrics.csv'))
 
 
+def test_warnings_are_shown_only_of_a_file_that_works(tmp_path, refused, recwarn):
+  warning = CLASSES.replace('WIDTH = 4', 'import warnings; warnings.warn("mind this"); WIDTH = 4')
+  for source, shown in [(warning.replace('epochs=3', 'epochs=0'), 0), (warning, 1)]:
+    path = write(tmp_path, source)
+    if shown:
+      run_command('run', path, '--workdir', tmp_path / 'runs', '--arms', 'fixed-0.9', '--seeds', 0)
+    else:
+      refused('run', path)
+    found = [one for one in recwarn if str(one.message) == 'mind this']
+    assert [one.filename for one in found] == shown * [str(path)]
+
+
 def test_a_missing_file_and_options_that_do_not_fit(tmp_path, refused):
   assert 'no.py is no file' in refused('run', tmp_path / 'no.py')
   path = write(tmp_path, CLASSES)
