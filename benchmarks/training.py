@@ -91,7 +91,7 @@ def main(
           for way in WAYS
           if way in times
         ]
-        table.add_row(f'{name}, {dtype}', f'{rate:,.3g}', *ratios)
+        table.add_row(f'{name}, {dtype}', f'{rate:,.{0 if rate >= 100 else 1}f}', *ratios)
   console.print(f'Medians (quartiles) of {pairs} turns')
   console.print(table)
   words = ', '.join(f'{key} {value}' for key, value in made.items())

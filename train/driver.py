@@ -22,6 +22,7 @@ from train.plan import Plan, PlannedRun
 from train.progress import metric_words
 from train.progress_table import Row, RunTable
 from train.records import has_ended, progress_of, read_phases, read_table
+from train.reports import import_what_reports_need
 from train.run import Outcome, introduce, without_partner, working_in
 from train.worker import Result, Task
 
@@ -188,6 +189,8 @@ class _Driver:
     """Returns when all runs are over."""
     for run in self._runs:
       self._end_if_over(run, 'before')
+    self._submit()
+    import_what_reports_need()  # while the processes start, which takes longer
     while not all(run.over for run in self._runs):
       if self._interrupts.requested is not None:
         self._table.say('The runs are saved and stopped ...')

@@ -10,7 +10,7 @@ plots, difference_plot    the pictures
 page, interactive_curves    the same for a browser
 """
 
-from train.reports.make_report import report
+from train.reports.make_report import import_what_reports_need, report
 from train.reports.read_runs import check_results
 
-__all__ = ['check_results', 'report']
+__all__ = ['check_results', 'import_what_reports_need', 'report']

@@ -1,5 +1,7 @@
 """What the runs in a directory say: printed, and written beside them."""
 
+import contextlib
+import importlib
 import pathlib
 import shlex
 
@@ -46,6 +48,13 @@ def report(workdir: pathlib.Path, console: Console) -> None:
     _report(workdir, console)
 
 
+def import_what_reports_need() -> None:
+  """Imports what draws, Matplotlib and Bokeh, which otherwise the first report waits for."""
+  importlib.import_module('train.reports.plots')
+  with contextlib.suppress(ModuleNotFoundError):  # of Bokeh, without which there is no page
+    importlib.import_module('train.reports.page')
+
+
 def _report(workdir: pathlib.Path, console: Console) -> None:
   found = find_runs(workdir)
   compared = {folder: contrasts(runs) for folder, runs in found.items()}
@@ -65,7 +74,7 @@ def _report_comparison(
   folder: pathlib.Path, found: FoundRuns, compared: Contrasts, console: Console
 ) -> None:
   """Reports on the runs of one comparison; see :func:`report`."""
-  from train.reports.plots import plot_curves  # Matplotlib is imported by those who draw
+  from train.reports.plots import plot_curves
 
   about, metric = found.about, found.metric
   rows = arm_rows(found)
