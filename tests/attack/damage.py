@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from tests.attack.checks import check, check_again, check_end
 from tests.attack.commands import run
-from tests.attack.world import TABLES, World, pause, tables_of
+from tests.attack.world import TABLES, World, entries, pause, tables_of
 
 
 def _truncate(path: pathlib.Path, rng: random.Random) -> None:
@@ -131,8 +131,7 @@ def remove_during_a_run(world: World, rng: random.Random) -> None:
   with world.workdir() as workdir:
     command = world.start(workdir)
     pause(rng, command, world.seconds)
-    here = sorted(workdir.rglob('*')) if workdir.exists() else []
-    target = rng.choice([workdir, *here])
+    target = rng.choice([workdir, *entries(workdir)])
     told = f'{target.relative_to(workdir.parent)} was removed or replaced'
     _remove(target)
     if rng.random() < 0.4:

@@ -6,7 +6,7 @@ import shutil
 
 from tests.attack.checks import check, check_end
 from tests.attack.damage import WAYS
-from tests.attack.world import World, tables_of
+from tests.attack.world import World, entries, tables_of
 
 
 def kept_programs(world: World, rng: random.Random) -> None:
@@ -32,7 +32,7 @@ def check_as_without_programs(
 
 
 def _programs_in(cache: pathlib.Path) -> list[pathlib.Path]:
-  return sorted(path for path in cache.rglob('*') if path.is_file())
+  return [path for path in entries(cache) if path.is_file()]
 
 
 def _damage(cache: pathlib.Path, rng: random.Random) -> str:
@@ -54,7 +54,7 @@ def _mix_up(cache: pathlib.Path, rng: random.Random) -> str:
 
 
 def _replace_folder(cache: pathlib.Path, rng: random.Random) -> str:
-  folder = rng.choice([cache, *(path for path in cache.rglob('*') if path.is_dir())])
+  folder = rng.choice([cache, *(path for path in entries(cache) if path.is_dir())])
   shutil.rmtree(folder)
   what = rng.choice(['a file', 'a link to nothing', 'a link to itself'])
   match what:

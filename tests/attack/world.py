@@ -155,6 +155,15 @@ def tables_of(workdir: pathlib.Path) -> dict[str, bytes]:
   }
 
 
+def entries(folder: pathlib.Path) -> list[pathlib.Path]:
+  """Returns all that is in a folder, sorted; what a command removes meanwhile is no error."""
+  return sorted(
+    pathlib.Path(path, name)
+    for path, folders, files in os.walk(folder)
+    for name in (*folders, *files)
+  )
+
+
 def pause(rng: random.Random, command: Command, seconds: float) -> None:
   """Lets a command run for a random time, up to some seconds."""
   command.wait(rng.uniform(0, seconds))
