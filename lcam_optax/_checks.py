@@ -36,6 +36,16 @@ def check_steps_per_epoch(steps_per_epoch: Any) -> None:
     )
 
 
+def check_epochs(name: str, epochs: Any, least: int, steps_per_epoch: Any) -> None:
+  """Raises ``ValueError`` unless these are so many epochs at least, of fewer than 2**31 updates."""
+  if not (_is_number(epochs) and epochs >= least):
+    raise ValueError(f'{name} must be at least {least}, but is {epochs!r}.')
+  if not _is_array('steps_per_epoch', steps_per_epoch) and epochs * steps_per_epoch >= 2**31:
+    raise ValueError(
+      f'{name} must be of fewer than 2**31 updates, which are counted in int32, but is {epochs!r}.'
+    )
+
+
 def check_mean_decay(mean_decay: Any) -> None:
   """Raises ``ValueError`` unless this is in (0, 1), or an array."""
   _refuse_schedule('mean_decay', mean_decay)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 import optax
 
-from lcam_optax._checks import check_steps_per_epoch
+from lcam_optax._checks import check_epochs, check_steps_per_epoch
 
 
 def step_drops(
@@ -33,8 +33,8 @@ def step_drops(
     A function from the step count, from 0, to the learning rate, a float scalar.
 
   Raises:
-    ValueError: If ``steps_per_epoch`` or an epoch is below 1, the epochs are out of order, or
-      ``factor`` is not above 0.
+    ValueError: If ``steps_per_epoch`` or an epoch is below 1, the epochs are out of order or of 2**31
+      updates, or ``factor`` is not above 0.
 
   Example:
     >>> learning_rate = step_drops(0.1, steps_per_epoch=391)
@@ -46,8 +46,10 @@ def step_drops(
     version 1), section 4.
   """
   check_steps_per_epoch(steps_per_epoch)
-  if list(drop_epochs) != sorted(drop_epochs) or not all(epoch >= 1 for epoch in drop_epochs):
-    raise ValueError(f'drop_epochs must be at least 1 and in order, but are {tuple(drop_epochs)}.')
+  for epoch in drop_epochs:
+    check_epochs('each of drop_epochs', epoch, 1, steps_per_epoch)
+  if list(drop_epochs) != sorted(drop_epochs):
+    raise ValueError(f'drop_epochs must be in order, but are {tuple(drop_epochs)}.')
   if not factor > 0:
     raise ValueError(f'factor must be above 0, but is {factor}.')
   drops = collections.Counter(drop_epochs)
@@ -75,8 +77,8 @@ def hold_then_decay(
     A function from the step count, from 0, to the learning rate, a float scalar.
 
   Raises:
-    ValueError: If ``steps_per_epoch`` is below 1, ``hold_epochs`` below 0, or ``decay_rate``
-      outside (0, 1].
+    ValueError: If ``steps_per_epoch`` is below 1, ``hold_epochs`` below 0 or of 2**31 updates, or
+      ``decay_rate`` outside (0, 1].
 
   Example:
     >>> learning_rate = hold_then_decay(0.1, steps_per_epoch=391)
@@ -88,8 +90,7 @@ def hold_then_decay(
     version 1), Algorithm 1 and section 4.3.
   """
   check_steps_per_epoch(steps_per_epoch)
-  if not hold_epochs >= 0:
-    raise ValueError(f'hold_epochs must be at least 0, but is {hold_epochs}.')
+  check_epochs('hold_epochs', hold_epochs, 0, steps_per_epoch)
   if not 0 < decay_rate <= 1:
     raise ValueError(f'decay_rate must be above 0 and at most 1, but is {decay_rate}.')
   hold_steps = hold_epochs * steps_per_epoch

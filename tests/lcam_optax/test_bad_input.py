@@ -234,15 +234,22 @@ def test_schedules_check_steps_per_epoch(schedule):
 
 
 def test_schedules_check_their_epochs():
-  for epochs in ((61, 31), (0, 31), (-5,), (31, float('nan'))):
-    with pytest.raises(ValueError, match='drop_epochs must be at least 1 and in order'):
+  for epochs in ((0, 31), (-5,), (31, float('nan')), (True, 31), ('31',)):
+    with pytest.raises(ValueError, match='each of drop_epochs must be at least 1, but is'):
       step_drops(0.1, 391, drop_epochs=epochs)
+  with pytest.raises(ValueError, match=r'drop_epochs must be in order, but are \(61, 31\)'):
+    step_drops(0.1, 391, drop_epochs=(61, 31))
   with pytest.raises(ValueError, match='factor must be above 0'):
     step_drops(0.1, 391, factor=0.0)
   with pytest.raises(ValueError, match='hold_epochs must be at least 0'):
     hold_then_decay(0.1, 391, hold_epochs=-1)
   with pytest.raises(ValueError, match='hold_epochs must be at least 0, but is nan'):
     hold_then_decay(0.1, 391, hold_epochs=float('nan'))
+  for epochs in (2**40, float('inf')):
+    with pytest.raises(ValueError, match=r'fewer than 2\*\*31 updates'):
+      step_drops(0.1, 391, drop_epochs=(31, epochs))
+    with pytest.raises(ValueError, match=r'hold_epochs must be of fewer than 2\*\*31 updates'):
+      hold_then_decay(0.1, 391, hold_epochs=epochs)
   with pytest.raises(ValueError, match='decay_rate must be above 0 and at most 1'):
     hold_then_decay(0.1, 391, decay_rate=1.5)
 
