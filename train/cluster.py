@@ -82,9 +82,9 @@ class Cluster:
 
   def close(self) -> None:
     """Ends all runs at once and leaves the cluster; checkpoints stay."""
-    for reference in self._tasks:
-      self._ray.cancel(reference, force=True)
     self._tasks.clear()
+    # Ray ends the tasks of a program that leaves. To cancel one that may be ending, as when it has just
+    # been asked to stop, can abort this process (Ray 2.60: "Tried to complete task that was not pending").
     self._ray.shutdown()
 
   def _result(self, reference) -> Result:
