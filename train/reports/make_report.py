@@ -1,9 +1,9 @@
 """What the runs in a directory say: printed, and written beside them."""
 
-import contextlib
 import importlib
 import pathlib
 import shlex
+import types
 
 from rich.console import Console
 from rich.text import Text
@@ -51,8 +51,7 @@ def report(workdir: pathlib.Path, console: Console) -> None:
 def import_what_reports_need() -> None:
   """Imports what draws, Matplotlib and Bokeh, which otherwise the first report waits for."""
   importlib.import_module('train.reports.plots')
-  with contextlib.suppress(ModuleNotFoundError):  # of Bokeh, without which there is no page
-    importlib.import_module('train.reports.page')
+  _import_page()
 
 
 def _report(workdir: pathlib.Path, console: Console) -> None:
@@ -132,14 +131,19 @@ def _write_page(
   path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
 ) -> bool:
   """Writes report.html; returns False where Bokeh is not installed, which must not cost a report."""
+  page = _import_page()
+  if page is not None:
+    page.write_page(path, contents, found, published)
+  return page is not None
+
+
+def _import_page() -> types.ModuleType | None:
   try:
-    from train.reports.page import write_page
+    return importlib.import_module('train.reports.page')
   except ModuleNotFoundError as error:
     if error.name != 'bokeh':
       raise
-    return False
-  write_page(path, contents, found, published)
-  return True
+    return None
 
 
 def _report_differences(
