@@ -15,7 +15,6 @@ all threads together, says least of what else runs.
 """
 
 import contextlib
-import math
 import os
 import statistics
 import sys
@@ -30,7 +29,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from benchmarks.training_step import Dtype, find_comparison, setting
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, share_the_device
 from train.xla_flags import set_cpu_flags
 
 _SECONDS_OF_A_TURN = 0.1
@@ -74,7 +73,7 @@ def main(
     starts: How often the two processes are started anew.
     pairs: How many pairs of turns each start times; at least 2.
   """
-  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')  # two processes share a GPU
+  share_the_device()
   names = [find_comparison(network).name for network in networks]
   console = Console()
   tried = settings()
@@ -132,7 +131,7 @@ def take_turns(
     pairs: How many ratios.
   """
   with _start(trained, without) as slow, _start(trained, with_) as fast:
-    steps = math.ceil(_SECONDS_OF_A_TURN / slow.times(1)[0])
+    steps = slow.steps_in(_SECONDS_OF_A_TURN)
     for pair in range(pairs):
       order = (slow, fast) if pair % 2 else (fast, slow)
       times = {process: process.times(steps) for process in order}

@@ -2,7 +2,8 @@
 
     python -m benchmarks.torch_training WRN-10-1 authors
 
-prints what it runs on and computes in, then trains so many steps as a line on stdin says and prints the seconds.
+prints what it runs on and computes in, then trains so many steps as a line on stdin says and prints
+the seconds.
 
 * `authors`: as the scripts of LCAM's authors do it: channels first, one example after the other through
   PIL in this process, `loss.item()` every step, and the momentum of the next step chosen from it.

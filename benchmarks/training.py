@@ -16,8 +16,6 @@ Then the parts of a step, see `benchmarks.shares`. PyTorch may be installed else
 
 import itertools
 import json
-import math
-import os
 import statistics
 import subprocess
 import sys
@@ -30,7 +28,7 @@ from rich.table import Table
 
 from benchmarks.settings import format_ratios
 from benchmarks.training_step import COMPARISONS, Dtype, find_comparison, setting
-from benchmarks.worker import Worker
+from benchmarks.worker import Worker, share_the_device
 
 WAYS = {'authors': 'authors / trainer', 'tuned': 'written well / trainer'}
 DTYPES: tuple[Dtype, ...] = ('float32', 'bfloat16')
@@ -53,8 +51,7 @@ def main(
     share_seconds: How long each part of a step is timed.
   """
   names = [find_comparison(network).name for network in networks]
-  # The processes that take turns share the device's memory.
-  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
+  share_the_device()
   dtypes = DTYPES[:1] if jax.default_backend() == 'cpu' else DTYPES
   console = Console()
   has_torch = _imports_torch(torch_python)
@@ -118,9 +115,9 @@ def _turns(
       said = json.loads(workers[way].line())
       computed_in[way] = said.pop('dtype')
       made |= said
-    first = {way: worker.times(1)[0] for way, worker in workers.items()}
-    first = {way: worker.times(1)[0] for way, worker in workers.items()}  # that one had to compile
-    steps = {way: max(1, math.ceil(_SECONDS_OF_A_TURN / seconds)) for way, seconds in first.items()}
+    for worker in workers.values():
+      worker.times(1)  # which compiles
+    steps = {way: worker.steps_in(_SECONDS_OF_A_TURN) for way, worker in workers.items()}
     for turn in range(pairs):
       order = list(workers) if turn % 2 else list(workers)[::-1]
       seconds = {way: workers[way].times(steps[way])[0] / steps[way] for way in order}

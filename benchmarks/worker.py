@@ -1,7 +1,14 @@
 """Processes that train when they are told to, so that several can take turns on one machine."""
 
+import math
+import os
 import subprocess
 from collections.abc import Mapping, Sequence
+
+
+def share_the_device() -> None:
+  """Lets this process and those that it starts share the memory of a GPU, of which each would take most."""
+  os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
 
 
 class Worker:
@@ -18,6 +25,10 @@ class Worker:
     self._process.stdin.write(f'{steps}\n')
     self._process.stdin.flush()
     return [float(word) for word in self.line().split()]
+
+  def steps_in(self, seconds: float) -> int:
+    """Returns how many steps take so long, by one that it times."""
+    return math.ceil(seconds / self.times(1)[0])
 
   def line(self) -> str:
     """Returns the next line that it prints."""
