@@ -32,4 +32,4 @@ def take(experiment: str) -> None:
   times.append(time.perf_counter())
   names = 'imports', 'data', 'checks, data to the device', 'weights', 'the step'
   parts = {name: end - start for name, start, end in zip(names, times, times[1:], strict=False)}
-  print(json.dumps(parts))
+  print(json.dumps(parts), flush=True)  # the process takes a while to end

@@ -9,7 +9,6 @@ before has kept all of them; cold and warm ones take turns. Medians, in seconds.
 import json
 import os
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -20,6 +19,7 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.training_step import setting
+from benchmarks.worker import Worker
 
 _KINDS = 'cold', 'warm'
 
@@ -54,12 +54,10 @@ def _start(experiment: str, folder: str) -> dict[str, float]:
   begin = time.perf_counter()
   program = f'from benchmarks import first_step; first_step.take({experiment!r})'
   command = [sys.executable, '-c', program]
-  done = subprocess.run(
-    command, env=os.environ | home, stdout=subprocess.PIPE, text=True, check=True
-  )
-  parts = json.loads(done.stdout.splitlines()[-1])
-  total = time.perf_counter() - begin
-  return {'Python, and its end': total - sum(parts.values()), **parts, 'in all': total}
+  with Worker(command, os.environ | home) as worker:
+    parts = json.loads(worker.line())
+    total = time.perf_counter() - begin
+  return {'Python': total - sum(parts.values()), **parts, 'in all': total}
 
 
 if __name__ == '__main__':

@@ -12,7 +12,7 @@ def share_the_device() -> None:
 
 
 class Worker:
-  """A process that trains as many steps as a line on its stdin says, and prints the seconds."""
+  """A process that says in lines what it measured; those that train are told on stdin for how many steps."""
 
   def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
     """Starts it; it imports and compiles while the next ones are started."""
