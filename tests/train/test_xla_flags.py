@@ -6,6 +6,7 @@ import jaxlib
 import pytest
 
 from train.experiments import FIGURE_3, SPEECH
+from train.networks import OwnNetwork
 from train.xla_flags import set_xla_flags_for
 
 SAME_BITS = '--xla_gpu_deterministic_ops=true'
@@ -24,8 +25,11 @@ def xla_flags():
   return os.environ['XLA_FLAGS'].split()
 
 
-def test_networks_with_2d_convolutions_get_the_flag_beside_the_users():
-  set_xla_flags_for([SPEECH.network, FIGURE_3.network])
+@pytest.mark.parametrize('network', [FIGURE_3.network, OwnNetwork(print)])
+@pytest.mark.parametrize('version', ['0.10.0', '0.10.2', '0.12.0.1'])
+def test_networks_with_2d_convolutions_get_the_flag_beside_the_users(flags, network, version):
+  flags.setattr(jaxlib, '__version__', version)
+  set_xla_flags_for([SPEECH.network, network])
   assert xla_flags() == ['--xla_dump_to=there', SAME_BITS, f'{FLAG}{KERNELS}']
 
 
