@@ -177,20 +177,23 @@ def main() -> None:
   """Trains the runs that the input of the process names; its output is their results."""
   results = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # what the user's code prints is no result
-  tasks: queue.SimpleQueue[Task] = queue.SimpleQueue()
+  tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
   threading.Thread(target=_read_tasks, args=(tasks,), daemon=True).start()
-  worker, outcome = Worker(), None
-  while outcome is None or outcome in _GOES_ON:
-    outcome, said, reason = worker.train(tasks.get())
+  worker = Worker()
+  while (task := tasks.get()) is not None:
+    outcome, said, reason = worker.train(task)
     print(json.dumps([outcome.value, said, reason]), file=results, flush=True)
+    if outcome not in _GOES_ON:
+      break
   # What still writes to a full disk would only add tracebacks, and everything else is written.
   os._exit(0)
 
 
-def _read_tasks(tasks: queue.SimpleQueue[Task]) -> None:
+def _read_tasks(tasks: queue.SimpleQueue[Task | None]) -> None:
   with contextlib.suppress(EOFError, pickle.UnpicklingError):  # the latter, if cut short
     while True:
       tasks.put(pickle.load(sys.stdin.buffer))
+  tasks.put(None)  # for a run that has made its last step and no longer looks for the signal
   os.kill(os.getpid(), signal.SIGTERM)
 
 

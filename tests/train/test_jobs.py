@@ -2,7 +2,10 @@
 
 import os
 import pathlib
+import pickle
 import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -61,6 +64,31 @@ def test_a_process_trains_run_after_run(tmp_path):
   read_by = (tmp_path / 'processes').read_text().split()
   assert len(read_by) > len(set(read_by)) > 1
   assert len(set(read_by)) <= 1 + 2, 'the command itself and its two processes'
+
+
+def test_a_process_ends_that_loses_its_starter_in_the_last_step_of_a_run():
+  program = """
+import time
+from train import jobs
+from train.interrupts import Interrupts
+from train.run import Outcome
+from train.worker import Result
+
+class LastStep:
+  def train(self, task):
+    with Interrupts() as interrupts:
+      while interrupts.requested is None:
+        time.sleep(0.01)
+    return Result(Outcome.FINISHED)
+
+jobs.Worker = LastStep
+jobs.main()
+"""
+  command = [sys.executable, '-c', program]
+  done = subprocess.run(
+    command, input=pickle.dumps('a run'), capture_output=True, timeout=120, check=True
+  )
+  assert done.stdout.splitlines() == [b'["finished", "", ""]']
 
 
 @pytest.mark.parametrize(
