@@ -3,12 +3,14 @@
 import contextlib
 import functools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Key
 
-from train.comparison import Comparison, cross_entropy, wrong_answer
+from train.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.devices import ONE_DEVICE, Devices
@@ -19,6 +21,7 @@ from train.programs import Programs
 from train.shortage import check_parameters
 
 _BATCH = 3  # examples of the trial
+_OTHER_BATCH = 5  # which no array operation takes for the same
 _MOST_STEPS = 2**31 - 1  # which optimizers count in int32
 
 
@@ -174,6 +177,32 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
         f'{function.__name__} must return one number per example, shape (batch,), but returns '
         f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
       )
+    if _mixes_examples(function, outputs, targets):
+      raise UserError(
+        f'{function.__name__} ({definition(function)}) sets each output against the targets of all '
+        f'examples: outputs are {_shape(outputs)}, targets {_shape(targets)}. Give the targets the '
+        'shape of the outputs, or take `outputs[:, 0]`.'
+      )
+
+
+def _mixes_examples(function: PerExample, outputs: Any, targets: jax.ShapeDtypeStruct) -> bool:
+  """Returns whether outputs are broadcast against the targets of other examples.
+
+  Shapes tell almost always: what goes through examples one by one fails where there are more
+  targets than outputs. A function that takes these either broadcasts, or looks at one of them only.
+  """
+  more = jax.ShapeDtypeStruct((_OTHER_BATCH, *targets.shape[1:]), targets.dtype)
+  try:
+    jax.eval_shape(function, outputs, more)
+  except Exception:
+    return False
+  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (outputs, targets))
+  others_first = jax.tree.map(lambda leaf: leaf.at[0].set(1), zeros)
+  plain = function(*zeros)
+  return any(
+    not jnp.array_equal(function(*changed)[1:], plain[1:], equal_nan=True)
+    for changed in ((others_first[0], zeros[1]), (zeros[0], others_first[1]))
+  )
 
 
 def _shape(values) -> str:

@@ -13,7 +13,7 @@ from flax import nnx
 
 import models
 from train.errors import UserError
-from train.own_code import explain_errors, fingerprint
+from train.own_code import definition, explain_errors, fingerprint
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +156,8 @@ class OwnNetwork(Network):
         f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or leave --dtype out.'
       )
     options = {'dtype': jnp.dtype(dtype)} if takes_dtype else {}
-    with explain_errors(f'the network {self.describe()}'):
+    what = f'The network {self.describe()} ({definition(self.function)}), called with (num_classes, rngs)'
+    with explain_errors(what):
       model = self.function(num_classes, rngs, **options)
     if not isinstance(model, nnx.Module):
       raise UserError(

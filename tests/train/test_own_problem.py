@@ -167,6 +167,24 @@ def test_a_loss_without_a_metric_is_asked_for_one(tmp_path, refused):
   assert 'a metric of its own' in refused('run', path, '--workdir', tmp_path / 'runs')
 
 
+@pytest.mark.parametrize(
+  ('old', 'new'),
+  [
+    ('Split(x, 3 * x + 1)', 'Split(x, (3 * x + 1)[:, 0])'),  # outputs (batch, 1), targets (batch,)
+    ('nnx.Linear(1, 1, rngs=rngs)', 'nnx.Sequential(nnx.Linear(1, 1, rngs=rngs), jnp.ravel)'),
+  ],
+)
+def test_outputs_that_meet_the_targets_of_other_examples_are_refused(tmp_path, refused, old, new):
+  path = write(tmp_path, REGRESSION.replace(old, new))
+  said = refused('run', path, '--workdir', tmp_path / 'runs')
+  assert 'mine.py, line 10) sets each output against the targets of all examples' in said
+
+
+def test_a_loss_may_leave_the_targets_out(tmp_path):
+  source = REGRESSION.replace('(outputs - targets) ** 2', 'outputs ** 2')
+  run_file(write(tmp_path, source), '--epochs', 1, workdir=tmp_path / 'runs')
+
+
 def test_comments_layout_and_further_arms_change_nothing(tmp_path):
   arguments = ('--seeds', 0, '--workdir', tmp_path / 'runs')
   run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments)
@@ -197,6 +215,7 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ('epochs=3', 'epochs=3, schedule=0.1', 'line 24: schedule must be one of train.schedules'),
     ('epochs=3', 'epochs=3, seeds=(0, 0)', 'line 24: The seed 0 is named twice'),
     ('return nnx.Seq', 'return 3; nnx.Seq', 'that returns a Flax NNX module, but returned 3'),
+    ('(num_classes, rngs):', '(rngs):', 'line 16), called with (num_classes, rngs): TypeError'),
     ("('low', 'high')", '()', 'has no class_names'),
     ('epochs=3', 'epochs=3, seeds=3', 'line 24: seeds must be several, as in (0, 1, 2), not 3'),
     ('epochs=3', 'epochs=3, metric=lambda a, b: b', 'metric must be a function with a name'),
