@@ -1,7 +1,7 @@
 """Any hyperparameter of any optimizer, chosen by the loss."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
@@ -47,12 +47,27 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
     self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
   ) -> jax.Array:
     del extra_args
+    if not isinstance(
+      state, LossPhaseScheduleState
+    ):  # a step count, of an optimizer that is not wrapped
+      self._refuse_use_as_number()
     if value is None:  # at init; in an update without the loss, `update` raises
       phase = state.loss_phase.high_loss_phase
     else:
       phase, _ = self._tracker.update(state.loss_phase, value)
     # Of two Python floats, the result takes the dtype of what it meets, as a constant would.
     return jnp.where(phase, self._high(state.step), self._low(state.step))
+
+  def _refuse_use_as_number(self, *_: Any) -> NoReturn:
+    raise TypeError(
+      'A loss_phase_schedule chooses a number anew in each update, and is none itself: wrap the '
+      'optimizer, as in `optax.inject_hyperparams(optax.adam)(1e-3, b1=loss_phase_schedule(...))`.'
+    )
+
+  # With these an optimizer that is not wrapped computes.
+  __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse_use_as_number
+  __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __neg__ = _refuse_use_as_number
+  __lt__ = __le__ = __gt__ = __ge__ = __float__ = _refuse_use_as_number
 
 
 def loss_phase_schedule(
@@ -93,6 +108,7 @@ def loss_phase_schedule(
     ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule, and if a value is
       of the wrong type; its range is the optimizer's to check. When updating without ``value`` or
       with one that is not a real scalar.
+    TypeError: When an optimizer that ``inject_hyperparams`` does not wrap computes with it.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.

@@ -40,9 +40,9 @@ class Quickstart:
 class List:
   """List the experiments, their arms and what they cost."""
 
-  names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='NAME')] = ()
+  names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='[NAME ...]')] = ()
   """Only these experiments."""
-  probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME')] = ()
+  probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME [NAME ...]')] = ()
   """Only these, and time a step of each network, to tell the hours they would take here."""
   compilation_cache: bool = True
   """Keep compiled programs in the user's cache folder, for the next start."""

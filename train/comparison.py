@@ -104,7 +104,7 @@ class Comparison:
     ...   batch_size=4,
     ... )
     >>> [arm.name for arm in comparison.arms]
-    ['fixed-0.9', 'low0.857-high0.93', 'yoked0.857-0.93', 'low0.93-high0.857']
+    ['fixed-0.9', 'low0.857-high0.93', 'yoked0.857-0.93', 'low0.93-high0.857', 'yoked0.93-0.857']
   """
 
   name: str
@@ -117,6 +117,7 @@ class Comparison:
     Lcam(0.857, 0.93),
     Yoked(0.857, 0.93),
     Lcam(0.93, 0.857),
+    Yoked(0.93, 0.857),
   )
   baseline: str = ''
   pair: tuple[float, float] = (0.857, 0.93)

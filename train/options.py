@@ -120,7 +120,8 @@ class RunOptions:
     int,
     _help(
       'Train so many runs at a time, in so many processes that share the CPU cores '
-      '(default: 1, which trains one after the other in this process).',
+      '(default: 1, which trains one after the other in this process; `python -m train` alone takes '
+      'up to 4).',
       'N',
     ),
   ] = 1

@@ -259,3 +259,24 @@ def test_every_public_name_has_an_example():
     documented = getattr(lcam_optax, name).__doc__
     assert documented, name
     assert name.endswith('State') or '>>>' in documented, name
+
+
+@pytest.mark.parametrize(
+  'make',
+  [
+    lambda schedule: optax.adam(1e-3, b1=schedule),
+    lambda schedule: optax.lion(1e-3, b2=schedule),
+    lambda schedule: optax.sgd(0.1, momentum=schedule),
+    lambda schedule: optax.sgd(schedule),
+    lambda schedule: optax.adamw(1e-3, weight_decay=schedule),
+  ],
+)
+def test_a_phase_schedule_without_inject_hyperparams_is_told_of(make):
+  params = jnp.ones(3)
+
+  def train():
+    optimizer = make(loss_phase_schedule(0.95, 0.85, steps_per_epoch=10))
+    optimizer.update(params, optimizer.init(params), params)
+
+  with pytest.raises(TypeError, match=r'wrap the optimizer, as in `optax.inject_hyperparams'):
+    train()

@@ -116,7 +116,7 @@ def setting_line(words: Mapping[str, str]) -> str:
     return f'The setting was {NOT_RECORDED}.'
   parts = [
     f'{words["network"]} on {words["data"]}',
-    f'{words["epochs"]} epochs',
+    f'{words["epochs"]} epoch{"" if words["epochs"] == "1" else "s"}',
     f'batch {words["batch size"]}',
     words['computed in'],
     words['schedule'],

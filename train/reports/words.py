@@ -11,8 +11,9 @@ from train.reports.tables import Row, format_p
 _ARMS = (
   'Arms: the value after the last epoch, mean over n seeds ± half-width of its 95 % confidence '
   "interval (Student t). Best: the mean of each run's best epoch, which is chosen on the test set "
-  'and so flatters. High: share of steps in the high-loss phase. s/epoch: median seconds of '
-  "training, without evaluation and without each run's first epoch, which compiles."
+  'and so flatters. High: share of steps in the high-loss phase, of yoked runs the one that they '
+  "replay. s/epoch: median seconds of training, without evaluation and without each run's first "
+  'epoch, which compiles, where there are others.'
 )
 _CONTRASTS = (
   'Differences: on the same seeds, ± half-width of the 95 % confidence interval; below zero the arm '

@@ -335,7 +335,7 @@ def test_runs_of_version_0_1_are_read(tmp_path):
       write_run(tmp_path, arm, seed, 5.0 + seed * high, config=config)
   output = one_line(report_text(tmp_path))
   assert 'figure3, cifar10: momenta .9 and .95 in both directions' in output
-  assert 'WRN-10-1 on cifar10; 1 epochs; batch 128; float32; learning rate 0.1, x0.2' in output
+  assert 'WRN-10-1 on cifar10; 1 epoch; batch 128; float32; learning rate 0.1, x0.2' in output
   assert 'The paper, with WRN-28-10: best: low0.9-high0.95.' in output
   assert '* made with: not recorded' in (tmp_path / 'report.md').read_text()
 
