@@ -54,6 +54,12 @@ _KINDS_OF_ARM = {
 }
 _NOT_COMPARED = ('format', 'about')
 _OF_A_RUN = ('arm', 'seed', 'partner_seed')
+# What it means that a digest differs.
+_MEANINGS = {
+  'code_sha256': ': its code, or what it uses of your own, has changed',
+  'data_sha256': ': the data have changed',
+  'pretrained_sha256': ': the file of weights is another',
+}
 
 
 def run_config(
@@ -217,7 +223,10 @@ def unknown_fields(config: Mapping[str, Any]) -> list[str]:
 
 
 def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) -> None:
-  words = [f'{name} was {show(was)}, is {show(now)}' for name, was, now in differing]
+  words = [
+    f'{name} was {show(was)}, is {show(now)}{_MEANINGS.get(name.rpartition(".")[2], "")}'
+    for name, was, now in differing
+  ]
   if words:
     raise UserError(
       f'{directory} holds a run of another configuration ({"; ".join(words)}): choose another '

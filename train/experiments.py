@@ -246,8 +246,8 @@ def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comp
   """
   if experiment not in EXPERIMENTS:
     raise UserError(
-      f'There is no experiment {experiment!r}: choose one of {", ".join(EXPERIMENTS)}, or name a '
-      'Python file that defines `comparison`.'
+      f'There is no experiment {experiment!r}: choose one of {", ".join(EXPERIMENTS)}; `run` takes a '
+      'Python file that defines `comparison`, too.'
     )
   known = {comparison.name: comparison for comparison in EXPERIMENTS[experiment]}
   for name in names:

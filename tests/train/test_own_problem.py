@@ -149,6 +149,7 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
   ('old', 'new', 'field'),
   [
     ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
+    ('WIDTH = 4', 'WIDTH = 5', ': its code, or what it uses of your own, has changed'),
     ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
     ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
   ],
