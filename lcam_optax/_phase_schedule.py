@@ -47,9 +47,8 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
     self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
   ) -> jax.Array:
     del extra_args
-    if not isinstance(
-      state, LossPhaseScheduleState
-    ):  # a step count, of an optimizer that is not wrapped
+    # An optimizer that is not wrapped calls it with the step count.
+    if not isinstance(state, LossPhaseScheduleState):
       self._refuse_use_as_number()
     if value is None:  # at init; in an update without the loss, `update` raises
       phase = state.loss_phase.high_loss_phase
