@@ -15,7 +15,6 @@ from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.devices import ONE_DEVICE, Devices
 from train.errors import UserError
-from train.networks import OwnNetwork
 from train.own_code import definition, explain_errors
 from train.programs import Programs
 from train.shortage import check_parameters
@@ -124,7 +123,7 @@ def make_programs(
 
 
 def check_fit(comparison: Comparison, dataset: Dataset) -> None:
-  """Tries network, loss and metric on the shapes of a small batch; computes nothing.
+  """Tries network, loss and metric on the shapes of a small batch; computes next to nothing.
 
   Raises:
     UserError: If they fail, or give something else than one number per example, or there would be
@@ -140,10 +139,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     jax.ShapeDtypeStruct((_BATCH, *array.shape[1:]), array.dtype)
     for array in (dataset.train.inputs, dataset.train.labels)
   )
-  network = comparison.network
-  name = network.describe()
-  if isinstance(network, OwnNetwork):
-    name = f'{name} ({definition(network.function)})'
+  name = comparison.network.full_name
   usual = comparison.loss is cross_entropy or comparison.metric is wrong_answer
   if usual and not dataset.num_classes:
     raise UserError(
@@ -170,18 +166,21 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'returns {_shape(outputs)}.'
     )
   for function in (comparison.loss, comparison.metric):
-    with explain_errors(f'{function.__name__} ({definition(function)})'):
+    what = f'{function.__name__} ({definition(function)})'
+    with explain_errors(what):
       values = jax.eval_shape(function, outputs, targets)
     if getattr(values, 'shape', None) != (_BATCH,):
       raise UserError(
         f'{function.__name__} must return one number per example, shape (batch,), but returns '
         f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
       )
-    if _mixes_examples(function, outputs, targets):
+    with explain_errors(what):
+      mixes = _mixes_examples(function, outputs, targets)
+    if mixes:
       raise UserError(
-        f'{function.__name__} ({definition(function)}) sets each output against the targets of all '
-        f'examples: outputs are {_shape(outputs)}, targets {_shape(targets)}. Give the targets the '
-        'shape of the outputs, or take `outputs[:, 0]`.'
+        f'{what} sets each output against the targets of all examples: outputs are {_shape(outputs)}, '
+        f'targets {_shape(targets)}. Give the targets the shape of the outputs, or take '
+        '`outputs[:, 0]`.'
       )
 
 

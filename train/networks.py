@@ -46,6 +46,11 @@ class Network(abc.ABC):
   def describe(self) -> str:
     """Returns the name of the network, as the field writes it."""
 
+  @property
+  def full_name(self) -> str:
+    """Its name, and where a user's own is defined."""
+    return self.describe()
+
   def config(self) -> dict[str, Any]:
     """Returns what determines the network, as JSON-able values."""
     return {'kind': self.kind, **dataclasses.asdict(self)}
@@ -156,8 +161,7 @@ class OwnNetwork(Network):
         f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or leave --dtype out.'
       )
     options = {'dtype': jnp.dtype(dtype)} if takes_dtype else {}
-    what = f'The network {self.describe()} ({definition(self.function)}), called with (num_classes, rngs)'
-    with explain_errors(what):
+    with explain_errors(f'The network {self.full_name}, called with (num_classes, rngs)'):
       model = self.function(num_classes, rngs, **options)
     if not isinstance(model, nnx.Module):
       raise UserError(
@@ -169,6 +173,11 @@ class OwnNetwork(Network):
   def describe(self) -> str:
     """See :meth:`Network.describe`."""
     return getattr(self.function, '__name__', type(self.function).__name__)
+
+  @property
+  def full_name(self) -> str:
+    """See :attr:`Network.full_name`."""
+    return f'{self.describe()} ({definition(self.function)})'
 
   def config(self) -> dict[str, Any]:
     """See :meth:`Network.config`. The code is part of it, without comments and layout."""
