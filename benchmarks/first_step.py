@@ -14,11 +14,9 @@ def take(experiment: str) -> None:
   from train.compilation_cache import keep_compiled_programs
   from train.experiments import find_comparisons
   from train.loop import Trainer
-  from train.xla_flags import set_xla_flags_for
 
   times.append(time.perf_counter())
   comparison = find_comparisons(experiment)[0]
-  set_xla_flags_for([comparison.network])
   keep_compiled_programs()
   dataset = comparison.load()
   times.append(time.perf_counter())

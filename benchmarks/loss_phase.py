@@ -211,7 +211,7 @@ def make_loss_of_another(programs: Programs, preprocessing: Preprocessing) -> Ca
     preprocessing: Turns raw inputs into what the network takes.
   """
 
-  @jax.jit
+  @programs.jit
   def loss_of_another(state: TrainState, batch: Batch, seed, epoch, step):
     inputs, labels = gather(batch)
     inputs = preprocessing.train(step_key(seed, epoch, step), inputs)

@@ -26,7 +26,6 @@ from benchmarks.training_step import (
 )
 from train.comparison import Comparison
 from train.networks import WideResNet
-from train.xla_flags import set_xla_flags_for
 
 
 def main(networks: tuple[str, ...] = tuple(COMPARISONS), seconds: float = 10.0) -> None:
@@ -37,7 +36,6 @@ def main(networks: tuple[str, ...] = tuple(COMPARISONS), seconds: float = 10.0) 
     seconds: How long each step is timed.
   """
   comparisons = [find_comparison(network) for network in networks]
-  set_xla_flags_for(comparison.network for comparison in comparisons)
   print(setting())
   for comparison in comparisons:
     name = comparison.name

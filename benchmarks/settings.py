@@ -2,8 +2,8 @@
 
     python -m benchmarks.settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
-* XLA's flags: those that `python -m train` sets, on a CPU for wide residual networks, on a GPU for the
-  same bits each time, see `train.xla_flags`.
+* XLA's options: those that the trainer compiles with, on a CPU for wide residual networks, on a GPU for the
+  same bits each time, see `train.compiler_options`.
 * kept buffers: freed memory stays in the process where batches are large, see `train.allocator`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
 
@@ -20,7 +20,6 @@ import statistics
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
-from unittest import mock
 
 import jax
 import tyro
@@ -30,7 +29,8 @@ from rich.table import Table
 
 from benchmarks.training_step import Dtype, find_comparison, setting
 from benchmarks.worker import Worker, share_the_device
-from train.xla_flags import set_cpu_flags
+from train.compiler_options import compiler_options
+from train.networks import WideResNet
 
 _SECONDS_OF_A_TURN = 0.1
 
@@ -104,19 +104,15 @@ def main(
 def settings() -> Mapping[str, tuple[Process, Process]]:
   """Returns by the name of a setting the processes without it and with it."""
   if jax.default_backend() != 'cpu':
-    return {"XLA's flags": (Process(('--without', 'flags'), {}), Process((), {}))}
+    return {"XLA's options": (Process(('--without', 'options'), {}), Process((), {}))}
   usual = Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=0'})
   found = {
     'kept buffers': (usual._replace(options=('--without', 'buffers')), usual),
     'huge pages': (usual, Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})),
   }
-  with mock.patch.dict(os.environ):
-    before = os.environ.get('XLA_FLAGS')
-    set_cpu_flags()
-    changed = os.environ.get('XLA_FLAGS') != before
-  if not changed:  # they are the user's, or jaxlib needs none
+  if not compiler_options(WideResNet(10, 1)):  # they are the user's, or jaxlib has none
     return found
-  return {"XLA's flags": (usual._replace(options=('--without', 'flags')), usual), **found}
+  return {"XLA's options": (usual._replace(options=('--without', 'options')), usual), **found}
 
 
 def take_turns(

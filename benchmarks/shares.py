@@ -40,7 +40,6 @@ from train.fit import preprocessing_of
 from train.loop import Trainer
 from train.networks import Network
 from train.optimizer import make_optimizer
-from train.xla_flags import set_xla_flags_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +71,11 @@ class WithoutNorms(Network):
     """See :attr:`Network.image_size`."""
     return self.network.image_size
 
+  @property
+  def convolves_images(self) -> bool:
+    """See :attr:`Network.convolves_images`."""
+    return self.network.convolves_images
+
 
 class _Identity(nnx.Module):
   def __call__(self, x):
@@ -89,7 +93,6 @@ def main(
     seconds: How long each part is timed; at least three times.
   """
   comparison = find_comparison(network, dtype)
-  set_xla_flags_for([comparison.network])
   without = dataclasses.replace(comparison, network=WithoutNorms(comparison.network))
   # The trainer first: it sets what the process does with large buffers.
   loop = partial(training(comparison), _LOOP_STEPS)
@@ -135,13 +138,13 @@ def _inputs(comparison: Comparison) -> list[Callable[[], None]]:
   trainer = Trainer(comparison, random_examples(source, 10 * comparison.batch_size))
   prepare = preprocessing_of(comparison)
 
-  @jax.jit
+  @trainer.programs.jit
   def augment(batch):
     inputs, labels = gather(batch)
     return prepare.train(step_key(0, 0, 0), inputs), labels
 
   batch = next(trainer.train_input.epoch(0, 0, comparison.batch_size))
-  programs = jax.jit(gather), augment
+  programs = trainer.programs.jit(gather), augment
   return [lambda program=program: jax.block_until_ready(program(batch)) for program in programs]
 
 
@@ -152,7 +155,7 @@ def _optimizer(comparison: Comparison) -> Callable[[], None]:
   optimizer = make_optimizer(comparison, comparison.arms[0], trainer.steps_per_epoch, 0, None)
   grads = jax.tree.map(jnp.ones_like, state.params)
 
-  @partial(jax.jit, donate_argnums=(0, 1))
+  @partial(trainer.programs.jit, donate_argnums=(0, 1))
   def update(params, opt_state, grads):
     updates, opt_state = optimizer.update(grads, opt_state, params, value=jnp.float32(1))
     return optax.apply_updates(params, updates), opt_state

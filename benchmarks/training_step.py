@@ -4,7 +4,7 @@
 
 trains as many steps as each line that it reads says, and prints their seconds and those of all
 processors: so other benchmarks let processes take turns. With `--without` it trains without a setting of
-the trainer's: XLA's flags, or buffers that are kept.
+the trainer's: XLA's options, or buffers that are kept.
 """
 
 import contextlib
@@ -33,7 +33,6 @@ from train.environment import environment
 from train.experiments import QUICKSTART
 from train.loop import Trainer
 from train.networks import M11, Network, VitB16, WideResNet
-from train.xla_flags import set_xla_flags_for
 
 Dtype = Literal['float32', 'bfloat16']
 
@@ -82,7 +81,7 @@ COMPARISONS = {
 def main(
   network: tyro.conf.Positional[str],
   dtype: Dtype = 'float32',
-  without: Literal['flags', 'buffers'] | None = None,
+  without: Literal['options', 'buffers'] | None = None,
 ) -> None:
   """Trains as many steps as each line on stdin says; prints their seconds and those of processors.
 
@@ -92,10 +91,10 @@ def main(
     without: The setting that is left out.
   """
   comparison = find_comparison(network, dtype)
-  if without != 'flags':
-    set_xla_flags_for([comparison.network])
-  unsettled = contextlib.nullcontext()
-  if without == 'buffers':
+  unsettled: contextlib.AbstractContextManager = contextlib.nullcontext()
+  if without == 'options':
+    unsettled = mock.patch('train.fit.compiler_options', return_value={})
+  elif without == 'buffers':
     unsettled = mock.patch('train.allocator._LARGE', math.inf)
   with unsettled:
     train = training(comparison)

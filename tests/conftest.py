@@ -1,12 +1,7 @@
-"""One cache of compiled programs, and one set of XLA's flags, for all processes of the tests.
-
-With other flags numbers would differ by rounding.
-"""
+"""One cache of compiled programs for all processes of the tests."""
 
 import os
 import tempfile
-
-from train.xla_flags import set_cpu_flags
 
 
 def pytest_configure(config):
@@ -18,4 +13,3 @@ def pytest_configure(config):
     os.environ['JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS'] = '0'
     # A program that another process is just writing is compiled, which JAX warns of.
     os.environ['PYTHONWARNINGS'] = 'ignore:Error reading persistent compilation cache'
-    set_cpu_flags()

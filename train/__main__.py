@@ -25,7 +25,6 @@ from train.interrupts import (
 from train.options import RunOptions, comparison_directory, configure, working_directory
 from train.output import Output, write_what_can_be_written
 from train.shortage import shortage_explained
-from train.xla_flags import set_xla_flags_for
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +145,6 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
 def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports."""
   comparisons = configure(options)
-  set_xla_flags_for(comparison.network for comparison in comparisons)
   if options.compilation_cache:
     keep_compiled_programs()
   hosts.join(options)

@@ -25,7 +25,6 @@ from train.fit import make_programs
 from train.memory import Memory, memory_of, size_of
 from train.optimizer import make_optimizer
 from train.programs import TrainState, TrainStep
-from train.xla_flags import set_xla_flags_for
 
 PROBE_SECONDS = 10.0
 MAX_PROBE_STEPS = 10
@@ -48,7 +47,6 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
   listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
-  set_xla_flags_for(comparison.network for several in listed.values() for comparison in several)
   timed = {_key(comparison) for name in probed for comparison in listed[name]}
   measured: dict[Hashable, Measured] = {}
   with Progress(

@@ -11,6 +11,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from train.comparison import Comparison, PerExample, cross_entropy, wrong_answer
+from train.compiler_options import compiler_options
 from train.data import Dataset, DataSource
 from train.data.preprocess import AsStored, Preprocessing
 from train.devices import ONE_DEVICE, Devices
@@ -41,9 +42,9 @@ def make_initializer(
   """
   graphdef = nnx.graphdef(structure)
   # It runs once in a training, and is compiled in a third of the time.
-  hurried = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else None
+  hurried = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else {}
 
-  @functools.partial(jax.jit, compiler_options=hurried)
+  @functools.partial(jax.jit, compiler_options=compiler_options(comparison.network) | hurried)
   def draw(key: Key[Array, '']) -> nnx.State:
     return nnx.state(build_network(comparison, num_classes, key))
 
@@ -119,7 +120,14 @@ def make_programs(
   parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
   check_parameters(sum(array.size for array in parameters), comparison.network.describe())
   preprocessing = preprocessing_of(comparison)
-  return Programs(structure, preprocessing, comparison.loss, comparison.metric, devices)
+  return Programs(
+    structure,
+    preprocessing,
+    comparison.loss,
+    comparison.metric,
+    devices,
+    compiler_options(comparison.network),
+  )
 
 
 def check_fit(comparison: Comparison, dataset: Dataset) -> None:

@@ -60,6 +60,11 @@ class Network(abc.ABC):
     """The size that images are brought to; None is that of the data set."""
     return None
 
+  @property
+  def convolves_images(self) -> bool:
+    """Whether it may convolve in two dimensions, other than in patches that do not overlap."""
+    return True
+
 
 @dataclasses.dataclass(frozen=True)
 class WideResNet(Network):
@@ -122,6 +127,11 @@ class VitB16(Network):
     """See :attr:`Network.image_size`."""
     return self.size
 
+  @property
+  def convolves_images(self) -> bool:
+    """See :attr:`Network.convolves_images`."""
+    return False
+
 
 @dataclasses.dataclass(frozen=True)
 class M11(Network):
@@ -136,6 +146,11 @@ class M11(Network):
   def describe(self) -> str:
     """See :meth:`Network.describe`."""
     return 'M11'
+
+  @property
+  def convolves_images(self) -> bool:
+    """See :attr:`Network.convolves_images`."""
+    return False
 
 
 @dataclasses.dataclass(frozen=True)

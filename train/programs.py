@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import Array, Float, Int, Int8
 
 from train.comparison import PerExample, cross_entropy, wrong_answer
+from train.compiler_options import CompilerOptions
 from train.data import Batch, Preprocessing, gather, step_key
 from train.devices import ONE_DEVICE, Devices
 
@@ -88,6 +89,7 @@ class Programs:
 
   Attributes:
     model: The network that it was made with.
+    jit: ``jax.jit``, for the same devices and with the same options of XLA as its programs.
     eval_step: ``eval_step(params, model_state, batch) -> EvalSums`` of the batch, jitted.
   """
 
@@ -98,6 +100,7 @@ class Programs:
     loss: PerExample = cross_entropy,
     metric: PerExample = wrong_answer,
     devices: Devices = ONE_DEVICE,
+    compiler_options: CompilerOptions | None = None,
   ):
     """Keeps the structure of a network.
 
@@ -107,6 +110,7 @@ class Programs:
       loss: The loss of each example, from outputs and targets.
       metric: The metric of each example, from outputs and targets.
       devices: The devices that a batch is divided among.
+      compiler_options: Those of XLA, if any.
     """
     self.model = model
     self._graphdef, _, _ = _split(model)
@@ -114,7 +118,8 @@ class Programs:
     self._loss = loss
     self._metric = metric
     self._devices = devices
-    self.eval_step = jax.jit(self._evaluate, out_shardings=devices.replicated)
+    self.jit = partial(jax.jit, out_shardings=devices.replicated, compiler_options=compiler_options)
+    self.eval_step = self.jit(self._evaluate)
 
   def initial_state(
     self,
@@ -162,7 +167,7 @@ class Programs:
       ``epoch`` and ``step`` are integers that the augmentation is a pure function of.
     """
 
-    @partial(jax.jit, donate_argnums=0, out_shardings=self._devices.replicated)
+    @partial(self.jit, donate_argnums=0)
     def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
       inputs, targets = self._devices.divide(gather(batch))
       inputs = self._preprocessing.train(step_key(seed, epoch, step), inputs)

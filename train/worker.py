@@ -23,7 +23,6 @@ from train.progress import RunProgress
 from train.records import run_directory
 from train.run import Outcome, train_run, working_in
 from train.shortage import shortage_explained
-from train.xla_flags import set_xla_flags_for
 
 _CHECKOUT = pathlib.Path(__file__).parents[1]
 _WIDTH = 200  # of what is said; it is broken where it is shown
@@ -104,7 +103,6 @@ class Worker:
     with Interrupts() as interrupts:
       options = task.options
       comparisons = configure(options)
-      set_xla_flags_for(one.network for one in comparisons)  # as in a process that trains them all
       if options.compilation_cache:
         keep_compiled_programs()
       comparison = next(one for one in comparisons if one.name == task.part)

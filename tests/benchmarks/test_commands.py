@@ -61,17 +61,17 @@ def test_resume_says_what_rows_cost():
 
 def test_settings_says_a_ratio_of_each_setting():
   # With a flag of the user's, the others are left to compare.
-  flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _knows_flag() else {}
+  flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _has_options() else {}
   arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
   output = output_of('settings', *arguments, **flags)
   for row in ('kept buffers, time', 'huge pages, time', 'huge pages, processor time'):
     assert re.search(rf'{row} +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
-  assert ("XLA's flags" in output) == (not flags and _knows_flag())
+  assert ("XLA's options" in output) == (not flags and _has_options())
 
 
-def _knows_flag() -> bool:
+def _has_options() -> bool:
   with mock.patch.dict('os.environ', XLA_FLAGS=''):
-    return "XLA's flags" in settings()
+    return "XLA's options" in settings()
 
 
 @pytest.mark.parametrize('flags', ['', '--xla_force_host_platform_device_count=2'])

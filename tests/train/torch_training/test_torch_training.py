@@ -22,6 +22,7 @@ from tests.models import reference_inputs
 from tests.models.filling import filled
 from train.arms import Lcam
 from train.comparison import Comparison
+from train.compiler_options import compiler_options
 from train.data import Batch, Dataset, DataSource, ImagePreprocessing, Preprocessing, Split
 from train.data.tfds_source import cache_folder
 from train.experiments import FIGURE_3, QUICKSTART
@@ -95,7 +96,11 @@ def trainer_trajectories(name: str, arm: Lcam, seeds: int) -> Trajectory:
   dataset = comparison.load()
   steps_per_epoch = -(-len(dataset.train) // comparison.batch_size)
   networks = [torch_weights(comparison, dtype, seed) for seed in range(seeds)]
-  programs = Programs(networks[0], plain_preprocessing(comparison, dtype))
+  programs = Programs(
+    networks[0],
+    plain_preprocessing(comparison, dtype),
+    compiler_options=compiler_options(comparison.network),
+  )
   optimizer = make_optimizer(comparison, arm, steps_per_epoch, seed=0)
   train_step = programs.make_train_step(optimizer)
   runs = []
