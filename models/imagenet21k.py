@@ -5,7 +5,6 @@ import os
 
 import numpy as np
 from flax import nnx
-from scipy import ndimage
 
 from models.vision_transformer import VisionTransformer
 
@@ -126,6 +125,8 @@ def _interpolate(positions, tokens):
   """Resizes the grid of position embeddings; the class token's stays."""
   if positions.shape[1] == tokens:
     return positions
+  from scipy import ndimage  # whose import takes a quarter of a second, and few load weights
+
   old, new = math.isqrt(positions.shape[1] - 1), math.isqrt(tokens - 1)
   grid = positions[0, 1:].reshape(old, old, -1)
   grid = ndimage.zoom(grid, (new / old, new / old, 1), order=1)

@@ -1,4 +1,4 @@
-"""Options of XLA's compiler: with which a GPU computes the same bits each time, and a CPU convolves faster."""
+"""Options of XLA's compiler: for the same bits each time on a GPU, and for speed on a CPU."""
 
 import functools
 import os
@@ -7,7 +7,7 @@ import jax
 
 from train.networks import Network
 
-CompilerOptions = dict[str, bool | str]
+CompilerOptions = dict[str, bool | int | str]
 
 # Without it, kernels that are chosen by their speed at the moment, and sums in the order in which threads
 # come, make other bits in each process: docs/speed.md tells what it costs.
@@ -19,20 +19,30 @@ _OTHER_KERNELS: CompilerOptions = {
     f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE')
   )
 }
+# A program that draws random weights is compiled in a third of the time with these; it then takes twice
+# the time, once in a training.
+_HURRIED: CompilerOptions = {
+  'xla_backend_optimization_level': 0,
+  'xla_cpu_use_fusion_emitters': False,
+  'xla_cpu_experimental_ynn_fusion_type': '',
+}
 
 
-def compiler_options(network: Network) -> CompilerOptions:
+def compiler_options(network: Network, *, runs_once: bool = False) -> CompilerOptions:
   """Returns options of ``jax.jit`` for the programs of a network, on the default kind of device.
 
   What the user has set in ``XLA_FLAGS`` is not among them, nor what this version of XLA does not know.
 
   Args:
     network: What is trained.
+    runs_once: Whether the program runs once in a training, and not in every step.
   """
   options: CompilerOptions = {}
   match jax.default_backend():
     case 'gpu':
       options = _SAME_BITS
+    case 'cpu' if runs_once:
+      options = _HURRIED
     case 'cpu' if network.convolves_images:
       options = _OTHER_KERNELS
   flags = os.environ.get('XLA_FLAGS', '')
@@ -42,7 +52,7 @@ def compiler_options(network: Network) -> CompilerOptions:
 
 
 @functools.cache
-def _is_known(name: str, value: bool | str) -> bool:
+def _is_known(name: str, value: bool | int | str) -> bool:
   try:
     jax.jit(lambda: 0, compiler_options={name: value}).lower().compile()
   except jax.errors.JaxRuntimeError:

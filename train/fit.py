@@ -41,10 +41,8 @@ def make_initializer(
     UserError: By the function, if pretrained weights do not fit.
   """
   graphdef = nnx.graphdef(structure)
-  # It runs once in a training, and is compiled in a third of the time.
-  hurried = {'xla_backend_optimization_level': 1} if jax.default_backend() == 'cpu' else {}
 
-  @functools.partial(jax.jit, compiler_options=compiler_options(comparison.network) | hurried)
+  @functools.partial(jax.jit, compiler_options=compiler_options(comparison.network, runs_once=True))
   def draw(key: Key[Array, '']) -> nnx.State:
     return nnx.state(build_network(comparison, num_classes, key))
 

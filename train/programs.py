@@ -135,10 +135,14 @@ class Programs:
       steps_per_epoch: Steps of an epoch, a short last one included.
     """
     _, params, model_state = _split(model)
-    opt_state = optimizer.init(params)
-    has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
-    sums = EpochSums.zeros(steps_per_epoch if has_phases else None)
-    return TrainState(params, model_state, opt_state, sums)
+
+    @jax.jit  # else each shape is a program of its own, which together take a second to compile
+    def start(params):
+      opt_state = optimizer.init(params)
+      has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
+      return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
+
+    return TrainState(params, model_state, *start(params))
 
   def loss(self, params, model_state, inputs, targets) -> tuple[jax.Array, Any]:
     """Returns the mean loss of a batch in training mode, and the model state that it leaves.

@@ -53,6 +53,13 @@ def test_what_the_user_has_set_stays(here, backend, options):
   assert compiler_options(FIGURE_3.network) == {}
 
 
+def test_a_program_that_runs_once_is_compiled_in_a_hurry_on_a_cpu(here):
+  options = compiler_options(FIGURE_3.network, runs_once=True)
+  assert options['xla_backend_optimization_level'] == 0
+  here.setattr(jax, 'default_backend', lambda: 'gpu')
+  assert compiler_options(FIGURE_3.network, runs_once=True) == SAME_BITS
+
+
 @pytest.mark.parametrize('options', [UNKNOWN, {next(iter(SAME_BITS)): 'of another type'}])
 def test_what_this_xla_does_not_know_is_left_out(here, options):
   here.setattr(module, '_OTHER_KERNELS', KERNELS | options)
@@ -60,7 +67,7 @@ def test_what_this_xla_does_not_know_is_left_out(here, options):
 
 
 def test_all_programs_of_a_network_are_compiled_with_them(here):
-  here.setattr('train.fit.compiler_options', lambda _: UNKNOWN)
+  here.setattr('train.fit.compiler_options', lambda *_, **__: UNKNOWN)
   programs = make_programs(QUICKSTART, 10)
   train_step, state, batch = abstract_step(QUICKSTART)
   for compile_one in (
