@@ -1,22 +1,17 @@
 """Compiled programs that are kept on disk, so that the next process does not compile them again."""
 
-import contextlib
-import hashlib
 import os
 import pathlib
 
 import jax
-import platformdirs
 
-from train.files import write_whole
+from train.user_cache import keep, read_kept, user_cache
 
 try:  # JAX has no public names for where its cache can be replaced.
   from jax._src import compilation_cache
   from jax._src.compilation_cache_interface import CacheInterface
 except ImportError:  # a version that has moved them, with which nothing is kept
   compilation_cache, CacheInterface = None, object
-
-_DIGEST_BYTES = hashlib.sha256().digest_size
 
 
 def keep_compiled_programs() -> None:
@@ -29,7 +24,7 @@ def keep_compiled_programs() -> None:
   """
   if 'JAX_COMPILATION_CACHE_DIR' in os.environ or not hasattr(compilation_cache, 'get_file_cache'):
     return
-  folder = pathlib.Path(platformdirs.user_cache_dir('lcam-optax')) / 'programs'
+  folder = user_cache() / 'programs'
   try:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # who writes there can execute code
   except OSError:
@@ -43,30 +38,20 @@ def keep_compiled_programs() -> None:
 
 
 class _CheckedPrograms(CacheInterface):
-  """Keeps programs in files that begin with a digest of the rest, and of what they are known by.
+  """Keeps programs in files of which damage is noticed: such a program is compiled and written anew.
 
-  One that is damaged, or cannot be read, is compiled and written anew. JAX's own cache would warn
-  of it at each start, and never replace it; it has a checksum only where it compresses with zlib.
+  JAX's own cache would warn of it at each start, and never replace it; it has a checksum only where it
+  compresses with zlib.
   """
 
   def __init__(self, folder: str):
     self._path = pathlib.Path(folder)
 
   def get(self, key: str) -> bytes | None:
-    try:
-      content = self._file(key).read_bytes()
-    except OSError:
-      return None
-    digest, program = content[:_DIGEST_BYTES], content[_DIGEST_BYTES:]
-    return program if digest == _digest(key, program) else None
+    return read_kept(self._file(key))
 
   def put(self, key: str, value: bytes) -> None:
-    with contextlib.suppress(OSError):  # the next process compiles it again
-      write_whole(self._file(key), _digest(key, value) + value)
+    keep(self._file(key), value)
 
   def _file(self, key: str) -> pathlib.Path:
     return self._path / f'{key}.program'
-
-
-def _digest(key: str, program: bytes) -> bytes:
-  return hashlib.sha256(key.encode() + program).digest()
