@@ -77,6 +77,7 @@ from train.worker import Result
 class LastStep:
   def train(self, task):
     with Interrupts() as interrupts:
+      print('training', flush=True)
       while interrupts.requested is None:
         time.sleep(0.01)
     return Result(Outcome.FINISHED)
@@ -84,11 +85,15 @@ class LastStep:
 jobs.Worker = LastStep
 jobs.main()
 """
+  pipe = subprocess.PIPE
   command = [sys.executable, '-c', program]
-  done = subprocess.run(
-    command, input=pickle.dumps('a run'), capture_output=True, timeout=120, check=True
-  )
-  assert done.stdout.splitlines() == [b'["finished", "", ""]']
+  with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
+    process.stdin.write(pickle.dumps('a run'))
+    process.stdin.flush()
+    assert process.stderr.readline() == b'training\n'  # earlier, the signal would just end it
+    results, _ = process.communicate(timeout=120)
+  assert results.splitlines() == [b'["finished", "", ""]']
+  assert process.returncode == 0
 
 
 @pytest.mark.parametrize(
