@@ -58,7 +58,7 @@ def _report(workdir: pathlib.Path, console: Console) -> None:
   found = find_runs(workdir)
   compared = {folder: contrasts(runs) for folder, runs in found.items()}
   for folder, runs in found.items():
-    _report_comparison(folder, runs, compared[folder], console)
+    _report_comparison(folder, runs, compared[folder], console, str(folder.relative_to(workdir)))
   _say(console, '')
   for note in notes([(runs, compared[folder]) for folder, runs in found.items()]):
     _say(console, note, style='dim')
@@ -70,9 +70,9 @@ def _report(workdir: pathlib.Path, console: Console) -> None:
 
 
 def _report_comparison(
-  folder: pathlib.Path, found: FoundRuns, compared: Contrasts, console: Console
+  folder: pathlib.Path, found: FoundRuns, compared: Contrasts, console: Console, name: str
 ) -> None:
-  """Reports on the runs of one comparison; see :func:`report`."""
+  """Reports on the runs of one comparison, named by its folder; see :func:`report`."""
   from train.reports.plots import plot_curves
 
   about, metric = found.about, found.metric
@@ -109,7 +109,8 @@ def _report_comparison(
   plot_curves(found, published, setting_line(words), folder / 'curves.png')
   has_page = _write_page(folder / 'report.html', contents, found, published)
 
-  _say(console, f'\n{about["title"]}')
+  # Folders of several runs of one experiment have one title.
+  _say(console, f'\n{about["title"]}' + ('' if name == '.' else f' ({name})'))
   _say(console, setting_line(words))
   if reported:
     _say(console, reported)

@@ -364,6 +364,16 @@ def test_several_parts_are_compared_in_one_table_and_plot(tmp_path):
   assert (tmp_path / 'differences.png').read_bytes().startswith(b'\x89PNG')
 
 
+def test_runs_of_one_experiment_in_several_folders_are_told_apart(tmp_path):
+  title = 'prices: what do houses cost?'
+  for folder in ('first', 'later/again'):
+    write_run(tmp_path / folder, 'fixed-0.9', 0, 1.0, config=config_of_own(title=title))
+    assert title in report_text(tmp_path / folder).splitlines()
+  printed = report_text(tmp_path).splitlines()
+  assert {f'{title} (first)', f'{title} (later/again)'} <= set(printed)
+  assert title not in printed
+
+
 def test_importing_the_reports_changes_nothing_and_draws_nothing():
   code = 'import sys, train.reports; assert "matplotlib" not in sys.modules'
   code += '; import train.reports.plots; assert "matplotlib.pyplot" not in sys.modules'
