@@ -19,8 +19,8 @@ _OTHER_KERNELS: CompilerOptions = {
     f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE')
   )
 }
-# A program that draws random weights is compiled in a third of the time with these; it then takes twice
-# the time, once in a training.
+# A program that draws random weights is compiled in less than half of the time with these. It then takes
+# more than twice the time, once in a training.
 _HURRIED: CompilerOptions = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
