@@ -10,10 +10,10 @@ def take(experiment: str) -> None:
   import jax
 
   import train.__main__
-  import train.run  # noqa: F401  a run does so when it begins
-  from train.compilation_cache import keep_compiled_programs
-  from train.experiments import find_comparisons
-  from train.loop import Trainer
+  import train.launch.run  # noqa: F401  a run does so when it begins
+  from train.problem.experiments import find_comparisons
+  from train.system.compilation_cache import keep_compiled_programs
+  from train.training.loop import Trainer
 
   times.append(time.perf_counter())
   comparison = find_comparisons(experiment)[0]

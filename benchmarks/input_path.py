@@ -23,7 +23,6 @@ import tyro
 from PIL import Image, ImageOps
 
 from benchmarks.training_step import find_comparison, random_examples, setting, source_of
-from train.comparison import Comparison
 from train.data import (
   Dataset,
   ImagePreprocessing,
@@ -34,7 +33,8 @@ from train.data import (
   gather,
   step_key,
 )
-from train.loop import Trainer
+from train.problem.comparison import Comparison
+from train.training.loop import Trainer
 
 
 def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:

@@ -34,14 +34,14 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from train.comparison import BASELINE, Comparison
+from train.command.options import RunOptions, configure
 from train.data import Batch, Preprocessing, gather, make_input, step_key
-from train.errors import UserError
-from train.fit import make_initializer, make_programs, preprocessing_of
-from train.optimizer import make_optimizer
-from train.options import RunOptions, configure
-from train.programs import Programs, TrainState
-from train.reports.statistics import Estimate, estimate, format_estimate
+from train.problem.comparison import BASELINE, Comparison
+from train.problem.optimizer import make_optimizer
+from train.system.errors import UserError
+from train.system.statistics import Estimate, estimate, format_estimate
+from train.training.fit import make_initializer, make_programs, preprocessing_of
+from train.training.programs import Programs, TrainState
 
 COLUMNS = ('dataset', 'batch_size', 'seed', 'epoch', 'learning_rate', 'quantity', 'correlation')
 FIRST_EPOCH = 'epoch 1'

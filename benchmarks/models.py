@@ -24,8 +24,8 @@ from benchmarks.training_step import (
   setting,
   training,
 )
-from train.comparison import Comparison
-from train.networks import WideResNet
+from train.problem.comparison import Comparison
+from train.problem.networks import WideResNet
 
 
 def main(networks: tuple[str, ...] = tuple(COMPARISONS), seconds: float = 10.0) -> None:

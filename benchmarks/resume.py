@@ -20,10 +20,10 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
-from train.locks import sole_writer_of
-from train.loop import SavePolicy, Trainer, Training
-from train.plan import Plan
-from train.run import run_comparison
+from train.launch.plan import Plan
+from train.launch.run import run_comparison
+from train.storage.locks import sole_writer_of
+from train.training.loop import SavePolicy, Trainer, Training
 
 _STEPS = 50  # of each epoch, of which a table holds the phases
 

@@ -21,10 +21,10 @@ import jax
 import tyro
 
 from benchmarks.training_step import COMPARISONS, setting, training
-from train.comparison import Comparison
-from train.costs import step_flops
-from train.devices import choose_devices
-from train.experiments import FIGURE_3, VIT_CIFAR10
+from train.command.costs import step_flops
+from train.problem.comparison import Comparison
+from train.problem.experiments import FIGURE_3, VIT_CIFAR10
+from train.system.devices import choose_devices
 
 # Cloud TPU's page on v5e (docs.cloud.google.com/tpu/docs/v5e): peak in bfloat16, which float32 products
 # are computed in by default; four links, together 400 GB/s in both directions, hence 50 GB/s out of
@@ -168,7 +168,7 @@ def all_reduce_seconds(bytes_: float, chips: int, bandwidth: float) -> float:
 
 def compiled_step(comparison: Comparison) -> str:
   """Returns the training step, compiled for all devices here, as text; allocates nothing."""
-  from train.costs import abstract_step
+  from train.command.costs import abstract_step
 
   devices = choose_devices(comparison.batch_size)
   step, state, batch = abstract_step(comparison, devices)

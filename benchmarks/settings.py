@@ -3,8 +3,8 @@
     python -m benchmarks.settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
 * XLA's options: those that the trainer compiles with, on a CPU for wide residual networks, on a GPU for the
-  same bits each time, see `train.compiler_options`.
-* kept buffers: freed memory stays in the process where batches are large, see `train.allocator`.
+  same bits each time, see `train.training.compiler_options`.
+* kept buffers: freed memory stays in the process where batches are large, see `train.training.allocator`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
 
 The last two are a CPU's.
@@ -29,8 +29,8 @@ from rich.table import Table
 
 from benchmarks.training_step import Dtype, find_comparison, setting
 from benchmarks.worker import Worker, share_the_device
-from train.compiler_options import compiler_options
-from train.networks import WideResNet
+from train.problem.networks import WideResNet
+from train.training.compiler_options import compiler_options
 
 _SECONDS_OF_A_TURN = 0.1
 

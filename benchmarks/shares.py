@@ -33,13 +33,13 @@ from benchmarks.training_step import (
   source_of,
   training,
 )
-from train.comparison import Comparison
-from train.costs import format_flops, step_flops
+from train.command.costs import format_flops, step_flops
 from train.data import gather, step_key
-from train.fit import preprocessing_of
-from train.loop import Trainer
-from train.networks import Network
-from train.optimizer import make_optimizer
+from train.problem.comparison import Comparison
+from train.problem.networks import Network
+from train.problem.optimizer import make_optimizer
+from train.training.fit import preprocessing_of
+from train.training.loop import Trainer
 
 
 @dataclasses.dataclass(frozen=True)

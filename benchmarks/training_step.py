@@ -26,13 +26,13 @@ import tyro
 from flax import nnx
 
 import models
-from train.arms import Lcam
-from train.comparison import Comparison
 from train.data import Batch, Dataset, DataSource, Split, find_source
-from train.environment import environment
-from train.experiments import QUICKSTART
-from train.loop import Trainer
-from train.networks import M11, Network, VitB16, WideResNet
+from train.problem.arms import Lcam
+from train.problem.comparison import Comparison
+from train.problem.experiments import QUICKSTART
+from train.problem.networks import M11, Network, VitB16, WideResNet
+from train.system.environment import environment
+from train.training.loop import Trainer
 
 Dtype = Literal['float32', 'bfloat16']
 
@@ -44,11 +44,11 @@ class VitTi16(VitB16):
   kind: ClassVar[str] = 'vit_ti16'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`train.networks.Network.build`."""
+    """See :meth:`train.problem.networks.Network.build`."""
     return models.vit_ti16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
 
   def describe(self) -> str:
-    """See :meth:`train.networks.Network.describe`."""
+    """See :meth:`train.problem.networks.Network.describe`."""
     return f'ViT-Ti/16 at {self.size}'
 
 
@@ -93,9 +93,9 @@ def main(
   comparison = find_comparison(network, dtype)
   unsettled: contextlib.AbstractContextManager = contextlib.nullcontext()
   if without == 'options':
-    unsettled = mock.patch('train.fit.compiler_options', return_value={})
+    unsettled = mock.patch('train.training.fit.compiler_options', return_value={})
   elif without == 'buffers':
-    unsettled = mock.patch('train.allocator._LARGE', math.inf)
+    unsettled = mock.patch('train.training.allocator._LARGE', math.inf)
   with unsettled:
     train = training(comparison)
   for line in sys.stdin:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from lcam_optax import PhaseTracker, lcam, loss_phase_tracker, scale_by_phase
-from train.controls import replay_tracker
+from train.problem.controls import replay_tracker
 
 Number = jax.typing.ArrayLike
 

@@ -22,8 +22,8 @@ from studies.dispersion.definition import DIRECTIONS, EPOCHS, LCAM, MEAN_MOMENTU
 from studies.dispersion.memory import shares_of_luck
 from studies.problems import PROBLEMS
 from studies.runner import Runner
-from train.environment import commit_words, environment
-from train.reports.statistics import Estimate, format_estimate
+from train.system.environment import commit_words, environment
+from train.system.statistics import Estimate, format_estimate
 
 BATCH_SIZE, DELTA = 8, 0.25
 RESTARTS = (4, 8, 32, 128)

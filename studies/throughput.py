@@ -21,9 +21,9 @@ from studies.arms import Arm, Numbers
 from studies.problems import PROBLEMS
 from studies.runner import Runner
 from train import Comparison, Dataset, Split
-from train.arms import Lcam
-from train.environment import environment
-from train.schedules import Drops
+from train.problem.arms import Lcam
+from train.problem.schedules import Drops
+from train.system.environment import environment
 
 BATCH_SIZE, EPOCHS, LEARNING_RATE, LOW, HIGH = 8, 4, 2**-6, 0.45, 0.95
 _PROBLEM = next(problem for problem in PROBLEMS if problem.name == 'digits')

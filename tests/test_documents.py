@@ -16,7 +16,7 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
 from train.__main__ import main
-from train.options import RunOptions, configure
+from train.command.options import RunOptions, configure
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLE = 'examples/own_problem.py'

@@ -11,20 +11,20 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from train import hosts
-from train.command_line import read_command
-from train.comparison import Comparison
-from train.compilation_cache import keep_compiled_programs
-from train.errors import StorageError, UserError
-from train.experiments import QUICKSTART
-from train.interrupts import (
+from train.command.arguments import read_command
+from train.command.options import RunOptions, comparison_directory, configure, working_directory
+from train.command.output import Output, write_what_can_be_written
+from train.problem.comparison import Comparison
+from train.problem.experiments import QUICKSTART
+from train.system import processes as hosts
+from train.system.compilation_cache import keep_compiled_programs
+from train.system.errors import StorageError, UserError
+from train.system.signals import (
   imports_are_done,
   let_the_exit_be_interrupted,
   raise_again_what_is_swallowed,
 )
-from train.options import RunOptions, comparison_directory, configure, working_directory
-from train.output import Output, write_what_can_be_written
-from train.shortage import shortage_explained
+from train.training.shortage import shortage_explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -114,7 +114,7 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
   """Executes a command. Orbax and Matplotlib are imported only by those that need them."""
   match command:
     case Quickstart(workdir):
-      from train.jobs import jobs_of_small_runs
+      from train.launch.jobs import jobs_of_small_runs
 
       options = RunOptions(
         QUICKSTART.experiment,
@@ -126,7 +126,7 @@ def execute(command: Quickstart | List | RunOptions | Report | Prepare, console:
     case RunOptions():
       run_and_report(command, console)
     case List(names, probe, compilation_cache):
-      from train.costs import list_experiments
+      from train.command.costs import list_experiments
 
       if compilation_cache:
         keep_compiled_programs()
@@ -177,15 +177,15 @@ def _run_together(
   options: RunOptions, comparisons: tuple[Comparison, ...], workdir: pathlib.Path, console: Console
 ) -> UserError | None:
   """Trains runs at the same time; returns what to raise after the report if some failed."""
-  from train.driver import run_together
+  from train.launch.driver import run_together
 
   if options.cluster is not None:
-    from train.cluster import Cluster
+    from train.launch.cluster import Cluster
 
     cpus = options.cpus_per_run or 1
     workers = Cluster(options.cluster, cpus, options.gpus_per_run, options.tpus_per_run)
   else:
-    from train.jobs import Jobs, share_of_cores
+    from train.launch.jobs import Jobs, share_of_cores
 
     cpus = options.cpus_per_run or share_of_cores(options.jobs)
     runs = sum(len(comparison.arms) * len(comparison.seeds) for comparison in comparisons)
@@ -197,10 +197,10 @@ def _run_one_by_one(
   options: RunOptions, comparisons: tuple[Comparison, ...], workdir: pathlib.Path, console: Console
 ) -> None:
   """Trains one run after the other in this process, which need load and compile only once."""
-  from train.checkpoints import quiet_background_errors
-  from train.locks import in_use
-  from train.loop import SavePolicy
-  from train.run import run_comparison
+  from train.launch.run import run_comparison
+  from train.storage.checkpoints import quiet_background_errors
+  from train.storage.locks import in_use
+  from train.training.loop import SavePolicy
 
   quiet_background_errors()
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)

@@ -11,9 +11,9 @@ from rich.console import Console
 
 from studies.convolutions.definition import comparisons
 from studies.convolutions.report import write_report
-from train.checkpoints import quiet_background_errors
-from train.loop import SavePolicy
-from train.run import run_comparison
+from train.launch.run import run_comparison
+from train.storage.checkpoints import quiet_background_errors
+from train.training.loop import SavePolicy
 
 
 def main(

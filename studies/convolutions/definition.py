@@ -45,11 +45,11 @@ import numpy as np
 import optax
 
 from train import Comparison, Dataset, Split
-from train.arms import Fixed, Lcam, Yoked
 from train.data import find_source
-from train.experiments import find_comparisons
-from train.networks import WideResNet
-from train.schedules import Constant
+from train.problem.arms import Fixed, Lcam, Yoked
+from train.problem.experiments import find_comparisons
+from train.problem.networks import WideResNet
+from train.problem.schedules import Constant
 
 RULES = ('algorithm1', 'equation9')
 EXAMPLES = 5000

@@ -15,10 +15,10 @@ from studies.convolutions.definition import (
   Direction,
   comparisons,
 )
-from train.comparison import Comparison
-from train.environment import commit_words, environment
-from train.records import progress_of, read_table, run_directory
-from train.reports.statistics import estimate, format_estimate, holm, p_value
+from train.problem.comparison import Comparison
+from train.storage.tables import progress_of, read_table, run_directory
+from train.system.environment import commit_words, environment
+from train.system.statistics import estimate, format_estimate, holm, p_value
 
 ENDPOINTS = ('train_loss', 'loss_spread')
 # By arm, one value per seed; NaN where the run diverged, or is not finished.

@@ -19,7 +19,7 @@ from studies.dispersion.contrasts import (
 )
 from studies.dispersion.memory import Shares, shares_of_luck
 from studies.problems import TRAIN_EXAMPLES
-from train.reports.statistics import Estimate, holm, p_value
+from train.system.statistics import Estimate, holm, p_value
 
 Pairs = Mapping[Pair, Mapping[str, Table]]
 

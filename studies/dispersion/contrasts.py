@@ -13,7 +13,7 @@ from scipy import special
 from studies.dispersion import definition
 from studies.dispersion.run import path_of
 from studies.problems import PROBLEMS
-from train.reports.statistics import Estimate, estimate
+from train.system.statistics import Estimate, estimate
 
 _CLASSES = {problem.name: problem.classes for problem in PROBLEMS}
 

@@ -32,8 +32,8 @@ from studies.dispersion.contrasts import (
 from studies.dispersion.plot import plot_doses
 from studies.dispersion.tables import write_cells, write_contrasts
 from studies.problems import TRAIN_EXAMPLES
-from train.environment import commit_words, environment, read_environment
-from train.reports.statistics import Estimate, format_estimate
+from train.system.environment import commit_words, environment, read_environment
+from train.system.statistics import Estimate, format_estimate
 
 _LARGEST = max(definition.DELTAS)
 _WORDS = {'train_loss': 'training loss', 'loss_spread': 'spread of the training losses'}

@@ -16,8 +16,8 @@ from studies.dispersion.definition import Cell
 from studies.fixed_momentum import mean_total_weight, momenta_used, momentum_of_mean_weight
 from studies.problems import PROBLEMS
 from studies.runner import Results, Runner
-from train.environment import write_environment
-from train.files import write_whole
+from train.system.environment import write_environment
+from train.system.files import write_whole
 
 COLUMNS = ('arm', 'seed', *definition.ENDPOINTS, 'mean_momentum')
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from studies.dispersion import definition
 from studies.dispersion.contrasts import Contrast, Pair, Table, contrast, of_seeds
-from train.reports.statistics import p_value
+from train.system.statistics import p_value
 
 _PAIRS_OF_ARMS = (
   ('lcam', 'yoked'),

@@ -16,8 +16,8 @@ from studies.quadratic.contrasts import SIMULATED, contrasts, loss_of_all, losse
 from studies.quadratic.plot import plot_modes
 from studies.quadratic.simulation import RUNS_OF_BLOCK
 from studies.quadratic.theory import Quadratic
-from train.environment import commit_words, environment
-from train.reports.statistics import Estimate, format_estimate
+from train.system.environment import commit_words, environment
+from train.system.statistics import Estimate, format_estimate
 
 BLOCKS = 20
 QUADRATIC = Quadratic(

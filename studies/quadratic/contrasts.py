@@ -7,7 +7,7 @@ import numpy as np
 
 from studies.quadratic.simulation import PhaseOf, simulate
 from studies.quadratic.theory import Moments, Quadratic, predict
-from train.reports.statistics import Estimate, estimate
+from train.system.statistics import Estimate, estimate
 
 SIMULATED: tuple[PhaseOf, ...] = ('luck', 'running-mean')
 PathLoss = Callable[[Moments, np.ndarray], np.ndarray]

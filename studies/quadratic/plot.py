@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 
 from studies.quadratic.theory import Quadratic
-from train.reports.statistics import Estimate
+from train.system.statistics import Estimate
 
 _MARKERS = {'luck': 'o', 'running-mean': 's'}
 _LABELS = {'luck': 'simulated, phase of the luck', 'running-mean': 'simulated, running mean'}

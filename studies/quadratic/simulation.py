@@ -10,7 +10,7 @@ import optax
 
 from lcam_optax import PhaseTracker, loss_phase_tracker, scale_by_phase
 from studies.quadratic.theory import Moments, Quadratic
-from train.controls import ReplayState, replay_tracker
+from train.problem.controls import ReplayState, replay_tracker
 
 RUNS_OF_BLOCK = 500
 _MEAN_DECAY = 0.99

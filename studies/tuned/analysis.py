@@ -14,7 +14,7 @@ from jaxtyping import Float
 from studies.tuned import definition
 from studies.tuned.definition import Cell, Setting
 from studies.tuned.run import final_path
-from train.reports.statistics import Estimate, estimate, format_estimate, holm, p_value
+from train.system.statistics import Estimate, estimate, format_estimate, holm, p_value
 
 CONTROLS = (definition.FIXED_AGAIN, definition.FIXED_12_FOLD, definition.LCAM_BEST)
 COMPARED = tuple(method.name for method in (*definition.LCAM, *definition.RIVALS))

@@ -33,7 +33,7 @@ from studies.tuned import definition
 from studies.tuned.definition import FIXED, LCAM, RIVALS, Cell
 from studies.tuned.run import csv_text, final_path, prepare
 from studies.tuned.training import Run, Scores, score
-from train.files import write_whole
+from train.system.files import write_whole
 
 DECAYED = (
   FIXED,

@@ -12,7 +12,7 @@ from studies.tuned import definition
 from studies.tuned.analysis import Results, Tested, listed, marked, tested
 from studies.tuned.definition import FIXED, LCAM, Cell, Setting
 from studies.tuned.followup import DECAYED, followup_path
-from train.reports.statistics import estimate, format_estimate
+from train.system.statistics import estimate, format_estimate
 
 _Means = dict[tuple[Setting, str, str], Float[np.ndarray, 'repeats endpoints']]
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from matplotlib.figure import Figure
 
-from train.reports.statistics import Estimate
+from train.system.statistics import Estimate
 
 _COLOURS = {'algorithm1': 'C0', 'equation9': 'C1', 'reweigh': 'C2', 'momo': 'C3'}
 

@@ -33,8 +33,8 @@ from studies.tuned.followup_report import (
   write_followup,
 )
 from studies.tuned.plot import plot_differences
-from train.environment import commit_words, environment, read_environment
-from train.reports.statistics import Estimate, estimate, format_estimate
+from train.system.environment import commit_words, environment, read_environment
+from train.system.statistics import Estimate, estimate, format_estimate
 
 _LCAM_NAMES = tuple(method.name for method in LCAM)
 _WORDS = {'test_error': 'test error', 'test_loss': 'test loss', 'full': 'all', 'half': 'half'}

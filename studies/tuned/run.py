@@ -17,8 +17,8 @@ from studies.tuned import definition
 from studies.tuned.definition import Cell
 from studies.tuned.methods import Method, Point, Rule
 from studies.tuned.training import Rows, Run, Trainer, score
-from train.environment import write_environment
-from train.files import write_whole
+from train.system.environment import write_environment
+from train.system.files import write_whole
 
 _POINT = ('effective_rate', 'momentum', 'validation_loss')
 SEARCH_COLUMNS = ('method', 'tuning', 'part', 'point', *_POINT)

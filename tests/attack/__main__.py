@@ -24,10 +24,16 @@ from rich.table import Table
 from tests.attack.checks import Failure
 from tests.attack.kinds import KINDS, kind_of, make_attack, possible_kinds
 from tests.attack.world import World, make_world
-from train import hosts
+from train.system import processes as hosts
 
 # What commands import besides what is imported above, so that forks have it.
-_IMPORTED = ('orbax.checkpoint', 'train.__main__', 'train.run', 'train.reports', 'train.driver')
+_IMPORTED = (
+  'orbax.checkpoint',
+  'train.__main__',
+  'train.launch.run',
+  'train.reports',
+  'train.launch.driver',
+)
 
 
 @dataclasses.dataclass(frozen=True)

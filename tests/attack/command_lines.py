@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from tests.attack.checks import check_end
 from tests.attack.commands import Command
 from tests.attack.world import World
-from train.experiments import EXPERIMENTS
-from train.options import RunOptions
+from train.command.options import RunOptions
+from train.problem.experiments import EXPERIMENTS
 
 _SECONDS = 15  # after which a command that is right is asked to stop
 # None that is possible and makes a training large: this is about what is refused.

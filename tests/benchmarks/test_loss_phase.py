@@ -21,8 +21,8 @@ from benchmarks.loss_phase import (
 )
 from lcam_optax import lcam
 from train.data import AsStored, Batch
-from train.errors import UserError
-from train.programs import Programs
+from train.system.errors import UserError
+from train.training.programs import Programs
 
 
 def test_the_watched_optimizer_is_the_same_and_notes_what_numpy_computes():

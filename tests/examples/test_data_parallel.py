@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 
-from tests.examples.running import FOLDER, ROOT, columns, losses_on_one_device
+from tests.examples.support import FOLDER, ROOT, columns, losses_on_one_device
 from tests.lcam_optax import reference
 
 NAMES = ('data_parallel_jit', 'data_parallel_shard_map')

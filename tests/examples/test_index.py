@@ -2,7 +2,7 @@
 
 import re
 
-from tests.examples.running import FOLDER
+from tests.examples.support import FOLDER
 
 
 def rows():

@@ -9,7 +9,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from tests.examples.running import FOLDER, columns
+from tests.examples.support import FOLDER, columns
 from tests.lcam_optax import reference
 
 NOTEBOOK = FOLDER / 'lcam.ipynb'

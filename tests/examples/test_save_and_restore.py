@@ -4,7 +4,7 @@ import chex
 import jax
 import numpy as np
 
-from tests.examples.running import load
+from tests.examples.support import load
 
 
 def test_a_restored_optimizer_goes_on_bit_for_bit():

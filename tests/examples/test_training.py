@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.examples.running import columns, load, losses_on_one_device
+from tests.examples.support import columns, load, losses_on_one_device
 from tests.lcam_optax import reference
 
 EPOCH = {'steps_per_epoch': 21}  # 1,344 digits in batches of 64

@@ -8,7 +8,7 @@ from scipy import stats
 
 from studies.convolutions import definition, report
 from studies.convolutions.definition import DIRECTIONS, RULES, comparisons
-from train.records import metrics_columns, run_directory
+from train.storage.tables import metrics_columns, run_directory
 
 RANDOM = np.random.default_rng(0)
 

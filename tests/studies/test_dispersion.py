@@ -24,7 +24,7 @@ from studies.dispersion.definition import Cell
 from studies.dispersion.report import write_report
 from studies.fixed_momentum import mean_total_weight, momenta_used, momentum_of_mean_weight
 from studies.runner import Results
-from train.reports.statistics import p_value
+from train.system.statistics import p_value
 
 SEEDS = range(20)
 RANDOM = np.random.default_rng(0)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.train.command_line import run_command
+from tests.train.support import run_command
 
 
 @pytest.fixture

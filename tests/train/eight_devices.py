@@ -17,14 +17,14 @@ from flax import nnx
 
 import models
 from train import Comparison, Dataset, Split
-from train.arms import Lcam
-from train.configuration import run_config
-from train.devices import choose_devices, describe_devices
-from train.interrupts import InterruptedRunError, Interrupts
-from train.locks import sole_writer_of
-from train.loop import SavePolicy, Trainer, Training
-from train.records import read_phases, run_directory
-from train.schedules import Constant
+from train.problem.arms import Lcam
+from train.problem.schedules import Constant
+from train.storage.configuration import run_config
+from train.storage.locks import sole_writer_of
+from train.storage.tables import read_phases, run_directory
+from train.system.devices import choose_devices, describe_devices
+from train.system.signals import InterruptedRunError, Interrupts
+from train.training.loop import SavePolicy, Trainer, Training
 
 LCAM = Lcam(0.857, 0.93)
 EPOCHS, BATCH_SIZE = 2, 16

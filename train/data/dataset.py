@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
 
-from train.errors import UserError
+from train.system.errors import UserError
 
 # What the networks compute in; NumPy and scikit-learn give the wide types unasked.
 _NARROW = {'float64': np.float32, 'int64': np.int32, 'uint64': np.uint32}

@@ -15,7 +15,7 @@ from jaxtyping import Array, Int32, Shaped
 
 from train.data.dataset import Split
 from train.data.randomness import epoch_order
-from train.devices import ONE_DEVICE, Devices
+from train.system.devices import ONE_DEVICE, Devices
 
 # Batches made ahead of the step that needs them.
 _PREFETCH = 3

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from train.reports.pooling import Residual, Values, pooled_arms, two_way_residual
 from train.reports.read_runs import FoundRuns, last_values
-from train.reports.statistics import Estimate, holm, t_p_value, t_quantile
+from train.system.statistics import Estimate, holm, t_p_value, t_quantile
 
 SHOWN = 0.05
 _NO_SCATTER = 1e-9  # of the largest value: what rounding leaves of equal differences

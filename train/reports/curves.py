@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from train.reports.read_runs import METRIC, FoundRuns, outcome
-from train.reports.statistics import estimate
+from train.system.statistics import estimate
 
 PAPER_EPOCHS = 150
 FEWEST_FOR_A_MEAN = 3

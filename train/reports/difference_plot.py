@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from train.files import write_whole
 from train.reports.contrasts import SHOWN, Contrast
 from train.reports.metric import Metric
 from train.reports.styles import CONTRAST_COLOURS
+from train.system.files import write_whole
 
 _LABELS = {
   'yoked': 'against its yoked run',

@@ -6,10 +6,10 @@ import pathlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from train.files import write_whole
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
 from train.reports.tables import Column, Row, markdown_table
+from train.system.files import write_whole
 
 _CONTRAST_COLUMNS = (
   *('kind', 'arm', 'other', 'seeds', 'difference', 'half_width'),

@@ -8,7 +8,6 @@ import types
 from rich.console import Console
 from rich.text import Text
 
-from train.files import errors_explained
 from train.reports.contrasts import Contrasts, contrasts
 from train.reports.curves import Published
 from train.reports.files import (
@@ -28,6 +27,7 @@ from train.reports.words import (
   describe_omissions,
   notes,
 )
+from train.system.files import errors_explained
 
 
 def report(workdir: pathlib.Path, console: Console) -> None:

@@ -7,12 +7,12 @@ from typing import Any
 import jinja2
 from bokeh.resources import Resources
 
-from train.files import write_whole
 from train.reports.curves import MOST_WITH_BANDS, Panel, Published, finite_runs, panels, shows_means
 from train.reports.files import Contents
 from train.reports.interactive_curves import BAND, INK, interactive_panel
 from train.reports.read_runs import FoundRuns
 from train.reports.styles import BLACK, MARKERS, style_of
+from train.system.files import write_whole
 
 _SAMPLE_WIDTH = 2.0
 

@@ -9,7 +9,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
-from train.files import write_whole
 from train.reports.curves import (
   MOST_WITH_BANDS,
   Line,
@@ -21,6 +20,7 @@ from train.reports.curves import (
 )
 from train.reports.read_runs import FoundRuns
 from train.reports.styles import style_of
+from train.system.files import write_whole
 
 DPI = 130
 

@@ -82,7 +82,7 @@ def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], li
 
   Args:
     values: From arm and seed to value.
-    kinds: From arm to its kind, see :mod:`train.arms`.
+    kinds: From arm to its kind, see :mod:`train.problem.arms`.
   """
   arms = [arm for arm in values if kinds.get(arm) in _POOLED_KINDS and values[arm]]
   taken_out = []

@@ -5,18 +5,18 @@ import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from train.comparison import BASELINE, Comparison
-from train.errors import UserError
-from train.experiments import EXPERIMENTS
-from train.networks import M11, Network, VitB16, WideResNet
+from train.problem.comparison import BASELINE, Comparison
+from train.problem.experiments import EXPERIMENTS
+from train.problem.networks import M11, Network, VitB16, WideResNet
+from train.problem.schedules import Constant, Cosine, Drops, HoldThenDecay, Schedule
 from train.reports.metric import Metric
-from train.schedules import Constant, Cosine, Drops, HoldThenDecay, Schedule
+from train.system.errors import UserError
 
 NOT_RECORDED = 'not recorded'
 
 
 def presentation(config: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-  """Returns how a run is presented, as ``about`` of :func:`train.configuration.run_config`.
+  """Returns how a run is presented, as ``about`` of :func:`train.storage.configuration.run_config`.
 
   Args:
     config: The configuration of the run; empty if it has none.
@@ -128,7 +128,7 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns with what the runs were made: a line for each environment that differs.
 
   Args:
-    environments: One per run, see :func:`train.environment.environment`; empty where none is
+    environments: One per run, see :func:`train.system.environment.environment`; empty where none is
       recorded.
   """
   counts = collections.Counter(map(_environment_words, environments))

@@ -6,13 +6,13 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from train.arms import OTHERS, arm_of_name
-from train.comparison import Comparison
-from train.configuration import read_config, shared_differences, show, unknown_fields
-from train.environment import read_environment
-from train.errors import DivergedError, UserError
-from train.locks import has_writer
-from train.records import (
+from train.problem.arms import OTHERS, arm_of_name
+from train.problem.comparison import Comparison
+from train.reports.metric import Metric
+from train.reports.presentation import presentation, setting
+from train.storage.configuration import read_config, shared_differences, show, unknown_fields
+from train.storage.locks import has_writer
+from train.storage.tables import (
   SUMS,
   changed_files,
   check_unchanged,
@@ -21,8 +21,8 @@ from train.records import (
   run_directories,
   run_directory,
 )
-from train.reports.metric import Metric
-from train.reports.presentation import presentation, setting
+from train.system.environment import read_environment
+from train.system.errors import DivergedError, UserError
 
 METRIC = 'metric'  # the column of the metric, whatever metrics.csv calls it
 Run = dict[str, np.ndarray]

@@ -4,7 +4,7 @@ import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from train.arms import OTHERS
+from train.problem.arms import OTHERS
 
 # Okabe and Ito's colours, which readers with any colour vision can tell apart.
 BLACK = '#000000'

@@ -15,7 +15,7 @@ from rich.text import Text
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
 from train.reports.read_runs import METRIC, FoundRuns, Run, outcome
-from train.reports.statistics import Estimate, estimate, format_estimate
+from train.system.statistics import Estimate, estimate, format_estimate
 
 KINDS = {
   'yoked': 'its yoked run',

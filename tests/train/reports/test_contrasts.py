@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from tests.train.reports.runs import (
+from tests.train.reports.support import (
   config_of_own,
   first_format,
   one_line,

@@ -9,8 +9,8 @@ import sys
 
 import numpy as np
 
-from tests.train.reports.runs import config_of_own, report_text, write_arms, write_run
-from train.records import metrics_columns, read_table
+from tests.train.reports.support import config_of_own, report_text, write_arms, write_run
+from train.storage.tables import metrics_columns, read_table
 
 HOSTILE = '<script>window.hacked = 1<!-- "\'&'
 ERRORS = {

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from matplotlib import colors, image
 
-from tests.train.reports.runs import config_of_own, report_text, write_run
-from train.arms import arm_of_name
+from tests.train.reports.support import config_of_own, report_text, write_run
+from train.problem.arms import arm_of_name
 from train.reports.styles import style_of
 
 BROWSERS = ('chromium', 'chromium-browser', 'google-chrome', 'chrome')

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from tests.train.reports.runs import first_format, report_text, write_run
-from train.experiments import EXPERIMENTS
+from tests.train.reports.support import first_format, report_text, write_run
+from train.problem.experiments import EXPERIMENTS
 from train.reports.published import published_curves
 
 

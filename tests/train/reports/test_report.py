@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 from scipy import stats
 
-from tests.train.reports.runs import (
+from tests.train.reports.support import (
   config_of_own,
   first_format,
   one_line,
@@ -23,8 +23,8 @@ from tests.train.reports.runs import (
   write_arms,
   write_run,
 )
-from train.errors import UserError
 from train.reports import report
+from train.system.errors import UserError
 
 ERRORS = {
   'fixed-0.9': [5.0, 5.4, 4.9, 5.2],

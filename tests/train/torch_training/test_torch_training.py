@@ -20,17 +20,17 @@ from flax import nnx
 import models
 from tests.models import reference_inputs
 from tests.models.filling import filled
-from train.arms import Lcam
-from train.comparison import Comparison
-from train.compiler_options import compiler_options
 from train.data import Batch, Dataset, DataSource, ImagePreprocessing, Preprocessing, Split
 from train.data.tfds_source import cache_folder
-from train.experiments import FIGURE_3, QUICKSTART
-from train.networks import WideResNet
-from train.optimizer import make_optimizer
-from train.programs import EpochSums, Programs, TrainState, TrainStep
-from train.reports.statistics import estimate
-from train.schedules import Drops
+from train.problem.arms import Lcam
+from train.problem.comparison import Comparison
+from train.problem.experiments import FIGURE_3, QUICKSTART
+from train.problem.networks import WideResNet
+from train.problem.optimizer import make_optimizer
+from train.problem.schedules import Drops
+from train.system.statistics import estimate
+from train.training.compiler_options import compiler_options
+from train.training.programs import EpochSums, Programs, TrainState, TrainStep
 
 _FOLDER = pathlib.Path(__file__).parent
 _NORM_INTERVAL = 10

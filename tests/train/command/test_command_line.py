@@ -1,0 +1,261 @@
+"""What the command line says to what a user may type."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import jax
+import pytest
+
+from tests.train.support import run_command
+from train.command import costs
+from train.problem.experiments import EXPERIMENTS
+from train.system.devices import ONE_DEVICE
+from train.system.errors import UserError
+from train.training.memory import Memory
+
+TINY = """
+import numpy as np
+from flax import nnx
+from train import Comparison, Dataset, Split
+
+split = Split(np.eye(8, dtype='float32'), np.arange(8) % 2)
+comparison = Comparison(
+  name='tiny', dataset=Dataset('tiny', split, split, ('even', 'odd')), epochs=2, batch_size=4,
+  network=lambda num_classes, rngs: nnx.Linear(8, num_classes, rngs=rngs),
+  arms=('fixed-0.9', 'low0.857-high0.93'), seeds=(0,),
+)
+"""
+
+
+@pytest.fixture
+def measured(monkeypatch):
+  """Has programs not compiled; returns of which comparisons they were asked for."""
+  asked = []
+
+  def measure(comparison, timed, progress):
+    asked.append(comparison)
+    memory = Memory(step=5 * 2**30, state=2**20, data=2**30, resident=0, limit=2**40)
+    params = jax.ShapeDtypeStruct((2**17,), 'float32')
+    return costs.Measured(ONE_DEVICE, params, 3.65e12, memory, None)
+
+  monkeypatch.setattr(costs, 'measure', measure)
+  return asked
+
+
+def test_list_tells_what_experiments_cost(measured):
+  output = run_command('list')
+  words = output.split()
+  for name, comparisons in EXPERIMENTS.items():
+    assert f'\n{name}\n' in output
+    for comparison in comparisons:
+      assert f'\n  {comparison.name}: ' in output
+      assert all(arm.name in words for arm in comparison.arms)
+  figure3 = output.split('\nfigure3\n')[1].split('\nfigure4\n')[0]
+  assert '131,072 parameters; 12 runs of 58,650 steps and 214 PFLOP' in ' '.join(figure3.split())
+  everything = sum(len(comparisons) for comparisons in EXPERIMENTS.values())
+  assert output.count('memory of this device (cpu):') == everything
+  assert output.count('memory of the host:') == everything
+
+
+def test_list_compiles_each_program_once(measured):
+  run_command('list')
+  programs = [(one.network, one.dataset.name, one.batch_size) for one in measured]
+  assert len(programs) == len(set(programs)) == 8
+
+
+def test_list_names_the_arm_that_takes_more_memory_than_the_first(measured):
+  output = ' '.join(run_command('list', 'baselines').split())
+  words = (
+    '1 MiB of it the state (1,024 KiB more with amsgrad) memory of the host: 1 GiB for the data'
+  )
+  assert output.count(f'{words}, up to 6 MiB while') == 2
+  assert (
+    output.count('1 MiB of it the state memory of the host: 1 GiB for the data, up to 3 MiB') == 2
+  )
+
+
+def test_list_prints_what_it_knows_while_it_compiles_the_rest(monkeypatch, measured):
+  before = costs.measure
+
+  def measure(comparison, timed, progress):
+    if measured:
+      raise UserError('the second program')
+    return before(comparison, timed, progress)
+
+  monkeypatch.setattr(costs, 'measure', measure)
+  assert 'arms: fixed-0.9 low0.857' in run_command('list', status=2)
+
+
+def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
+  lines = run_command('list', 'figure3', columns=60).splitlines()
+  assert max(map(len, lines)) <= 60
+  assert '\x1b' not in ''.join(lines)
+  experiment = lines[lines.index('figure3') + 1 : lines.index('', lines.index('figure3'))]
+  assert [len(line) - len(line.lstrip()) for line in experiment] == [
+    2,
+    2,
+    *[4] * (len(experiment) - 2),
+  ]
+
+
+def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
+  output = run_command('list', '--probe', 'quickstart')
+  (hours,) = re.findall(r'([\d.e-]+) hours here', output)
+  assert float(hours) > 0
+  assert 'figure3' not in output
+  assert '\x1b' not in output
+  assert 'GFLOP' in output
+
+
+@pytest.mark.slow
+def test_list_tells_the_memory_of_all_that_experiments_train():
+  output = run_command('list', columns=400)
+  steps = re.findall(r'at least ([\d.]+) (MiB|GiB) for a training step of fixed-0.9, ', output)
+  assert len(steps) == sum(len(comparisons) for comparisons in EXPERIMENTS.values())
+  assert len(set(steps)) >= 6  # of networks, data sets and batch sizes
+  assert max(float(size) for size, unit in steps if unit == 'GiB') > 20  # ViT's
+
+
+def test_help_shows_names_and_defaults():
+  done = subprocess.run(
+    [sys.executable, '-m', 'train', 'run', '--help'], capture_output=True, text=True, check=True
+  )
+  text = ' '.join(done.stdout.replace('│', ' ').split())
+  for words in (*EXPERIMENTS, 'coinA-B', 'momo', 'cifar100', 'spoken_digit', 'default: runs/NAME'):
+    assert words in text
+  assert 'None' not in text
+  assert '(default: )' not in text
+
+
+@pytest.mark.parametrize(
+  ('arguments', 'message'),
+  [
+    (['run', 'figure33'], "no experiment 'figure33': choose one of quickstart"),
+    (['run', 'quickstart', '--arms', 'fixed-8'], "no arm 'fixed-8': choose of fixed-M"),
+    (['run', 'quickstart', '--arms', 'coin', 'coin'], 'The arm coin0.857-0.93 is named twice'),
+    (['run', 'quickstart', '--seeds', '1', '1'], 'The seed 1 is named twice'),
+    (['run', 'quickstart', '--arms', 'yoked', '--seeds', '0'], 'give two seeds or more'),
+    (['run', 'quickstart', '--arms', 'yoked'], 'run low0.857-high0.93 with that seed first'),
+    (['run', 'quickstart', '--epochs', '0'], '--epochs must be at least 1, not 0'),
+    (['run', 'quickstart', '--batch-size', '-1'], '--batch-size must be at least 1, not -1'),
+    (['run', 'quickstart', '--depth', '12'], 'depth must be 6n + 4, not 12: use 10 or 16'),
+    (['run', 'quickstart', '--width', '0'], 'width must be at least 1'),
+    (['run', 'quickstart', '--seeds', '99999999999'], 'A seed must be at least 0 and below 2**31'),
+    (['run', 'figure5', '--learning-rate', '0'], '--learning-rate must be above 0, not 0'),
+    (['run', 'quickstart', '--checkpoint-minutes', 'nan'], '--checkpoint-minutes must be above 0'),
+    (['run', 'baselines', '--learning-rate', '1'], 'adam, adamw, amsgrad, rmsprop, adagrad, lion'),
+    (['run', 'quickstart', '--jobs', '0'], '--jobs must be at least 1, not 0'),
+    (['run', 'quickstart', '--jobs', '2', '--devices', '2'], 'leave one of them out'),
+    (['run', 'quickstart', '--learning-rate', '1e400'], 'which float32 holds, not inf'),
+    (['run', 'quickstart', '--learning-rate', '1e-50'], 'which float32 holds, not 1e-50'),
+    (['run', 'quickstart', '--weight-decay', '1e-50'], 'which float32 holds, not 1e-50'),
+    (['run', 'quickstart', '--width', '100000'], '8,268,360 GiB with their gradients and momenta'),
+    (['run', 'quickstart', '--depth', '10000000000000'], '--depth must be at most 1000'),
+    (['run', 'quickstart', '--epochs', '1' + 18 * '0'], 'lower --epochs'),
+    (['run', 'quickstart', '--epochs', '3', '--epochs=4'], '--epochs is given twice'),
+    (['run', 'quickstart', '--learning-rat', '1'], 'did you mean --learning-rate?'),
+    (
+      ['run', 'quickstart', '--zzz'],
+      'There is no option --zzz: `python -m train run --help`',
+    ),
+    (['run', 'quickstart', '--seeds', '0,1'], '--seeds cannot be 0,1: .* spaces between several'),
+    (['run', 'quickstart', '--epochs', 'two'], '--epochs cannot be two: `python'),
+    (['run', 'quickstart', '--checkpoint-epochs', '1.5'], '--checkpoint-epochs cannot be 1.5: `py'),
+    (['run', 'quickstart', '--dtype', 'int8'], '--dtype cannot be int8: `python'),
+    (
+      ['run', 'quickstart', 'figure3'],
+      'Unrecognized options: figure3: `python -m train run --help`',
+    ),
+    (['run', 'quickstart', '--arms', '--seeds', '0'], '--arms has no value'),
+    (['run', 'quickstart', '--workdir', ''], 'A value of --workdir is empty'),
+    (['run', 'quickstart', '--workdir='], '--workdir has no value'),
+    (['run'], 'NAME_OR_FILE is missing: `python -m train run --help`'),
+    (['runn', 'quickstart'], 'There is no command runn: choose one of quickstart, list, run'),
+    (['report', ''], 'An argument of report is empty'),
+    (['run', 300 * 'x' + '.py'], 'is no file'),
+    (['run', 'quickstart', '--gpus-per-run', '1'], 'add `--cluster local` for this machine'),
+    (['run', 'quickstart', '--cpus-per-run', '2'], '--cpus-per-run is for --jobs and --cluster'),
+    (['run', 'quickstart', '--cluster', 'auto', '--jobs', '2'], 'leave one of them out'),
+    (
+      ['run', 'quickstart', '--cluster', 'here'],
+      'must be local, auto or ray://HOST:PORT, not here',
+    ),
+    (['run', 'quickstart', '--cluster', 'ray://here'], 'must be local, auto or ray://HOST:PORT'),
+    (['run', 'quickstart', '--cluster', 'auto', '--tpus-per-run', '-1'], 'must be at least 0, not'),
+    (['run', 'speech', '--dataset', 'digits'], 'speech trains M11 on audio, which digits is not'),
+    (['run', 'vit'], 'with --pretrained, or choose --parts without it'),
+    (['run', 'vit', '--pretrained', 'no.npz'], 'no.npz is no file'),
+    (['run', 'quickstart', '--pretrained', __file__], 'leave --pretrained out'),
+    (['run', 'speech', '--depth', '10'], 'speech trains M11, which has no --depth and --width'),
+    (['run', 'quickstart', '--workdir', __file__], 'cannot be used'),
+    (['run', 'quickstart', '--train-examples', '5000'], 'There are 1000 training examples'),
+    (['report', 'no/such/directory'], 'no/such/directory holds no runs'),
+    (['prepare', 'mnist'], 'mnist'),
+    (['list', 'my.py'], 'list knows the experiments of the paper only'),
+  ],
+)
+def test_errors_are_one_sentence(refused, arguments, message, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  assert re.search(message if '.*' in message else re.escape(message), refused(*arguments))
+  assert not list(tmp_path.glob('runs/*/*/*/metrics.csv'))
+
+
+def test_a_batch_of_more_than_there_is_is_told(tmp_path):
+  path = tmp_path / 'tiny.py'
+  path.write_text(TINY)
+  output = run_command('run', path, '--batch-size', 10**20, '--workdir', tmp_path / 'runs')
+  assert f'A batch has all 8 training examples; there are no {10**20}.' in ' '.join(output.split())
+
+
+def test_an_output_of_few_characters_gets_what_it_can_show(tmp_path):
+  (tmp_path / 'tiny.py').write_text(TINY)
+  command = [
+    sys.executable,
+    '-m',
+    'train',
+    'run',
+    tmp_path / 'tiny.py',
+    '--workdir',
+    tmp_path / 'ü',
+  ]
+  done = subprocess.run(
+    command, capture_output=True, text=True, env={**os.environ, 'PYTHONIOENCODING': 'ascii'}
+  )
+  assert (done.returncode, done.stderr) == (0, '')
+  assert 'tensorboard --logdir' in done.stdout
+
+
+def test_an_output_that_nobody_reads_stops_the_run_saved(tmp_path):
+  (tmp_path / 'tiny.py').write_text(TINY)
+  command = ['run', str(tmp_path / 'tiny.py'), '--workdir', str(tmp_path / 'runs')]
+  process = subprocess.Popen(
+    [sys.executable, '-m', 'train', *command], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+  )
+  process.stdout.close()
+  assert re.fullmatch(rb'Stopped and saved .*; go on with: .*\n', process.stderr.read())
+  assert process.wait() == 128 + signal.SIGPIPE
+  process.stderr.close()
+  run_command(*command)
+  run_command(*command[:2], '--workdir', tmp_path / 'undisturbed')
+  for folder in ('fixed-0.9', 'low0.857-high0.93'):
+    tables = [tmp_path / name / folder / 'seed-0/metrics.csv' for name in ('runs', 'undisturbed')]
+    assert tables[0].read_bytes() == tables[1].read_bytes()
+
+
+def test_help_names_the_commands():
+  done = subprocess.run(
+    [sys.executable, '-m', 'train', '--help'], capture_output=True, text=True, check=True
+  )
+  for command in ('quickstart', 'list', 'run', 'report', 'prepare'):
+    assert command in done.stdout
+
+
+def test_help_that_nobody_reads_ends_quietly():
+  command = [sys.executable, '-m', 'train', 'run', '--help']
+  process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+  process.stdout.close()
+  assert process.stderr.read() == b''
+  assert process.wait() == 128 + signal.SIGPIPE

@@ -1,0 +1,125 @@
+"""The main job, shrunk: real digits, all steps from training to report."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+from matplotlib import image
+
+from tests.train.support import run_command
+from train.problem.arms import Lcam
+from train.problem.experiments import QUICKSTART
+from train.storage.tables import EpochRecord, read_table
+
+
+def momenta(arm):
+  return arm.momenta if isinstance(arm, Lcam) else (arm.momentum,)
+
+
+SMALL = ('--epochs', 2, '--train-examples', 100, '--batch-size', 40)
+ARMS = [arm.name for arm in QUICKSTART.arms]
+
+
+@pytest.fixture(scope='module')
+def finished(tmp_path_factory):
+  """Returns the working directory and the output of a small quickstart."""
+  workdir = tmp_path_factory.mktemp('quickstart')
+  return workdir, run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
+
+
+def test_every_run_is_recorded(finished):
+  workdir, _ = finished
+  for arm in ARMS:
+    for seed in (0, 1):
+      directory = workdir / arm / f'seed-{seed}'
+      config = json.loads((directory / 'config.json').read_text())
+      assert (config['arm']['name'], config['seed'], config['epochs']) == (arm, seed, 2)
+      metrics = read_table(directory / 'metrics.csv', EpochRecord._fields)
+      np.testing.assert_array_equal(metrics['epoch'], [1, 2])
+      assert all(np.isfinite(column).all() for column in metrics.values())
+      assert (read_table(directory / 'timing.csv', ['seconds'])['seconds'] > 0).all()
+
+
+def test_the_output_has_progress_a_table_and_words(finished):
+  _, output = finished
+  for arm in ARMS:
+    assert f'{arm} seed 1  epoch 2/2' in output
+  assert 'error %' in output
+  assert (
+    'no difference to fixed-0.9 was shown' in output or 'error than fixed-0.9 was shown' in output
+  )
+
+
+def test_the_report_is_written_with_a_plot(finished):
+  workdir, _ = finished
+  pixels = image.imread(workdir / 'curves.png')
+  assert min(pixels.shape[:2]) > 400
+  assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 10
+  assert '| fixed-0.9 | 2 |' in (workdir / 'report.md').read_text()
+  with (workdir / 'report.csv').open(newline='') as file:
+    assert [row['arm'] for row in csv.DictReader(file)] == ARMS
+
+
+def test_the_momentum_is_the_one_of_the_phase(finished):
+  workdir, _ = finished
+  for arm in QUICKSTART.arms:
+    metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv', EpochRecord._fields)
+    low, high = min(momenta(arm)), max(momenta(arm))
+    assert (metrics['mean_momentum'] >= low - 1e-6).all()
+    assert (metrics['mean_momentum'] <= high + 1e-6).all()
+
+
+def test_the_schedule_is_scaled_to_the_epochs(finished):
+  workdir, _ = finished
+  metrics = read_table(workdir / 'fixed-0.9' / 'seed-0' / 'metrics.csv', EpochRecord._fields)
+  np.testing.assert_allclose(metrics['learning_rate'], [0.1, 0.0008], rtol=1e-6)
+
+
+def test_arms_of_a_seed_share_weights_and_batches(tmp_path):
+  # With one step per epoch the first epoch's loss comes before any momentum has had an effect.
+  run_command(
+    *('run', 'quickstart', '--workdir', tmp_path, '--seeds', 0, 1, '--epochs', 1),
+    *('--train-examples', 40, '--batch-size', 40),
+  )
+  losses = {
+    seed: {
+      read_table(tmp_path / arm / f'seed-{seed}' / 'metrics.csv', ['train_loss'])['train_loss'][0]
+      for arm in ARMS
+    }
+    for seed in (0, 1)
+  }
+  assert len(losses[0]) == len(losses[1]) == 1
+  assert losses[0] != losses[1]
+
+
+def test_the_same_command_gives_the_same_bytes(finished, tmp_path):
+  workdir, _ = finished
+  arm = ARMS[1]
+  run_command(*('run', 'quickstart', '--workdir', tmp_path, '--seeds', 1, '--arms', arm), *SMALL)
+  written = tmp_path / arm / 'seed-1' / 'metrics.csv'
+  assert written.read_bytes() == (workdir / arm / 'seed-1' / 'metrics.csv').read_bytes()
+
+
+def test_finished_runs_are_kept(finished):
+  workdir, _ = finished
+  metrics = workdir / ARMS[0] / 'seed-0' / 'metrics.csv'
+  before = metrics.stat().st_mtime_ns
+  output = run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
+  assert f'{ARMS[0]} seed 0: finished before' in output
+  assert metrics.stat().st_mtime_ns == before
+
+
+def test_runs_of_another_configuration_are_refused(finished, refused):
+  workdir, _ = finished
+  before = (workdir / ARMS[0] / 'seed-0' / 'metrics.csv').read_bytes()
+  message = refused('run', 'quickstart', '--workdir', workdir, '--epochs', 3)
+  assert 'epochs was 2, is 3' in message
+  assert 'choose another --workdir' in message
+  assert (workdir / ARMS[0] / 'seed-0' / 'metrics.csv').read_bytes() == before
+
+
+def test_report_alone_prints_the_same_table(finished):
+  workdir, output = finished
+  table = output.splitlines()[-20:]
+  assert run_command('report', workdir).splitlines()[-20:] == table

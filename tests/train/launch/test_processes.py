@@ -1,0 +1,384 @@
+"""Processes that train one run together: they meet, agree, stop together, and go on."""
+
+import csv
+import errno
+import os
+import pathlib
+import pickle
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+
+from tests.train.support import count_checkpoints, run_command
+from train.system import native_log
+from train.system import processes as hosts
+from train.system.errors import UserError
+
+ROOT = pathlib.Path(__file__).parents[3]
+ARM = 'low0.857-high0.93'
+# The last batch has 5 examples, which two processes do not divide.
+SMALL = (
+  'run',
+  'quickstart',
+  '--arms',
+  ARM,
+  '--seeds',
+  0,
+  '--train-examples',
+  65,
+  '--batch-size',
+  20,
+)
+# Compiles in half the time; the arithmetic is the same.
+FLAGS = '--xla_backend_optimization_level=0'
+
+
+def free_port() -> int:
+  with socket.socket() as probe:
+    probe.bind(('127.0.0.1', 0))
+    return probe.getsockname()[1]
+
+
+def start(arguments, processes):
+  """Starts the processes of a run."""
+  coordinator = f'127.0.0.1:{free_port()}'
+  shared = [*arguments, '--coordinator', coordinator, '--num-processes', processes]
+  return [_start([*shared, '--process-id', process_id]) for process_id in range(processes)]
+
+
+def start_as_slurm(arguments, processes):
+  """Starts the processes of a run with the variables that Slurm's `srun` sets."""
+  job = {
+    'SLURM_JOB_ID': str(free_port()),  # JAX makes a port of it
+    'SLURM_STEP_NODELIST': 'localhost',
+    'SLURM_NTASKS': str(processes),
+    'SLURM_STEP_NUM_NODES': '1',
+  }
+  return [
+    _start(
+      [*arguments, '--distributed'],
+      {**job, 'SLURM_PROCID': str(process_id), 'SLURM_LOCALID': str(process_id)},
+    )
+    for process_id in range(processes)
+  ]
+
+
+def _start(arguments, variables=()):
+  return subprocess.Popen(
+    [sys.executable, '-m', 'train', *map(str, arguments)],
+    cwd=ROOT,
+    env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': FLAGS} | dict(variables),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.PIPE,
+    text=True,
+  )
+
+
+def ends_of(processes):
+  """Waits and returns the exit statuses, and what was written to stderr."""
+  outputs = [process.communicate(timeout=400) for process in processes]
+  return [process.returncode for process in processes], [errors for _, errors in outputs]
+
+
+def tables_of(workdir):
+  """Returns the numbers of the metrics, and the phases."""
+  (folder,) = (path.parent for path in workdir.rglob('metrics.csv'))
+  metrics = list(csv.reader((folder / 'metrics.csv').open()))[1:]
+  return np.array(metrics, float), (folder / 'phases.csv').read_text()
+
+
+def assert_same_run(workdir, other):
+  (metrics, phases), (expected, expected_phases) = tables_of(workdir), tables_of(other)
+  np.testing.assert_allclose(metrics, expected, rtol=1e-4)
+  np.testing.assert_allclose(metrics[:, 1:3], expected[:, 1:3], rtol=1e-5)  # the losses
+  assert phases == expected_phases
+
+
+@pytest.fixture(scope='module')
+def alone(tmp_path_factory):
+  """Returns the directory of a run of one process."""
+  workdir = tmp_path_factory.mktemp('alone')
+  run_command(*SMALL, '--epochs', 3, '--devices', 1, '--workdir', workdir)
+  return workdir
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('how', ['resident', 'streamed'])
+def test_two_processes_train_as_one_does(alone, tmp_path, how):
+  stream = ['--stream'] if how == 'streamed' else []
+  statuses, errors = ends_of(start([*SMALL, '--epochs', 3, '--workdir', tmp_path, *stream], 2))
+  assert (statuses, errors) == ([0, 0], ['', ''])
+  assert_same_run(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_processes_of_slurm_find_each_other(alone, tmp_path):
+  statuses, errors = ends_of(start_as_slurm([*SMALL, '--epochs', 3, '--workdir', tmp_path], 2))
+  assert (statuses, errors) == ([0, 0], ['', ''])
+  assert_same_run(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('victim', [0, 1])
+def test_a_killed_process_ends_the_other_and_one_process_goes_on(alone, tmp_path, victim):
+  arguments = [*SMALL, '--epochs', 3, '--checkpoint-minutes', 0.0001, '--workdir', tmp_path]
+  processes = start(arguments, 2)
+  wait_for(lambda: count_checkpoints(tmp_path) >= 1, processes)
+  processes[victim].kill()
+  killed = time.monotonic()
+  statuses, errors = ends_of(processes)
+  assert time.monotonic() - killed < 120
+  assert 0 not in statuses, 'it was killed too late'
+  assert errors[victim] == ''
+  (sentence,) = errors[1 - victim].splitlines()
+  assert sentence.startswith('Another process of this run ended, or cannot be reached any more;')
+  run_command(*arguments, '--devices', 1)
+  assert_same_run(tmp_path, alone)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_to_one_stops_all_at_the_same_step_and_two_go_on(alone, tmp_path, number):
+  arguments = [*SMALL, '--epochs', 3, '--checkpoint-minutes', 0.0001]
+  processes = start([*arguments, '--workdir', tmp_path], 2)
+  wait_for(lambda: count_checkpoints(tmp_path) >= 1, processes)
+  processes[1].send_signal(number)
+  statuses, errors = ends_of(processes)
+  if statuses != [0, 0]:  # it did not end before it heard of it
+    assert statuses == [128 + signal.SIGTERM, 128 + number]
+    first, second = (error.partition(';')[0] for error in errors)
+    assert first == second
+    assert first.startswith('Stopped and saved in epoch')
+    assert ends_of(start([*arguments, '--workdir', tmp_path], 2))[0] == [0, 0]
+  assert_same_run(tmp_path, alone)
+
+
+def wait_for(condition, processes):
+  deadline = time.monotonic() + 300
+  while not condition() and time.monotonic() < deadline:
+    assert all(process.poll() is None for process in processes), ends_of(processes)
+    time.sleep(0.01)
+
+
+class Service:
+  """Stands for JAX's coordination service, as one of several processes sees it."""
+
+  def __init__(self, process_id, monkeypatch):
+    self.said = {}
+    monkeypatch.setattr(hosts, '_state', hosts._State(client=self))
+    monkeypatch.setattr(hosts, 'is_first', lambda: process_id == 0)
+
+  def key_value_set_bytes(self, key, value):
+    self.said[key] = value
+
+  def blocking_key_value_get_bytes(self, key, milliseconds):
+    return self.said[key]
+
+
+@pytest.mark.parametrize(
+  'result', [None, True, 'a \udcff', [0, False], {'rows': ['1,nan'], 'step': 3}]
+)
+def test_what_the_first_process_says_the_others_hear(monkeypatch, result):
+  said = Service(0, monkeypatch).said
+  assert hosts.from_first(lambda: result) == result
+  Service(1, monkeypatch).said = said
+  assert hosts.from_first(lambda: pytest.fail('it is not the first')) == result
+
+
+def test_an_error_of_the_first_process_is_one_of_the_others(monkeypatch):
+  def fail():
+    raise UserError('folder \udcff: no.')
+
+  said = Service(0, monkeypatch).said
+  with pytest.raises(UserError, match='no'):
+    hosts.from_first(fail)
+  Service(1, monkeypatch).said = said
+  with pytest.raises(UserError, match='folder \udcff: no'):
+    hosts.from_first(dict)
+
+
+class _Hostile:
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return pathlib.Path.touch, (self.path,)
+
+
+def test_what_a_stranger_tells_a_process_is_not_executed(monkeypatch, tmp_path):
+  service = Service(1, monkeypatch)
+  service.said['lcam/told/0'] = pickle.dumps((None, _Hostile(tmp_path / 'executed')))
+  with pytest.raises(ValueError, match='decode'):
+    hosts.from_first(dict)
+  assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_another_configuration_is_refused_on_all_processes(tmp_path):
+  problem = (ROOT / 'examples' / 'own_problem.py').read_text()
+  for number, size in enumerate((32, 33)):  # the same command, other files
+    folder = tmp_path / str(number)
+    folder.mkdir()
+    (folder / 'problem.py').write_text(
+      problem.replace('(30, 32', f'(30, {size}').replace('(32,', f'({size},')
+    )
+  coordinator = f'127.0.0.1:{free_port()}'
+  processes = [
+    subprocess.Popen(
+      [
+        *(sys.executable, '-m', 'train', 'run', 'problem.py', '--workdir', str(tmp_path / 'runs')),
+        *('--coordinator', coordinator, '--num-processes', '2', '--process-id', str(number)),
+      ],
+      cwd=tmp_path / str(number),
+      env=os.environ | {'JAX_PLATFORMS': 'cpu', 'PYTHONPATH': str(ROOT)},
+      stdout=subprocess.PIPE,
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for number in range(2)
+  ]
+  statuses, errors = ends_of(processes)
+  assert statuses == [2, 2]
+  assert 'another configuration than process 0' in errors[1]
+  assert 'another configuration than process 0' in errors[0]
+  assert [len(error.splitlines()) for error in errors] == [1, 1]
+  assert not list(tmp_path.rglob('config.json'))
+
+
+def meet_all(hellos, monkeypatch, seconds=10, port=None):
+  """Lets processes meet, as threads; returns what each was told."""
+  monkeypatch.setattr(hosts, 'SECONDS_TO_MEET', seconds)
+  address = f'127.0.0.1:{port or free_port()}'
+  told = {}
+
+  def meet(process_id, processes, options):
+    try:
+      hosts.meet(address, processes, process_id, options)
+      told[process_id] = ''
+    except UserError as error:
+      told[process_id] = str(error)
+
+  threads = [threading.Thread(target=meet, args=hello) for hello in hellos]
+  for thread in threads:
+    thread.start()
+  for thread in threads:
+    thread.join()
+  return told
+
+
+def test_processes_that_were_started_alike_meet(monkeypatch):
+  same = {'epochs': '3'}
+  assert set(meet_all([(i, 3, same) for i in range(3)], monkeypatch).values()) == {''}
+
+
+def test_another_number_of_processes_is_told_to_all(monkeypatch):
+  told = meet_all([(0, 2, {}), (1, 3, {})], monkeypatch)
+  assert told[0] == told[1]
+  assert 'Process 1 was started with --num-processes 3, process 0 with 2' in told[0]
+
+
+def test_another_option_is_told_to_all(monkeypatch):
+  told = meet_all([(0, 2, {'batch_size': '8'}), (1, 2, {'batch_size': '16'})], monkeypatch)
+  assert told[0] == told[1]
+  assert 'Process 1 was started with --batch-size 16, process 0 with 8' in told[0]
+
+
+def test_a_process_that_does_not_come_is_named_to_the_others(monkeypatch):
+  told = meet_all([(0, 3, {}), (1, 3, {})], monkeypatch, seconds=1)
+  assert told[0] == told[1]
+  assert 'Of 3 processes, 2 did not come within 1 seconds' in told[0]
+
+
+def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
+  port = free_port()
+  told = meet_all([(1, 2, {})], monkeypatch, seconds=0.5, port=port)
+  assert f'The coordinator 127.0.0.1:{port} did not answer within 0.5 seconds' in told[1]
+
+
+def test_a_coordinator_without_an_address_is_named(monkeypatch):
+  monkeypatch.setattr(hosts, 'SECONDS_TO_MEET', 0.5)
+  with pytest.raises(UserError, match=r'No machine called nohost\.invalid was found within 0\.5'):
+    hosts.meet('nohost.invalid:1234', 2, 1, {})
+
+
+def test_two_processes_that_are_both_the_first_hear_so():
+  with socket.create_server(('127.0.0.1', 0)) as server:
+    port = server.getsockname()[1]
+    with pytest.raises(UserError, match='has --process-id 0, too, give each its own, else choose'):
+      hosts.meet(f'127.0.0.1:{port}', 2, 0, {})
+
+
+def test_only_this_machine_can_reach_a_coordinator_of_this_machine(monkeypatch):
+  listening = []
+
+  def create_server(address):
+    listening.append(address)
+    raise OSError(errno.EADDRINUSE, 'in use')
+
+  monkeypatch.setattr(socket, 'create_server', create_server)
+  for host in ('127.0.0.1', 'localhost', 'node0'):
+    with pytest.raises(UserError):
+      hosts.meet(f'{host}:1234', 2, 0, {})
+  assert listening == [('127.0.0.1', 1234), ('localhost', 1234), ('', 1234)]
+
+
+@pytest.mark.parametrize(
+  ('options', 'sentence'),
+  [
+    (('--num-processes', 2), '--num-processes is for --coordinator'),
+    (('--process-id', 0), '--process-id is for --coordinator'),
+    (('--coordinator', 'a:1', '--num-processes', 2), '--coordinator needs --process-id'),
+    (('--coordinator', 'a', '--num-processes', 2, '--process-id', 0), 'must be HOST:PORT, not a'),
+    (
+      ('--coordinator', 'a:99999', '--num-processes', 2, '--process-id', 0),
+      'must be HOST:PORT, not a:99999',
+    ),
+    (('--coordinator', 'a:1', '--num-processes', 2, '--process-id', 2), 'must be 0 to 1, not 2'),
+    (('--coordinator', 'a:1', '--distributed'), 'leave --coordinator out'),
+    (('--distributed', '--jobs', 2), 'leave --jobs and --cluster out'),
+  ],
+)
+def test_options_that_do_not_go_together_are_refused(tmp_path, refused, options, sentence):
+  assert sentence in refused('run', 'quickstart', *options, '--workdir', tmp_path)
+
+
+FATAL = (
+  'E1122 21:51:12.620514   32471 coordination_service_agent.cc:289] Polled an error.\n'
+  'F1122 21:51:12.620520   32471 client.h:80] Terminating process because the JAX distributed '
+  'service detected fatal errors. This most likely indicates\n'
+  '    @     0x7f4d7a040634  absl::lts_20260107::log_internal::LogMessage::SendToLog()\n'
+)
+
+
+@pytest.mark.parametrize(
+  ('log', 'shown'),
+  [
+    ('a warning\n' + FATAL, 'a warning\nAnother ended.\n'),
+    ('Another ended.\n' + FATAL, 'Another ended.\n'),  # Python was faster
+    ('It was refused.\n\x04\n' + FATAL, 'It was refused.\n'),
+    (FATAL.splitlines(keepends=True)[0], FATAL.splitlines(keepends=True)[0]),
+  ],
+  ids=['fatal', 'said before', 'farewell', 'not fatal'],
+)
+def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, shown):
+  command = [sys.executable, native_log.__file__, 'Another ended.']
+  done = subprocess.run(command, input=log, stderr=subprocess.PIPE, text=True, check=True)
+  assert done.stderr == shown
+
+
+def test_a_sentence_is_shown_before_the_command_ends(tmp_path):
+  errors = tmp_path / 'errors'
+  command = ['train', 'run', 'quickstart', '--distributed', '--workdir', str(tmp_path / 'runs')]
+  with errors.open('w') as file:
+    done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, stderr=file, check=False)
+    # Now, and not when a program that outlives it has come so far.
+    said = errors.read_text()
+  assert done.returncode == 2
+  assert said.startswith('JAX does not find the processes of this run by itself')
+  assert said.endswith('start them with --coordinator, --num-processes and --process-id.\n')

@@ -1,0 +1,1 @@
+"""Which runs are trained, and where: in this process, in others, or on a cluster."""

@@ -1,0 +1,337 @@
+"""Trains runs at the same time, each in a process of its own, and follows them by their tables."""
+
+import contextlib
+import dataclasses
+import os
+import pathlib
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import jax
+from rich.console import Console
+
+from train.command.options import RunOptions, comparison_directory, for_elsewhere
+from train.command.progress import metric_words
+from train.command.progress_table import Row, RunTable
+from train.launch.plan import Plan, PlannedRun
+from train.launch.run import Outcome, introduce, without_partner, working_in
+from train.launch.worker import Result, Task
+from train.problem.comparison import Comparison
+from train.reports import import_what_reports_need
+from train.storage.locks import has_writer
+from train.storage.tables import has_ended, progress_of, read_phases, read_table
+from train.system.errors import UserError
+from train.system.signals import Interrupts, command_line
+from train.training.fit import check_fit
+
+_SECONDS_TO_SAVE = 120
+_SECONDS_BETWEEN_LOOKS = 0.5
+_SECONDS_BETWEEN_TRIES = 2.0  # of a run that another process trains, or whose partner it trains
+_TRIES = 5  # of a run whose process dies each time before it has saved anything new
+
+
+class Workers(Protocol):
+  """Where runs are trained: :class:`train.launch.jobs.Jobs`, :class:`train.launch.cluster.Cluster`."""
+
+  def has_room(self) -> bool:
+    """Returns whether another task may be submitted."""
+    ...
+
+  def submit(self, task: Task) -> None:
+    """Has a run trained."""
+    ...
+
+  def wait(self, seconds: float) -> list[tuple[Task, Result]]:
+    """Returns the tasks that have ended, as soon as there are some, or none after a time."""
+    ...
+
+  def stop(self, seconds: float) -> None:
+    """Asks all runs to save and stop, and ends those that have not after some time."""
+    ...
+
+  def close(self) -> None:
+    """Ends all runs at once."""
+    ...
+
+
+class FailedRunsError(UserError):
+  """Some runs could not be trained; why was told when it happened.
+
+  Attributes:
+    exit_status: 2 if the user can mend what was wrong, 1 if an error was unexpected.
+  """
+
+  def __init__(self, message: str, exit_status: int):
+    """Keeps the message and the status."""
+    super().__init__(message)
+    self.exit_status = exit_status
+
+
+@dataclasses.dataclass(eq=False)
+class _Run(Row):
+  """A run on its way.
+
+  Attributes:
+    plan: The plan that it is of.
+    run: The run.
+    task: What its process is told.
+    submitted: Whether it is with the workers.
+    not_before: When it may be submitted.
+    tables: What its tables were like when they were last looked at.
+    saved: How far it was when its process died.
+    tries: How often it died there.
+  """
+
+  plan: Plan = dataclasses.field(kw_only=True)
+  run: PlannedRun = dataclasses.field(kw_only=True)
+  task: Task = dataclasses.field(kw_only=True)
+  submitted: bool = False
+  not_before: float = 0.0
+  tables: tuple[int, ...] = ()
+  saved: tuple[int, int] = (0, -1)
+  tries: int = 0
+
+  def end(self, state: str) -> None:
+    self.state, self.over, self.moving, self.submitted = state, True, False, False
+
+  def put_off(self, state: str) -> None:
+    self.state, self.moving, self.submitted = state, False, False
+    self.not_before = time.monotonic() + _SECONDS_BETWEEN_TRIES
+
+
+def run_together(
+  options: RunOptions,
+  comparisons: Sequence[Comparison],
+  workdir: pathlib.Path,
+  console: Console,
+  workers: Workers,
+  threads: int,
+) -> FailedRunsError | None:
+  """Trains all runs that are not finished, as many at a time as the workers have room for.
+
+  Runs that another process trains are waited for. Runs whose process dies, or its machine, go on
+  elsewhere from their newest checkpoint.
+
+  Args:
+    options: What the command was asked for.
+    comparisons: What to run.
+    workdir: Where the runs are recorded.
+    console: Where progress is shown.
+    workers: Where runs are trained; closed at the end.
+    threads: How many threads XLA computes with on a CPU.
+
+  Returns:
+    What to raise when all is reported, if some runs could not be trained.
+
+  Raises:
+    UserError: If the working directory is in use or holds runs of another configuration, if the
+      data set cannot be had, or if a signal came.
+  """
+  # The accelerators are for the runs.
+  jax.config.update('jax_platforms', 'cpu')
+  with contextlib.closing(workers), working_in(workdir), Interrupts() as interrupts:
+    elsewhere = for_elsewhere(options, workdir)
+    plans = []
+    for comparison in comparisons:
+      folder = comparison_directory(elsewhere, elsewhere.workdir, comparison)
+      folder.mkdir(parents=True, exist_ok=True)
+      plan = Plan(comparison, folder, options.data_dir, partners_elsewhere=True)
+      check_fit(comparison, plan.load())
+      plans.append(plan)
+    for plan in plans:
+      plan.claim()
+      introduce(plan, console)
+    tasks = {
+      'threads': threads,
+      'hide_gpus': options.cluster is not None and not options.gpus_per_run,
+    }
+    runs = [
+      _row(plan, run, elsewhere, tasks, len(plans) > 1) for plan in plans for run in plan.runs
+    ]
+    table = RunTable(console, runs)
+    driver = _Driver(runs, workers, table, interrupts)
+    with table:
+      return driver.drive()
+
+
+def _row(plan, run, options, settings: Mapping, several: bool) -> _Run:
+  comparison = plan.comparison
+  task = Task(
+    options, comparison.name, run.arm.name, run.seed, command=tuple(sys.argv[1:]), **settings
+  )
+  name = f'{comparison.name}: {run.name}' if several else run.name
+  row = _Run(name, comparison.epochs, plan=plan, run=run, task=task)
+  if run.partner is not None:
+    row.state = f'waits for {run.partner_name}'
+  return row
+
+
+class _Driver:
+  """Submits runs when they are ready, and follows them."""
+
+  def __init__(
+    self, runs: Sequence[_Run], workers: Workers, table: RunTable, interrupts: Interrupts
+  ):
+    self._runs = runs
+    self._workers = workers
+    self._table = table
+    self._interrupts = interrupts
+    self._by_task = {run.task: run for run in runs}
+    self._by_directory = {run.run.directory: run for run in runs}
+    self._failures: dict[str, Outcome] = {}
+    self._told: set[str] = set()
+    self._looked = 0.0
+    self._look()
+
+  def drive(self) -> FailedRunsError | None:
+    """Returns when all runs are over."""
+    for run in self._runs:
+      self._end_if_over(run, 'before')
+    self._submit()
+    import_what_reports_need()  # while the processes start, which takes longer
+    while not all(run.over for run in self._runs):
+      if self._interrupts.requested is not None:
+        self._table.say('The runs are saved and stopped ...')
+        self._workers.stop(_SECONDS_TO_SAVE)
+        self._interrupts.leave_if_requested('wherever each run was')
+      self._submit()
+      for task, result in self._workers.wait(_SECONDS_BETWEEN_LOOKS):
+        self._take(self._by_task[task], result)
+      if time.monotonic() - self._looked > _SECONDS_BETWEEN_TRIES:
+        self._look()
+      self._table.tell_now_and_then()
+    if not self._failures:
+      return None
+    unexpected = Outcome.FAILED in self._failures.values()
+    return FailedRunsError(
+      f'Not trained, for the reasons above: {", ".join(self._failures)}. When they are mended, go '
+      f'on with: {command_line()}',
+      1 if unexpected else 2,
+    )
+
+  def _submit(self) -> None:
+    for run in self._runs:
+      if run.over or run.submitted or time.monotonic() < run.not_before:
+        continue
+      if not self._workers.has_room():
+        break
+      if not self._has_partner(run) or self._end_if_over(run, 'elsewhere'):
+        continue
+      if has_writer(run.run.directory):
+        run.put_off('trained by another process')
+        continue
+      run.submitted, run.state, run.tables = True, 'waits for its turn', _stat(run.run.directory)
+      self._workers.submit(run.task)
+
+  def _end_if_over(self, run: _Run, where: str) -> bool:
+    """Ends a run if its tables say that it is finished or diverged; returns whether."""
+    if not has_ended(run.run.directory, run.epochs):
+      return False
+    _, diverged = progress_of(run.run.directory)
+    state = 'diverged' if diverged else 'finished'
+    self._read_numbers(run)
+    self._table.say(f'{run.name}: {state} {where}')
+    run.end(state)
+    return True
+
+  def _has_partner(self, run: _Run) -> bool:
+    """Returns whether a run replays nothing, or phases that are there; else it is put off."""
+    partner = run.run.partner
+    if partner is None:
+      return True
+    planned = self._by_directory.get(partner)
+    if planned is not None and not planned.over:
+      run.state = f'waits for {run.run.partner_name}'
+      return False
+    if read_phases(partner, run.epochs) is not None:
+      return True
+    if planned is None and not has_ended(partner, run.epochs):
+      run.put_off(f'waits for {run.run.partner_name}, which another command trains')
+      return False
+    self._say_of(run, without_partner(run.run, run.epochs))
+    run.end('left out')
+    return False
+
+  def _take(self, run: _Run, result: Result) -> None:
+    """Notes what became of a run that was submitted."""
+    outcome = result.outcome
+    self._say_of(run, result.said)
+    match outcome:
+      case Outcome.FINISHED | Outcome.DIVERGED | Outcome.BEFORE:
+        self._read_numbers(run)
+        done, diverged = progress_of(run.run.directory)
+        run.epoch = done
+        run.end('diverged' if diverged else 'finished')
+      case Outcome.ELSEWHERE:
+        run.put_off('trained by another process')
+      case Outcome.STOPPED | Outcome.DIED | Outcome.NO_PARTNER:
+        self._try_again(run, result)
+      case Outcome.REFUSED | Outcome.FAILED:
+        self._fail(run, outcome, result.reason)
+
+  def _try_again(self, run: _Run, result: Result) -> None:
+    reason = result.reason or result.outcome.value
+    saved = _saved(run.run.directory)
+    run.tries = run.tries + 1 if saved <= run.saved else 1
+    run.saved = max(saved, run.saved)
+    if run.tries >= _TRIES:
+      reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
+      self._fail(run, Outcome.REFUSED, reason)
+      return
+    self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+    run.put_off('to be tried again')
+
+  def _fail(self, run: _Run, outcome: Outcome, reason: str) -> None:
+    if reason not in self._told:
+      self._told.add(reason)
+      print(reason, file=sys.stderr, flush=True)
+    self._failures[run.name] = outcome
+    run.end('failed')
+
+  def _say_of(self, run: _Run, words: str) -> None:
+    """Says what names a run, with its part where the same names are in several."""
+    part = run.name.removesuffix(run.run.name)
+    self._table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
+
+  def _look(self) -> None:
+    """Reads how far the runs are whose tables have changed."""
+    self._looked = time.monotonic()
+    for run in self._runs:
+      tables = () if run.over else _stat(run.run.directory)
+      if tables and tables != run.tables:
+        run.tables = tables
+        if run.submitted:
+          run.state, run.moving = 'is trained', True
+        self._read_numbers(run)
+
+  def _read_numbers(self, run: _Run) -> None:
+    comparison = run.plan.comparison
+    column = comparison.metric_column
+    try:
+      table = read_table(run.run.directory / 'metrics.csv', ['train_loss', column])
+    except UserError:  # it is being written anew
+      return
+    run.epoch = len(table['train_loss'])
+    if run.epoch:
+      words = metric_words(comparison.metric_label, table[column][-1])
+      run.numbers = f'loss {table["train_loss"][-1]:.4f}  {words}'
+
+
+def _stat(directory: pathlib.Path) -> tuple[int, ...]:
+  """Returns what changes when a run's table of metrics is written; empty if there is none."""
+  try:
+    found = os.stat(directory / 'metrics.csv')
+  except OSError:
+    return ()
+  return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _saved(directory: pathlib.Path) -> tuple[int, int]:
+  """Returns how far a run has come: its epochs, and the step of its newest checkpoint."""
+  try:
+    names = os.listdir(directory / 'checkpoints')
+  except OSError:
+    names = []
+  return progress_of(directory)[0], max((int(name) for name in names if name.isdigit()), default=-1)

@@ -1,0 +1,256 @@
+"""Every experiment of the paper, as data: what is trained on what, how, and what is compared.
+
+An experiment has one comparison or several, which differ in data, network or schedule. Where the
+paper and the authors' scripts leave a setting open, ``about.unknown`` says what was chosen here.
+"""
+
+import dataclasses
+
+from train.data import find_source
+from train.problem.arms import ADAPTIVE, Adam, Coin, Fixed, Lcam
+from train.problem.comparison import BASELINE, About, Comparison
+from train.problem.networks import M11, VitB16, WideResNet
+from train.problem.schedules import Constant, Cosine, Drops, HoldThenDecay
+from train.system.errors import UserError
+
+WRN_28_10 = WideResNet(28, 10)
+BALANCED_ARMS = (BASELINE, Lcam(0.857, 0.93), Lcam(0.93, 0.857))
+WIDE_ARMS = (BASELINE, Fixed(0.95), Lcam(0.95, 0.9), Lcam(0.9, 0.95))
+
+QUICKSTART = Comparison(
+  name='digits',
+  experiment='quickstart',
+  dataset=find_source('digits'),
+  network=WideResNet(10, 1),
+  arms=BALANCED_ARMS,
+  epochs=15,
+  batch_size=50,
+  seeds=(0, 1, 2, 3, 4),
+  about=About('does LCAM help on small handwritten digits?'),
+)
+
+FIGURE_3 = Comparison(
+  name='cifar10',
+  experiment='figure3',
+  dataset=find_source('cifar10'),
+  network=WRN_28_10,
+  arms=WIDE_ARMS,
+  pair=(0.9, 0.95),
+  epochs=150,
+  batch_size=128,
+  about=About(
+    'momenta .9 and .95 in both directions, with a learning rate that drops early',
+    reported='best: low0.9-high0.95',
+    curves=('figure3', 'cifar10'),
+    published_network=WRN_28_10.describe(),
+  ),
+)
+
+FIGURE_4 = dataclasses.replace(
+  FIGURE_3,
+  experiment='figure4',
+  name='cifar100',
+  dataset=find_source('cifar100'),
+  pair=(0.95, 0.9),
+  about=dataclasses.replace(
+    FIGURE_3.about, reported='best: low0.95-high0.9', curves=('figure4', 'cifar100')
+  ),
+)
+
+FIGURE_5_CIFAR10 = dataclasses.replace(
+  FIGURE_3,
+  experiment='figure5',
+  arms=(BASELINE, Lcam(0.9, 0.95)),
+  schedule=HoldThenDecay(),
+  about=About(
+    'LCAM in regular training: the learning rate held, then decayed at every step',
+    reported='LCAM 3.98 % at epoch 120; better than fixed momentum in about 80 % of the runs',
+    curves=('figure5', 'cifar10'),
+    published_network=WRN_28_10.describe(),
+  ),
+)
+
+FIGURE_5_CIFAR100 = dataclasses.replace(
+  FIGURE_5_CIFAR10,
+  name='cifar100',
+  dataset=find_source('cifar100'),
+  arms=(BASELINE, Lcam(0.93, 0.9)),
+  pair=(0.93, 0.9),
+  about=dataclasses.replace(
+    FIGURE_5_CIFAR10.about,
+    reported='LCAM 19.22 % at epoch 120; better than fixed momentum in about 50 % of the runs',
+    curves=('figure5', 'cifar100'),
+  ),
+)
+
+VIT_CIFAR10 = Comparison(
+  name='cifar10',
+  experiment='vit',
+  dataset=find_source('cifar10'),
+  network=VitB16(),
+  arms=(*BALANCED_ARMS, Adam(learning_rate=1e-4)),
+  schedule=Constant(1e-4),
+  epochs=20,
+  batch_size=128,
+  weight_decay=0.0,
+  about=About(
+    'fine-tuning of ViT-B/16 from ImageNet-21k',
+    reported='1.24, 1.20 (low0.857-high0.93), 1.25 % error; Adam 1.58 %',
+    unknown='epochs (here 20), batch size (128), weight decay (0), augmentation (as for WRN)',
+    published_network=VitB16().describe(),
+  ),
+)
+
+VIT_CIFAR100 = dataclasses.replace(
+  VIT_CIFAR10,
+  name='cifar100',
+  dataset=find_source('cifar100'),
+  about=dataclasses.replace(
+    VIT_CIFAR10.about, reported='7.37, 7.61 (low0.857-high0.93), 7.59 % error; Adam 8.00 %'
+  ),
+)
+
+SPEECH = Comparison(
+  name='m11',
+  experiment='speech',
+  dataset=find_source('speech_commands_35'),
+  network=M11(),
+  arms=BALANCED_ARMS,
+  schedule=HoldThenDecay(),
+  epochs=150,
+  batch_size=128,
+  about=About(
+    'M11 on raw audio of spoken words',
+    reported='5.788, 5.470 (low0.857-high0.93), 5.625 % error',
+    unknown='the task (here 35 words), epochs (150), batch size (128), learning rate (0.1 held, '
+    'then decayed as for WRN), weight decay (5e-4)',
+    published_network=M11().describe(),
+  ),
+)
+
+_TABLE_1_WRN = dataclasses.replace(
+  FIGURE_5_CIFAR10, experiment='table1', arms=BALANCED_ARMS, pair=(0.857, 0.93)
+)
+_TABLE_1_UNKNOWN = 'how the runs of version 2 differ from those of version 1 (here they do not)'
+
+TABLE_1 = (
+  dataclasses.replace(SPEECH, experiment='table1', name='speech'),
+  dataclasses.replace(
+    _TABLE_1_WRN,
+    name='cifar10-wrn',
+    about=dataclasses.replace(
+      FIGURE_5_CIFAR10.about,
+      curves=None,
+      reported='4.11, 3.95 (low0.857-high0.93), 4.05 % error',
+      unknown=_TABLE_1_UNKNOWN,
+    ),
+  ),
+  dataclasses.replace(VIT_CIFAR10, experiment='table1', name='cifar10-vit'),
+  dataclasses.replace(
+    _TABLE_1_WRN,
+    name='cifar100-wrn',
+    dataset=find_source('cifar100'),
+    about=dataclasses.replace(
+      FIGURE_5_CIFAR10.about,
+      curves=None,
+      reported='19.21, 19.24 (low0.857-high0.93), 19.11 % error',
+      unknown=_TABLE_1_UNKNOWN,
+    ),
+  ),
+  dataclasses.replace(VIT_CIFAR100, experiment='table1', name='cifar100-vit'),
+)
+
+BASELINES_COSINE = Comparison(
+  name='cifar10-cosine',
+  experiment='baselines',
+  dataset=find_source('cifar10'),
+  network=WRN_28_10,
+  arms=(BASELINE, *ADAPTIVE),
+  pair=(0.9, 0.95),
+  schedule=Cosine(),
+  epochs=200,
+  batch_size=128,
+  about=About(
+    'fixed momentum and adaptive optimizers with a cosine schedule',
+    reported='SGD 4.03 % error',
+    unknown='learning rate and weight decay of the adaptive optimizers (here usual ones)',
+    published_network=WRN_28_10.describe(),
+  ),
+)
+
+BASELINES_WRN = dataclasses.replace(
+  BASELINES_COSINE,
+  name='cifar10-drops',
+  arms=(BASELINE,),
+  schedule=Drops(after=(60 / 200, 120 / 200, 160 / 200)),
+  about=About(
+    'fixed momentum with the schedule of the WRN paper',
+    reported='4.00 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
+    published_network=WRN_28_10.describe(),
+  ),
+)
+
+BASELINES = (
+  BASELINES_COSINE,
+  BASELINES_WRN,
+  dataclasses.replace(
+    BASELINES_COSINE,
+    name='cifar100-cosine',
+    dataset=find_source('cifar100'),
+    about=dataclasses.replace(BASELINES_COSINE.about, reported='SGD 19.58 % error'),
+  ),
+  dataclasses.replace(
+    BASELINES_WRN,
+    name='cifar100-drops',
+    dataset=find_source('cifar100'),
+    about=dataclasses.replace(
+      BASELINES_WRN.about,
+      reported='19.25 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
+    ),
+  ),
+)
+
+NOISE = tuple(
+  dataclasses.replace(
+    FIGURE_3,
+    experiment='noise',
+    name=f'batch-{batch_size}',
+    arms=(BASELINE, Lcam(0.9, 0.95), Coin(0.9, 0.95), Lcam(0.95, 0.9)),
+    batch_size=batch_size,
+    about=About(
+      'is the loss of a small batch too noisy to choose a momentum?',
+      published_network=WRN_28_10.describe(),
+    ),
+  )
+  for batch_size in (64, 128, 256)
+)
+
+EXPERIMENTS: dict[str, tuple[Comparison, ...]] = {
+  'quickstart': (QUICKSTART,),
+  'figure3': (FIGURE_3,),
+  'figure4': (FIGURE_4,),
+  'figure5': (FIGURE_5_CIFAR10, FIGURE_5_CIFAR100),
+  'vit': (VIT_CIFAR10, VIT_CIFAR100),
+  'speech': (SPEECH,),
+  'table1': TABLE_1,
+  'baselines': BASELINES,
+  'noise': NOISE,
+}
+
+
+def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comparison, ...]:
+  """Returns comparisons of an experiment, all if no names are given.
+
+  Raises:
+    UserError: If there is no such experiment or comparison; it lists those that there are.
+  """
+  if experiment not in EXPERIMENTS:
+    raise UserError(
+      f'There is no experiment {experiment!r}: choose one of {", ".join(EXPERIMENTS)}; `run` takes a '
+      'Python file that defines `comparison`, too.'
+    )
+  known = {comparison.name: comparison for comparison in EXPERIMENTS[experiment]}
+  for name in names:
+    if name not in known:
+      raise UserError(f'{experiment} has no part {name!r}: choose of {", ".join(known)}.')
+  return tuple(known[name] for name in names) or EXPERIMENTS[experiment]

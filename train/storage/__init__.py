@@ -1,0 +1,1 @@
+"""What is written and read back: configuration, tables, checkpoints and locks."""

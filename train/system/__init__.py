@@ -1,0 +1,1 @@
+"""What everything else stands on: errors, files, signals, devices, environment and caches."""

@@ -1,0 +1,174 @@
+"""The devices that train a run together, and how its arrays lie on them.
+
+Training is data parallel, and this is the one file that says how: the devices form a mesh of one
+axis, the state and resident data lie whole on every one of them, and the rows of each batch are
+divided among them. XLA does the rest: a mean over the batch, of batch norm, the loss or a gradient,
+is one over all devices.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+
+from train.system.errors import UserError
+
+_AXIS = 'data'
+
+
+@dataclasses.dataclass(frozen=True)
+class Devices:
+  """The devices of a run. With one device, nothing here does anything.
+
+  Attributes:
+    mesh: The devices, along one axis, those of a process side by side; None for JAX's default device
+      alone.
+  """
+
+  mesh: jax.sharding.Mesh | None = None
+
+  @property
+  def count(self) -> int:
+    """How many devices there are, those of other processes included."""
+    return 1 if self.mesh is None else self.mesh.size
+
+  @property
+  def replicated(self) -> NamedSharding | None:
+    """The sharding of what lies whole on every device."""
+    return None if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
+
+  def sharding_of_rows(self, rows: int) -> NamedSharding | None:
+    """Returns the sharding of a batch of so many rows, or None with one device.
+
+    A batch that the devices do not divide evenly, as a short last one, lies whole on every device,
+    which then all compute the same. It is not padded, because rows that are no examples would be
+    part of batch norm's statistics.
+
+    Args:
+      rows: The size of the batch.
+    """
+    if self.mesh is None:
+      return None
+    return NamedSharding(self.mesh, PartitionSpec(*([] if rows % self.count else [_AXIS])))
+
+  def divide(self, batch: Any) -> Any:
+    """Divides arrays of the rows of a batch among the devices; to be called inside ``jax.jit``.
+
+    Args:
+      batch: A pytree of arrays with an axis of rows in front.
+
+    Returns:
+      The same arrays.
+    """
+    if self.mesh is None:
+      return batch
+    rows = len(jax.tree.leaves(batch)[0])
+    return jax.lax.with_sharding_constraint(batch, self.sharding_of_rows(rows))
+
+  def replicate(self, tree: Any) -> Any:
+    """Puts arrays, which every process has, whole on every device.
+
+    Args:
+      tree: A pytree of arrays, NumPy's or JAX's, random keys among them; the same on all processes.
+    """
+    if self.mesh is None:
+      return jax.device_put(tree)
+    return jax.tree.map(self._replicate_leaf, tree)
+
+  def _replicate_leaf(self, leaf: Any) -> jax.Array:
+    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+      data = self._replicate_leaf(jax.random.key_data(leaf))
+      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+    # `jax.device_put` would compare the numbers of all processes.
+    array = np.asarray(leaf)
+    return jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__)
+
+  def put_rows(self, arrays: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[jax.Array, ...]:
+    """Takes the rows of a batch out of arrays on the host, and puts them on the devices.
+
+    Each process reads the rows of its own devices only.
+
+    Args:
+      arrays: Arrays of the same length, the same on all processes.
+      rows: The rows of the batch.
+
+    Returns:
+      An array of the whole batch for each.
+    """
+    sharding = self.sharding_of_rows(len(rows))
+    if sharding is None:
+      return jax.device_put(tuple(array[rows] for array in arrays))
+    indices = sharding.addressable_devices_indices_map(rows.shape).values()
+    own = np.unique(np.concatenate([np.arange(len(rows))[index] for index in indices]))
+    return tuple(
+      jax.make_array_from_process_local_data(
+        sharding, array[rows[own]], (len(rows), *array.shape[1:])
+      )
+      for array in arrays
+    )
+
+
+ONE_DEVICE = Devices()
+
+
+def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
+  """Returns the devices that a batch is divided among: as many as divide it evenly.
+
+  Args:
+    batch_size: Examples per step.
+    limit: At most so many devices of each process; None means all.
+
+  Raises:
+    UserError: If there are fewer devices than asked for, or the processes do not divide the batch.
+  """
+  by_process: dict[int, list[jax.Device]] = {}
+  for device in jax.devices():
+    by_process.setdefault(device.process_index, []).append(device)
+  processes, available = len(by_process), min(map(len, by_process.values()))
+  if limit is not None and limit > available:
+    raise UserError(
+      f'There {"is 1 device" if available == 1 else f"are {available} devices"} here, not {limit}: '
+      'lower --devices.'
+    )
+  if batch_size % processes:
+    raise UserError(
+      f'{processes} processes do not divide a batch of {batch_size} evenly: choose another '
+      '--batch-size or another number of processes.'
+    )
+  used = max(
+    number
+    for number in range(1, (limit or available) + 1)
+    if batch_size % (processes * number) == 0
+  )
+  if processes * used == 1:
+    return ONE_DEVICE
+  devices = [device for several in by_process.values() for device in several[:used]]
+  mesh = jax.sharding.Mesh(np.array(devices), (_AXIS,), axis_types=(AxisType.Auto,))
+  return Devices(mesh)
+
+
+def describe_devices(devices: Devices, batch_size: int, limit: int | None = None) -> str:
+  """Returns a sentence on the devices that :func:`choose_devices` chose; empty if there is but one.
+
+  Args:
+    devices: What it returned.
+    batch_size: What it was given.
+    limit: What it was given.
+  """
+  processes = jax.process_count()
+  offered = jax.device_count() if limit is None else processes * limit
+  if offered == 1:
+    return ''
+  among = f' of {processes} processes' if processes > 1 else ''
+  if devices.count < offered:
+    verb = 'is' if devices.count == 1 else 'are'
+    return (
+      f'Batch {batch_size} on {offered} devices{among}: {devices.count} {verb} used, the most that '
+      'divide it evenly.'
+    )
+  return (
+    f'On {devices.count} devices{among}, {batch_size // devices.count} rows of a batch on each.'
+  )

@@ -1,0 +1,1 @@
+"""One training: its programs, the checks before it, the loop, and its memory."""

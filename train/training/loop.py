@@ -1,0 +1,292 @@
+"""The training of one run: one arm, one seed, from the first epoch to the last."""
+
+import dataclasses
+import math
+import pathlib
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+import optax
+
+from train.data import Dataset, make_input
+from train.problem.arms import Arm
+from train.problem.comparison import Comparison, wrong_answer
+from train.problem.optimizer import make_optimizer
+from train.storage.checkpoints import Checkpoints
+from train.storage.configuration import check_same_run, what_it_is
+from train.storage.locks import Lock, check_sole_writer
+from train.storage.tables import TABLES, EpochRecord, Recorder
+from train.system import processes as hosts
+from train.system.devices import choose_devices, describe_devices
+from train.system.errors import StorageError
+from train.system.signals import Interrupts
+from train.training.allocator import KeptBuffers
+from train.training.fit import check_fit, make_initializer, make_programs
+from train.training.programs import EpochSums, EvalSums, TrainState, TrainStep
+
+EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
+
+
+@dataclasses.dataclass(frozen=True)
+class SavePolicy:
+  """When a run is saved; at its end it always is.
+
+  Attributes:
+    epochs: After every so many epochs.
+    minutes: Within an epoch, when the last time was so many minutes ago.
+  """
+
+  epochs: int = 1
+  minutes: float = 10.0
+
+
+class Trainer:
+  """What the runs of a comparison share: their data on the devices, and compiled programs.
+
+  Attributes:
+    comparison: The comparison.
+    buffers: Keeps the memory of a step for the next one.
+    devices: The devices that a batch is divided among.
+    where: A sentence on them, empty if there is but one.
+    programs: The programs of its network.
+    train_input: The training split, on the devices or streamed.
+    test_input: The test split.
+    test_examples: Its size.
+    steps_per_epoch: Steps of an epoch, a short last one included.
+  """
+
+  def __init__(
+    self,
+    comparison: Comparison,
+    dataset: Dataset,
+    stream: bool | None = None,
+    device_limit: int | None = None,
+  ):
+    """Puts the data on the devices and checks that network, loss and metric fit it.
+
+    Args:
+      comparison: The comparison.
+      dataset: Its data.
+      stream: Whether to stream the data to the devices; None decides by size.
+      device_limit: Divide a batch among so many devices of each process at most; None means all.
+
+    Raises:
+      UserError: If there is no such network, something does not fit, or devices are missing.
+    """
+    self.comparison = comparison
+    rows = min(comparison.batch_size, len(dataset.train))
+    size = comparison.network.image_size
+    shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
+    self.buffers = KeptBuffers(rows * math.prod(shape))
+    check_fit(comparison, dataset)
+    self.devices = choose_devices(rows, device_limit)
+    self.where = describe_devices(self.devices, rows, device_limit)
+    self.programs = make_programs(comparison, dataset.num_classes, self.devices)
+    self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
+    self.train_input = make_input(dataset.train, stream, self.devices)
+    self.test_input = make_input(dataset.test, stream, self.devices)
+    self.test_examples = len(dataset.test)
+    self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
+    self._train_steps: dict[Any, TrainStep] = {}
+
+  def start(
+    self, arm: Arm, seed: int, partner_phases: np.ndarray | None = None
+  ) -> tuple[TrainState, TrainStep]:
+    """Returns the state before the first step of a run, and its training step.
+
+    The arms of a seed start from the same weights; arms that differ in numbers share a step.
+
+    Args:
+      arm: The optimizer.
+      seed: Determines the weights, and coins.
+      partner_phases: The phases that a yoked arm replays.
+
+    Raises:
+      UserError: If the network cannot be built.
+    """
+    optimizer = make_optimizer(self.comparison, arm, self.steps_per_epoch, seed, partner_phases)
+    if arm.program not in self._train_steps:
+      self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
+    state = self.programs.initial_state(self._initialize(seed), optimizer, self.steps_per_epoch)
+    return self.devices.replicate(state), self._train_steps[arm.program]
+
+  def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:
+    """Returns the sums over the whole test split, still on the device."""
+    params = arm.evaluation_params(state.opt_state, state.params)
+    # Whole batches are divided evenly.
+    batch_size = -(-EVAL_BATCH_SIZE // self.devices.count) * self.devices.count
+    batches = self.test_input.in_order(batch_size)
+    sums = [self.programs.eval_step(params, state.model_state, batch) for batch in batches]
+    return jax.tree.map(lambda *parts: sum(parts), *sums)
+
+
+class Training:
+  """One run: what it starts from, how it goes on, and how it is saved; a context manager.
+
+  Attributes:
+    epoch: The epochs that are done.
+    step: The steps that are done of the epoch after them.
+    state: The state after these steps.
+  """
+
+  def __init__(
+    self,
+    trainer: Trainer,
+    arm: Arm,
+    seed: int,
+    directory: pathlib.Path,
+    config: Mapping[str, Any],
+    lock: Lock,
+    warn: Callable[[str], None],
+    partner_phases: np.ndarray | None = None,
+  ):
+    """Goes on from the newest checkpoint in the directory, or starts anew.
+
+    Args:
+      trainer: What the runs of the comparison share.
+      arm: The optimizer.
+      seed: Determines weights, batches, augmentation and coins.
+      directory: Where the run is recorded.
+      config: See :func:`train.storage.configuration.run_config`.
+      lock: That of the run, which this process holds.
+      warn: Called with a sentence about each damaged file.
+      partner_phases: The phases that a yoked arm replays.
+
+    Raises:
+      UserError: If there are checkpoints, and none can be read or they are of another configuration.
+    """
+    self._trainer = trainer
+    self._arm = arm
+    self._seed = seed
+    self._directory = directory
+    self._config = config
+    self._lock = lock
+    self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
+    self.state, self._train_step = trainer.start(arm, seed, partner_phases)
+    self.epoch = self.step = 0
+    rows: dict[str, list[str]] = {}
+    restored = self._checkpoints.restore(self.state, self._check_notes)
+    if restored is not None:
+      self.state, notes = restored
+      if 'config' in notes:  # those of earlier versions have none
+        check_same_run(directory, notes['config'], config)
+      self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
+    self._recorder = None
+    if hosts.is_first():
+      self._recorder = Recorder(directory, config, rows, warn, trainer.devices.count)
+    self._saved_at = time.monotonic()
+
+  def __enter__(self) -> 'Training':
+    """Changes nothing."""
+    return self
+
+  def __exit__(self, kind: type[BaseException] | None, *_) -> None:
+    """Waits until everything is written, unless it cannot be."""
+    if kind is None or not issubclass(kind, OSError | StorageError):
+      if self._recorder is not None:
+        self._recorder.close()
+      self._checkpoints.close()
+
+  def train(
+    self,
+    policy: SavePolicy,
+    interrupts: Interrupts,
+    on_epoch: Callable[[EpochRecord, float], None],
+  ) -> str | None:
+    """Trains to the end.
+
+    Within an epoch the host only sends work to the device, and waits for it at the end.
+
+    Args:
+      policy: When the run is saved.
+      interrupts: Tells when to save and leave.
+      on_epoch: Called with each epoch's record and its steps per second.
+
+    Returns:
+      None, or a sentence about where the run diverged.
+
+    Raises:
+      InterruptedRunError: If a signal came; the run is saved.
+    """
+    comparison = self._trainer.comparison
+    while self.epoch < comparison.epochs:
+      start, first_step = time.perf_counter(), self.step
+      self._train_epoch(policy, interrupts)
+      jax.block_until_ready(self.state.sums)
+      seconds, steps = time.perf_counter() - start, self.step - first_step
+      test = self._trainer.evaluate(self._arm, self.state)
+      record = self._record(test)
+      phases = self.state.sums.phases
+      if self._recorder is not None:
+        check_sole_writer(self._directory, self._lock)
+        self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
+      on_epoch(record, steps / seconds)
+      if not math.isfinite(record.train_loss):
+        return (
+          f'diverged in epoch {record.epoch}, step {int(self.state.sums.finite) + 1}: its loss is '
+          'NaN or infinite; try a lower learning rate or momentum'
+        )
+      self.epoch, self.step = self.epoch + 1, 0
+      sums = EpochSums.zeros(None if phases is None else len(phases))
+      self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
+      if self.epoch % policy.epochs == 0 or self.epoch == comparison.epochs:
+        self._save()
+    return None
+
+  def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
+    trainer = self._trainer
+    batch_size = trainer.comparison.batch_size
+    for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
+      self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
+      self.step += 1
+      trainer.buffers.give_back_if_scarce()
+      if time.monotonic() - self._saved_at > 60 * policy.minutes:
+        self._save()
+      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
+
+  def _save(self) -> None:
+    if self._recorder is not None:
+      check_sole_writer(self._directory, self._lock)
+      notes = {
+        'epoch': self.epoch,
+        'step': self.step,
+        'rows': self._recorder.rows,
+        'config': what_it_is(self._config),
+      }
+      steps_before = self.epoch * self._trainer.steps_per_epoch
+      self._checkpoints.save(steps_before + self.step, self.state, notes)
+    self._saved_at = time.monotonic()
+
+  def _check_notes(self, steps: int, notes: Mapping[str, Any]) -> None:
+    """Raises a ``ValueError`` if notes of a checkpoint are not those of a state after some steps."""
+    epoch, step, rows = (notes.get(name) for name in ('epoch', 'step', 'rows'))
+    if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(rows, dict)):
+      raise ValueError('its notes lack epoch, step or rows')
+    if epoch * self._trainer.steps_per_epoch + step != steps:
+      raise ValueError(f'its notes are those of epoch {epoch}, step {step}')
+    if any(len(rows.get(table) or ()) != epoch for table in TABLES):
+      raise ValueError(f'its notes do not hold {epoch} rows of each table')
+
+  def _record(self, test: EvalSums) -> EpochRecord:
+    """Waits for the sums of the epoch and returns its record."""
+    sums, test, hyperparams = jax.device_get(
+      (self.state.sums, test, optax.tree.get(self.state.opt_state, 'hyperparams'))
+    )
+    examples = self._trainer.test_examples
+    has_momentum = optax.tree.get(self.state.opt_state, 'momentum') is not None
+    percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
+    return EpochRecord(
+      epoch=self.epoch + 1,
+      train_loss=float(sums.loss / sums.steps),
+      test_loss=float(test.loss / examples),
+      test_error_percent=percent * test.metric.item() / examples,
+      learning_rate=float(hyperparams['learning_rate']),
+      high_loss_share=(
+        math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
+      ),
+      mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
+      gradient_norm=float(sums.gradient_norm / sums.steps),
+    )

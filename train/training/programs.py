@@ -1,0 +1,216 @@
+"""The jitted programs of a network: a training step for an optimizer, and an evaluation step.
+
+The steps are called from a Python loop because XLA compiles a convolution inside a loop of its own
+to much slower code on CPU.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+from jaxtyping import Array, Float, Int, Int8
+
+from train.data import Batch, Preprocessing, gather, step_key
+from train.problem.comparison import PerExample, cross_entropy, wrong_answer
+from train.system.devices import ONE_DEVICE, Devices
+from train.training.compiler_options import CompilerOptions
+
+Scalar = Float[Array, '']
+TrainStep = Callable[..., 'TrainState']
+
+
+class EpochSums(NamedTuple):
+  """Sums over the steps of an epoch, kept on the device so that no step waits for the host.
+
+  Attributes:
+    steps: How many steps were added.
+    loss: Sum of the batch losses. Their mean is what the authors log as an epoch's loss, although
+      the last batch may be smaller than the others.
+    momentum: Sum of the momenta used.
+    gradient_norm: Sum of the norms of the gradients, before weight decay.
+    finite: How many steps were taken before the first whose loss is NaN or infinite.
+    phases: Of each step, 1 if its loss was high; None for optimizers without a loss phase.
+  """
+
+  steps: Int[Array, '']
+  loss: Scalar
+  momentum: Scalar
+  gradient_norm: Scalar
+  finite: Int[Array, '']
+  phases: Int8[Array, ' steps_per_epoch'] | None
+
+  @classmethod
+  def zeros(cls, phases: int | None = None) -> 'EpochSums':
+    """Returns the sums of no steps, each a buffer of its own, so that they can be donated.
+
+    Args:
+      phases: Steps of an epoch, whose phases are noted; None notes none.
+    """
+    return cls(
+      steps=jnp.zeros([], jnp.int32),
+      loss=jnp.zeros([], jnp.float32),
+      momentum=jnp.zeros([], jnp.float32),
+      gradient_norm=jnp.zeros([], jnp.float32),
+      finite=jnp.zeros([], jnp.int32),
+      phases=None if phases is None else jnp.zeros(phases, jnp.int8),
+    )
+
+
+class TrainState(NamedTuple):
+  """All that a step changes.
+
+  Attributes:
+    params: The trainable parameters, arrays in nested dictionaries. (The leaves of an NNX state are
+      objects that Python takes apart, which costs more than to call a short step.)
+    model_state: The other variables of the network, batch statistics for example, likewise.
+    opt_state: The state of the optimizer.
+    sums: Sums over the current epoch.
+  """
+
+  params: Any
+  model_state: Any
+  opt_state: Any
+  sums: EpochSums
+
+
+class EvalSums(NamedTuple):
+  """Sums over test examples: of their losses and of the metric."""
+
+  loss: Scalar
+  metric: Array
+
+
+class Programs:
+  """Makes the programs of one network on one kind of input.
+
+  Attributes:
+    model: The network that it was made with.
+    jit: ``jax.jit``, for the same devices and with the same options of XLA as its programs.
+    eval_step: ``eval_step(params, model_state, batch) -> EvalSums`` of the batch, jitted.
+  """
+
+  def __init__(
+    self,
+    model: nnx.Module,
+    preprocessing: Preprocessing,
+    loss: PerExample = cross_entropy,
+    metric: PerExample = wrong_answer,
+    devices: Devices = ONE_DEVICE,
+    compiler_options: CompilerOptions | None = None,
+  ):
+    """Keeps the structure of a network.
+
+    Args:
+      model: The network; only its structure is used, so that ``nnx.eval_shape`` of it will do.
+      preprocessing: Turns raw inputs into what the network takes.
+      loss: The loss of each example, from outputs and targets.
+      metric: The metric of each example, from outputs and targets.
+      devices: The devices that a batch is divided among.
+      compiler_options: Those of XLA, if any.
+    """
+    self.model = model
+    self._graphdef, _, _ = _split(model)
+    self._preprocessing = preprocessing
+    self._loss = loss
+    self._metric = metric
+    self._devices = devices
+    self.jit = partial(jax.jit, out_shardings=devices.replicated, compiler_options=compiler_options)
+    self.eval_step = self.jit(self._evaluate)
+
+  def initial_state(
+    self,
+    model: nnx.Module,
+    optimizer: optax.GradientTransformationExtraArgs,
+    steps_per_epoch: int,
+  ) -> TrainState:
+    """Returns the state before the first step, on this process's default device.
+
+    Args:
+      model: The network with its initial weights.
+      optimizer: The optimizer.
+      steps_per_epoch: Steps of an epoch, a short last one included.
+    """
+    _, params, model_state = _split(model)
+
+    @jax.jit  # else each shape is a program of its own, which together take a second to compile
+    def start(params):
+      opt_state = optimizer.init(params)
+      has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
+      return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
+
+    return TrainState(params, model_state, *start(params))
+
+  def loss(self, params, model_state, inputs, targets) -> tuple[jax.Array, Any]:
+    """Returns the mean loss of a batch in training mode, and the model state that it leaves.
+
+    Args:
+      params: The trainable parameters.
+      model_state: The other variables.
+      inputs: What the network takes.
+      targets: What the loss takes.
+    """
+    model = nnx.merge(self._graphdef, params, model_state, copy=True)
+    model.train()
+    outputs = model(inputs)
+    _, _, model_state = _split(model)
+    return self._loss(outputs, targets).mean(), model_state
+
+  def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
+    """Returns a jitted training step.
+
+    Args:
+      optimizer: What differs between optimizers but lies in their states does not matter here: a
+        step made for one serves for all.
+
+    Returns:
+      ``train_step(state, batch, seed, epoch, step) -> state``. The state is donated. ``seed``,
+      ``epoch`` and ``step`` are integers that the augmentation is a pure function of.
+    """
+
+    @partial(self.jit, donate_argnums=0)
+    def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
+      inputs, targets = self._devices.divide(gather(batch))
+      inputs = self._preprocessing.train(step_key(seed, epoch, step), inputs)
+      (loss, model_state), grads = jax.value_and_grad(self.loss, has_aux=True)(
+        state.params, state.model_state, inputs, targets
+      )
+      updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
+      params = optax.apply_updates(state.params, updates)
+      sums = _add_step(state.sums, loss, grads, opt_state, step)
+      return TrainState(params, model_state, opt_state, sums)
+
+    return train_step
+
+  def _evaluate(self, params, model_state, batch: Batch) -> EvalSums:
+    inputs, targets = self._devices.divide(gather(batch))
+    model = nnx.merge(self._graphdef, params, model_state, copy=True)
+    model.eval()
+    outputs = model(self._preprocessing.evaluate(inputs))
+    return EvalSums(
+      self._loss(outputs, targets).sum(dtype=jnp.float32), self._metric(outputs, targets).sum()
+    )
+
+
+def _split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+  graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
+  return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
+
+
+def _add_step(sums: EpochSums, loss, grads, opt_state, step) -> EpochSums:
+  phases = sums.phases
+  if phases is not None:
+    phase = optax.tree.get(opt_state, 'high_loss_phase')
+    phases = phases.at[step].set(phase.astype(phases.dtype))
+  return EpochSums(
+    steps=sums.steps + 1,
+    loss=sums.loss + loss,
+    # Optimizers without a momentum that changes have none in their state.
+    momentum=sums.momentum + optax.tree.get(opt_state, 'momentum', 0.0),
+    gradient_norm=sums.gradient_norm + optax.tree.norm(grads),
+    finite=sums.finite + (jnp.isfinite(loss) & (sums.finite == sums.steps)),
+    phases=phases,
+  )
