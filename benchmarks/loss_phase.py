@@ -37,11 +37,9 @@ from rich.table import Table
 from train.command.options import RunOptions, configure
 from train.data import Batch, Preprocessing, gather, make_input, step_key
 from train.problem.comparison import BASELINE, Comparison
-from train.problem.optimizer import make_optimizer
 from train.system.errors import UserError
 from train.system.statistics import Estimate, estimate, format_estimate
-from train.training.fit import make_initializer, make_programs, preprocessing_of
-from train.training.programs import Programs, TrainState
+from train.training.programs import Programs, TrainState, make_initializer, make_programs
 
 COLUMNS = ('dataset', 'batch_size', 'seed', 'epoch', 'learning_rate', 'quantity', 'correlation')
 FIRST_EPOCH = 'epoch 1'
@@ -174,10 +172,10 @@ def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
   steps_per_epoch = source.steps_per_epoch(comparison.batch_size)
   schedule = comparison.schedule.build(comparison.epochs, steps_per_epoch)
   programs = make_programs(comparison, dataset.num_classes)
-  optimizer = watch(make_optimizer(comparison, BASELINE, steps_per_epoch, seed=0))
+  optimizer = watch(comparison.build_optimizer(BASELINE, steps_per_epoch, seed=0))
   step = programs.make_train_step(optimizer)
   initialize = make_initializer(comparison, dataset.num_classes, programs.model)
-  loss_of_another = make_loss_of_another(programs, preprocessing_of(comparison))
+  loss_of_another = make_loss_of_another(programs, comparison.preprocessing)
 
   rows = []
   for seed in comparison.seeds:

@@ -37,8 +37,6 @@ from train.command.costs import format_flops, step_flops
 from train.data import gather, step_key
 from train.problem.comparison import Comparison
 from train.problem.networks import Network
-from train.problem.optimizer import make_optimizer
-from train.training.fit import preprocessing_of
 from train.training.loop import Trainer
 
 
@@ -136,7 +134,7 @@ def _inputs(comparison: Comparison) -> list[Callable[[], None]]:
   """Returns functions that gather a batch, and that gather and prepare it."""
   source = source_of(comparison)
   trainer = Trainer(comparison, random_examples(source, 10 * comparison.batch_size))
-  prepare = preprocessing_of(comparison)
+  prepare = comparison.preprocessing
 
   @trainer.programs.jit
   def augment(batch):
@@ -152,7 +150,7 @@ def _optimizer(comparison: Comparison) -> Callable[[], None]:
   source = source_of(comparison)
   trainer = Trainer(comparison, random_examples(source, 10 * comparison.batch_size))
   state, _ = trainer.start(comparison.arms[0], seed=0)
-  optimizer = make_optimizer(comparison, comparison.arms[0], trainer.steps_per_epoch, 0, None)
+  optimizer = comparison.build_optimizer(comparison.arms[0], trainer.steps_per_epoch, 0, None)
   grads = jax.tree.map(jnp.ones_like, state.params)
 
   @partial(trainer.programs.jit, donate_argnums=(0, 1))

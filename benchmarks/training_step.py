@@ -93,7 +93,7 @@ def main(
   comparison = find_comparison(network, dtype)
   unsettled: contextlib.AbstractContextManager = contextlib.nullcontext()
   if without == 'options':
-    unsettled = mock.patch('train.training.fit.compiler_options', return_value={})
+    unsettled = mock.patch('train.training.programs.compiler_options', return_value={})
   elif without == 'buffers':
     unsettled = mock.patch('train.training.allocator._LARGE', math.inf)
   with unsettled:

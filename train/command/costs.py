@@ -19,12 +19,10 @@ from train.data import Batch, DataSource
 from train.problem.arms import ARM_FORMS, Arm
 from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS, find_comparisons
-from train.problem.optimizer import make_optimizer
 from train.system.devices import ONE_DEVICE, Devices, choose_devices
 from train.system.errors import UserError
-from train.training.fit import make_programs
 from train.training.memory import Memory, memory_of, size_of
-from train.training.programs import TrainState, TrainStep
+from train.training.programs import TrainState, TrainStep, make_programs
 
 PROBE_SECONDS = 10.0
 MAX_PROBE_STEPS = 10
@@ -212,7 +210,7 @@ def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:
   # Of arms with the same program the first; tracing how a state starts takes a while, too.
   arms = {arm.program: arm for arm in reversed(comparison.arms)}.values()
   sizes = {
-    arm.name: size_of(jax.eval_shape(make_optimizer(comparison, arm, steps, 0).init, params))
+    arm.name: size_of(jax.eval_shape(comparison.build_optimizer(arm, steps, 0).init, params))
     for arm in arms
   }
   largest = max(sizes, key=sizes.get)
@@ -247,7 +245,7 @@ def abstract_step(
   """
   source, steps = _source(comparison), steps_per_epoch(comparison)
   programs = make_programs(comparison, source.num_classes, devices)
-  optimizer = make_optimizer(comparison, arm or comparison.arms[0], steps, seed=0)
+  optimizer = comparison.build_optimizer(arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(
     lambda model: programs.initial_state(model, optimizer, steps), programs.model
   )

@@ -24,7 +24,7 @@ from train.storage.locks import has_writer
 from train.storage.tables import has_ended, progress_of, read_phases, read_table
 from train.system.errors import UserError
 from train.system.signals import Interrupts, command_line
-from train.training.fit import check_fit
+from train.training.checks import check_fit
 
 _SECONDS_TO_SAVE = 120
 _SECONDS_BETWEEN_LOOKS = 0.5

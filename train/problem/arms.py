@@ -9,7 +9,9 @@ An arm has a name that says what it is and can be asked for by it, with any numb
 
 import abc
 import dataclasses
+import functools
 import re
+from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
 import jax.numpy as jnp
@@ -106,16 +108,13 @@ class Fixed(Arm):
 
   @property
   def name(self) -> str:
-    """See :attr:`Arm.name`."""
     return f'fixed-{self.momentum:g}'
 
   @property
   def program(self) -> Any:
-    """See :attr:`Arm.program`."""
     return Lcam.kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     return Lcam(self.momentum, self.momentum).build(setting)
 
 
@@ -138,12 +137,10 @@ class Pair(Arm):
 
   @property
   def name(self) -> str:
-    """See :attr:`Arm.name`."""
     return f'{self.kind}{self.low_loss_momentum:g}-{self.high_loss_momentum:g}'
 
   @property
   def program(self) -> Any:
-    """See :attr:`Arm.program`."""
     return self.kind
 
 
@@ -155,11 +152,9 @@ class Lcam(Pair):
 
   @property
   def name(self) -> str:
-    """See :attr:`Arm.name`."""
     return f'low{self.low_loss_momentum:g}-high{self.high_loss_momentum:g}'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     return setting.coupled(
       optax.inject_hyperparams(lcam)(
         setting.learning_rate(),
@@ -178,7 +173,6 @@ class Coin(Pair):
   kind: ClassVar[str] = 'coin'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     return setting.coupled(
       optax.inject_hyperparams(_coin)(
         setting.learning_rate(),
@@ -216,7 +210,6 @@ class Yoked(Pair):
     return Lcam(*self.momenta)
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     phases = setting.partner_phases
     if phases is None:  # a program is compiled before phases are known
       phases = jnp.zeros(setting.epochs * setting.steps_per_epoch, jnp.int8)
@@ -238,118 +231,119 @@ class Yoked(Pair):
 
 @dataclasses.dataclass(frozen=True)
 class Adaptive(Arm):
-  """An optimizer of Optax with its usual settings.
+  """An optimizer of Optax with its usual settings: a row of the table below.
+
+  Where ``weight_decay`` is one of the settings, the optimizer decays weights by itself; elsewhere
+  the comparison's weight decay is added to the gradient.
 
   Attributes:
-    learning_rate: The first learning rate.
+    label: Its name.
+    family: What configurations call it.
+    optimizer: Takes the learning rate and the settings.
+    settings: Names and values, the first learning rate among them.
   """
 
-  learning_rate: float = 1e-3
+  label: str
+  family: str
+  optimizer: Callable[..., optax.GradientTransformation]
+  settings: tuple[tuple[str, float], ...]
 
-  def _optimizer(self, setting: Setting, optimizer, **settings):
-    return optax.inject_hyperparams(optimizer)(
-      setting.learning_rate(self.learning_rate), **settings
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class Adam(Adaptive):
-  """``optax.adam``, with the weight decay in the gradient."""
-
-  b1: float = 0.9
-  b2: float = 0.999
-  amsgrad: bool = False
-  kind: ClassVar[str] = 'adam'
+  @property
+  def kind(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    return self.family
 
   @property
   def name(self) -> str:
-    """See :attr:`Arm.name`."""
-    return 'amsgrad' if self.amsgrad else 'adam'
+    return self.label
 
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    optimizer = optax.amsgrad if self.amsgrad else optax.adam
-    return setting.coupled(self._optimizer(setting, optimizer, b1=self.b1, b2=self.b2))
+  @property
+  def learning_rate(self) -> float:
+    """The first learning rate."""
+    return dict(self.settings)['learning_rate']
 
+  def with_settings(self, **changes: float) -> 'Adaptive':
+    """Returns the arm with other values of some settings."""
+    return dataclasses.replace(self, settings=tuple({**dict(self.settings), **changes}.items()))
 
-@dataclasses.dataclass(frozen=True)
-class AdamW(Adaptive):
-  """``optax.adamw``, which decays weights apart from the gradient."""
+  def config(self) -> dict[str, Any]:
+    amsgrad = {'amsgrad': self.optimizer is optax.amsgrad} if self.family == 'adam' else {}
+    return {'name': self.name, 'kind': self.kind, **dict(self.settings), **amsgrad}
 
-  weight_decay: float = 0.05
-  b1: float = 0.9
-  b2: float = 0.999
-  kind: ClassVar[str] = 'adamw'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    return self._optimizer(
-      setting, optax.adamw, b1=self.b1, b2=self.b2, weight_decay=self.weight_decay
-    )
+  def build(self, setting: Setting, **replaced: Any) -> optax.GradientTransformationExtraArgs:
+    settings = {**dict(self.settings), **replaced}
+    rate = setting.learning_rate(settings.pop('learning_rate'))
+    optimizer = optax.inject_hyperparams(self.optimizer)(rate, **settings)
+    return optimizer if 'weight_decay' in settings else setting.coupled(optimizer)
 
 
-@dataclasses.dataclass(frozen=True)
-class RmsProp(Adaptive):
-  """``optax.rmsprop``, with the weight decay in the gradient."""
-
-  decay: float = 0.9
-  kind: ClassVar[str] = 'rmsprop'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    return setting.coupled(self._optimizer(setting, optax.rmsprop, decay=self.decay))
+def _adaptive(label: str, optimizer: Callable, *, family: str = '', **settings: float) -> Adaptive:
+  return Adaptive(label, family or label, optimizer, tuple(settings.items()))
 
 
-@dataclasses.dataclass(frozen=True)
-class AdaGrad(Adaptive):
-  """``optax.adagrad``, with the weight decay in the gradient."""
-
-  learning_rate: float = 1e-2
-  kind: ClassVar[str] = 'adagrad'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    return setting.coupled(self._optimizer(setting, optax.adagrad))
-
-
-@dataclasses.dataclass(frozen=True)
-class Lion(Adaptive):
-  """``optax.lion``, which decays weights apart from the gradient."""
-
-  learning_rate: float = 1e-4
-  weight_decay: float = 0.5
-  b1: float = 0.9
-  b2: float = 0.99
-  kind: ClassVar[str] = 'lion'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    return self._optimizer(
-      setting, optax.lion, b1=self.b1, b2=self.b2, weight_decay=self.weight_decay
-    )
+ADAM = _adaptive('adam', optax.adam, learning_rate=1e-3, b1=0.9, b2=0.999)
+LION = _adaptive('lion', optax.lion, learning_rate=1e-4, weight_decay=0.5, b1=0.9, b2=0.99)
+ADAPTIVE: tuple[Arm, ...] = (
+  ADAM,
+  _adaptive('adamw', optax.adamw, learning_rate=1e-3, weight_decay=0.05, b1=0.9, b2=0.999),
+  _adaptive('amsgrad', optax.amsgrad, family='adam', learning_rate=1e-3, b1=0.9, b2=0.999),
+  _adaptive('rmsprop', optax.rmsprop, learning_rate=1e-3, decay=0.9),
+  _adaptive('adagrad', optax.adagrad, learning_rate=1e-2),
+  LION,
+)
+ADEMAMIX = _adaptive(
+  'ademamix',
+  optax.contrib.ademamix,  # Adam with a second, slow average of the gradients
+  learning_rate=1e-3,
+  weight_decay=0.05,
+  b1=0.9,
+  b2=0.999,
+  b3=0.9999,
+  alpha=5.0,
+)
 
 
 @dataclasses.dataclass(frozen=True)
-class AdEMAMix(Adaptive):
-  """``optax.contrib.ademamix``, Adam with a second, slow average of the gradients."""
+class ByPhase(Pair):
+  """An optimizer of the table whose ``b1`` the loss phase chooses.
 
-  weight_decay: float = 0.05
-  b1: float = 0.9
-  b2: float = 0.999
-  b3: float = 0.9999
-  alpha: float = 5.0
-  kind: ClassVar[str] = 'ademamix'
+  Attributes:
+    base: The optimizer.
+  """
+
+  base: Adaptive
+
+  @property
+  def kind(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+    return f'{self.base.kind}-by-phase'
+
+  @property
+  def name(self) -> str:
+    return f'{self.base.name}-{Lcam(*self.momenta).name}'
+
+  @property
+  def program(self) -> Any:
+    return self  # the two values are constants of the program
+
+  @property
+  def learning_rate(self) -> float:
+    """The first learning rate."""
+    return self.base.learning_rate
+
+  def config(self) -> dict[str, Any]:
+    settings = {name: value for name, value in self.base.settings if name != 'b1'}
+    low, high = self.momenta
+    momenta = {'low_loss_momentum': low, 'high_loss_momentum': high}
+    return {'name': self.name, 'kind': self.kind, **momenta, **settings}
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    return self._optimizer(
+    return self.base.build(
       setting,
-      optax.contrib.ademamix,
-      b1=self.b1,
-      b2=self.b2,
-      b3=self.b3,
-      alpha=self.alpha,
-      weight_decay=self.weight_decay,
+      b1=loss_phase_schedule(
+        self.high_loss_momentum,
+        self.low_loss_momentum,
+        steps_per_epoch=setting.steps_per_epoch,
+        rule=setting.rule,
+      ),
     )
 
 
@@ -365,7 +359,6 @@ class Momo(Arm):
   kind: ClassVar[str] = 'momo'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     # Its gradients are averaged, not added up: a momentum of beta makes them 1 - beta as large.
     bound = setting.schedule.init_value / (1 - self.beta)
     return optax.inject_hyperparams(optax.contrib.momo)(
@@ -393,7 +386,6 @@ class ScheduleFreeSgd(Arm):
   kind: ClassVar[str] = 'schedule-free-sgd'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))
     inject = optax.inject_hyperparams(
       optax.contrib.schedule_free_sgd, static_args=('warmup_steps', 'b1')
@@ -402,99 +394,20 @@ class ScheduleFreeSgd(Arm):
     return setting.coupled(inject(rate, warmup_steps=steps, b1=self.b1))
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
-    """See :meth:`Arm.evaluation_params`."""
     (found,) = (state for _, state in optax.tree.get_all_with_path(opt_state, 'ScheduleFreeState'))
     return optax.contrib.schedule_free_eval_params(found, params)
 
 
-@dataclasses.dataclass(frozen=True)
-class ByPhase(Pair):
-  """Another optimizer, whose ``b1`` the loss phase chooses."""
-
-  optimizer: ClassVar[str]
-
-  @property
-  def name(self) -> str:
-    """See :attr:`Arm.name`."""
-    return f'{self.optimizer}-{Lcam(*self.momenta).name}'
-
-  @property
-  def program(self) -> Any:
-    """See :attr:`Arm.program`. The two values are constants of the program."""
-    return self
-
-  def b1(self, setting: Setting) -> optax.schedules.StatefulSchedule:
-    """Returns the schedule of ``b1``."""
-    return loss_phase_schedule(
-      self.high_loss_momentum,
-      self.low_loss_momentum,
-      steps_per_epoch=setting.steps_per_epoch,
-      rule=setting.rule,
-    )
-
-
-@dataclasses.dataclass(frozen=True)
-class AdamByPhase(ByPhase):
-  """Adam whose ``b1`` the loss phase chooses, with the weight decay in the gradient.
-
-  Attributes:
-    learning_rate: The first learning rate.
-    b2: See ``optax.adam``.
-  """
-
-  learning_rate: float = 1e-3
-  b2: float = 0.999
-  kind: ClassVar[str] = 'adam-by-phase'
-  optimizer: ClassVar[str] = 'adam'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    adam = optax.inject_hyperparams(optax.adam)
-    rate = setting.learning_rate(self.learning_rate)
-    return setting.coupled(adam(rate, b1=self.b1(setting), b2=self.b2))
-
-
-@dataclasses.dataclass(frozen=True)
-class LionByPhase(ByPhase):
-  """Lion whose ``b1`` the loss phase chooses.
-
-  Attributes:
-    learning_rate: The first learning rate.
-    weight_decay: Apart from the gradient.
-    b2: See ``optax.lion``.
-  """
-
-  learning_rate: float = 1e-4
-  weight_decay: float = 0.5
-  b2: float = 0.99
-  kind: ClassVar[str] = 'lion-by-phase'
-  optimizer: ClassVar[str] = 'lion'
-
-  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """See :meth:`Arm.build`."""
-    lion = optax.inject_hyperparams(optax.lion)
-    rate = setting.learning_rate(self.learning_rate)
-    return lion(rate, b1=self.b1(setting), b2=self.b2, weight_decay=self.weight_decay)
-
-
-ADAPTIVE: tuple[Arm, ...] = (
-  Adam(),
-  AdamW(),
-  Adam(amsgrad=True),
-  RmsProp(),
-  AdaGrad(),
-  Lion(),
-)
-OTHERS: tuple[Arm, ...] = (*ADAPTIVE, AdEMAMix(), Momo(), ScheduleFreeSgd())
+OTHERS: tuple[Arm, ...] = (*ADAPTIVE, ADEMAMIX, Momo(), ScheduleFreeSgd())
 
 _NUMBER = r'(\d*\.?\d+)'
-_PATTERNS: dict[str, type[Arm]] = {
+_PATTERNS: dict[str, Callable[..., Arm]] = {
   rf'fixed-{_NUMBER}': Fixed,
   rf'low{_NUMBER}-high{_NUMBER}': Lcam,
   rf'coin{_NUMBER}-{_NUMBER}': Coin,
   rf'yoked{_NUMBER}-{_NUMBER}': Yoked,
-  rf'adam-low{_NUMBER}-high{_NUMBER}': AdamByPhase,
-  rf'lion-low{_NUMBER}-high{_NUMBER}': LionByPhase,
+  rf'adam-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=ADAM),
+  rf'lion-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=LION),
 }
 ARM_FORMS = (
   'fixed-M, lowA-highB, coinA-B, yokedA-B, adam-lowA-highB, lion-lowA-highB (momenta M, A, B in '
@@ -515,9 +428,9 @@ def arm_of_name(name: str) -> Arm:
   for arm in OTHERS:
     if arm.name == name:
       return arm
-  for pattern, kind in _PATTERNS.items():
+  for pattern, make in _PATTERNS.items():
     if match := re.fullmatch(pattern, name):
       momenta = [float(number) for number in match.groups()]
       if all(momentum < 1 for momentum in momenta):
-        return kind(*momenta)
+        return make(*momenta)
   raise UserError(f'There is no arm {name!r}: choose of {ARM_FORMS}.')

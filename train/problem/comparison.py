@@ -8,13 +8,15 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import optax
+from flax import nnx
+from jaxtyping import Array, Key
 
-from train.data import Dataset, DataSource
-from train.problem.arms import Arm, Coin, Fixed, Lcam, Yoked, arm_of_name
+from train.data import AsStored, Dataset, DataSource, Preprocessing
+from train.problem.arms import Arm, Coin, Fixed, Lcam, Setting, Yoked, arm_of_name
 from train.problem.networks import Network, OwnNetwork
 from train.problem.own_code import explain_errors
 from train.problem.schedules import Drops, Schedule
-from train.system.errors import UserError
+from train.system.errors import UserError, value_errors_explained
 
 PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
@@ -190,6 +192,59 @@ class Comparison:
     known = {arm.name: arm for arm in self.arms if isinstance(arm, Arm)}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
     return known[name] if name in known else arm_of_name(name)
+
+  @property
+  def preprocessing(self) -> Preprocessing:
+    """What turns stored inputs into what the network takes.
+
+    Your own data are taken as they are; a named data set has its usual preprocessing.
+    """
+    if not isinstance(self.dataset, DataSource):
+      return AsStored()
+    size = self.network.image_size
+    preprocessing = self.dataset.preprocessing
+    return preprocessing if size is None else preprocessing.resized(size)
+
+  def build_network(self, num_classes: int, key: Key[Array, ''] | int = 0) -> nnx.Module:
+    """Returns the network with random weights; call it under a trace, so that nothing is drawn twice.
+
+    Raises:
+      UserError: If there is no network of that depth or width.
+    """
+    with value_errors_explained():
+      return self.network.build(num_classes, dtype=self.dtype, rngs=nnx.Rngs(key))
+
+  def load_pretrained(self, model: nnx.Module) -> None:
+    """Gives a network its pretrained weights, if the comparison names some.
+
+    Raises:
+      UserError: If they do not fit.
+    """
+    with value_errors_explained():
+      self.network.load_pretrained(model)
+
+  def build_optimizer(
+    self, arm: Arm, steps_per_epoch: int, seed: int, partner_phases: Any = None
+  ) -> optax.GradientTransformationExtraArgs:
+    """Returns the optimizer of an arm.
+
+    Args:
+      arm: The arm.
+      steps_per_epoch: Steps of an epoch, a short last one included.
+      seed: The seed of the run.
+      partner_phases: The phases that a yoked arm replays, one per step.
+    """
+    return arm.build(
+      Setting(
+        self.schedule,
+        self.epochs,
+        steps_per_epoch,
+        self.weight_decay,
+        self.rule,
+        seed,
+        partner_phases,
+      )
+    )
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Returns the data, the first ``train_examples`` of its training split.

@@ -7,7 +7,7 @@ paper and the authors' scripts leave a setting open, ``about.unknown`` says what
 import dataclasses
 
 from train.data import find_source
-from train.problem.arms import ADAPTIVE, Adam, Coin, Fixed, Lcam
+from train.problem.arms import ADAM, ADAPTIVE, Coin, Fixed, Lcam
 from train.problem.comparison import BASELINE, About, Comparison
 from train.problem.networks import M11, VitB16, WideResNet
 from train.problem.schedules import Constant, Cosine, Drops, HoldThenDecay
@@ -88,7 +88,7 @@ VIT_CIFAR10 = Comparison(
   experiment='vit',
   dataset=find_source('cifar10'),
   network=VitB16(),
-  arms=(*BALANCED_ARMS, Adam(learning_rate=1e-4)),
+  arms=(*BALANCED_ARMS, ADAM.with_settings(learning_rate=1e-4)),
   schedule=Constant(1e-4),
   epochs=20,
   batch_size=128,

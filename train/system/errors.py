@@ -1,5 +1,8 @@
 """Errors that a user can mend."""
 
+import contextlib
+from collections.abc import Iterator
+
 
 class UserError(Exception):
   """Something the user asked for cannot be done; its text is one sentence that says what to do."""
@@ -17,3 +20,12 @@ class DivergedError(UserError):
   """
 
   exit_status = 1
+
+
+@contextlib.contextmanager
+def value_errors_explained() -> Iterator[None]:
+  """Raises a ``UserError`` with the same words in place of a ``ValueError``."""
+  try:
+    yield
+  except ValueError as error:
+    raise UserError(str(error)) from error

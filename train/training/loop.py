@@ -14,7 +14,6 @@ import optax
 from train.data import Dataset, make_input
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison, wrong_answer
-from train.problem.optimizer import make_optimizer
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, what_it_is
 from train.storage.locks import Lock, check_sole_writer
@@ -24,8 +23,15 @@ from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
 from train.training.allocator import KeptBuffers
-from train.training.fit import check_fit, make_initializer, make_programs
-from train.training.programs import EpochSums, EvalSums, TrainState, TrainStep
+from train.training.checks import check_fit
+from train.training.programs import (
+  EpochSums,
+  EvalSums,
+  TrainState,
+  TrainStep,
+  make_initializer,
+  make_programs,
+)
 
 EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
 
@@ -107,7 +113,7 @@ class Trainer:
     Raises:
       UserError: If the network cannot be built.
     """
-    optimizer = make_optimizer(self.comparison, arm, self.steps_per_epoch, seed, partner_phases)
+    optimizer = self.comparison.build_optimizer(arm, self.steps_per_epoch, seed, partner_phases)
     if arm.program not in self._train_steps:
       self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
     state = self.programs.initial_state(self._initialize(seed), optimizer, self.steps_per_epoch)

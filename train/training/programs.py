@@ -12,12 +12,13 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Float, Int, Int8
+from jaxtyping import Array, Float, Int, Int8, Key
 
 from train.data import Batch, Preprocessing, gather, step_key
-from train.problem.comparison import PerExample, cross_entropy, wrong_answer
+from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.system.devices import ONE_DEVICE, Devices
-from train.training.compiler_options import CompilerOptions
+from train.training.compiler_options import CompilerOptions, compiler_options
+from train.training.shortage import check_parameters
 
 Scalar = Float[Array, '']
 TrainStep = Callable[..., 'TrainState']
@@ -193,6 +194,53 @@ class Programs:
     return EvalSums(
       self._loss(outputs, targets).sum(dtype=jnp.float32), self._metric(outputs, targets).sum()
     )
+
+
+def make_programs(
+  comparison: Comparison, num_classes: int, devices: Devices = ONE_DEVICE
+) -> Programs:
+  """Returns the programs of a comparison's network; allocates nothing.
+
+  Raises:
+    UserError: If there is no such network, or no device could hold it.
+  """
+  structure = nnx.eval_shape(lambda: comparison.build_network(num_classes))
+  parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
+  check_parameters(sum(array.size for array in parameters), comparison.network.describe())
+  return Programs(
+    structure,
+    comparison.preprocessing,
+    comparison.loss,
+    comparison.metric,
+    devices,
+    compiler_options(comparison.network),
+  )
+
+
+def make_initializer(
+  comparison: Comparison, num_classes: int, structure: nnx.Module
+) -> Callable[[int], nnx.Module]:
+  """Returns a function of the seed that gives the comparison's network with its initial weights.
+
+  One program draws all random weights: compiled one by one, they take several times as long.
+
+  Args:
+    comparison: The comparison.
+    num_classes: The number of classes of its data set.
+    structure: The network that :func:`make_programs` was made with.
+  """
+  graphdef = nnx.graphdef(structure)
+
+  @partial(jax.jit, compiler_options=compiler_options(comparison.network, runs_once=True))
+  def draw(key: Key[Array, '']) -> nnx.State:
+    return nnx.state(comparison.build_network(num_classes, key))
+
+  def initialize(seed: int) -> nnx.Module:
+    model = nnx.merge(graphdef, draw(jax.random.key(seed)))
+    comparison.load_pretrained(model)
+    return model
+
+  return initialize
 
 
 def _split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:

@@ -11,7 +11,6 @@ import pytest
 
 from train.problem.arms import OTHERS, Coin, Fixed, Lcam, Setting, Yoked, arm_of_name
 from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
-from train.problem.optimizer import make_optimizer
 from train.problem.schedules import Constant, Cosine, Drops
 from train.system.errors import UserError
 from train.training.loop import Trainer
@@ -122,7 +121,7 @@ def test_every_arm_of_every_experiment_has_an_optimizer():
     for comparison in comparisons:
       arms = (*comparison.arms, *map(comparison.arm, ('yoked', 'coin', 'swapped')))
       for arm in arms:
-        make_optimizer(comparison, arm, steps_per_epoch=10, seed=0).init(PARAMS)
+        comparison.build_optimizer(arm, steps_per_epoch=10, seed=0).init(PARAMS)
 
 
 def test_schedules_of_the_paper_at_full_length():

@@ -26,7 +26,6 @@ from train.problem.arms import Lcam
 from train.problem.comparison import Comparison
 from train.problem.experiments import FIGURE_3, QUICKSTART
 from train.problem.networks import WideResNet
-from train.problem.optimizer import make_optimizer
 from train.problem.schedules import Drops
 from train.system.statistics import estimate
 from train.training.compiler_options import compiler_options
@@ -101,7 +100,7 @@ def trainer_trajectories(name: str, arm: Lcam, seeds: int) -> Trajectory:
     plain_preprocessing(comparison, dtype),
     compiler_options=compiler_options(comparison.network),
   )
-  optimizer = make_optimizer(comparison, arm, steps_per_epoch, seed=0)
+  optimizer = comparison.build_optimizer(arm, steps_per_epoch, seed=0)
   train_step = programs.make_train_step(optimizer)
   runs = []
   for seed, network in enumerate(networks):

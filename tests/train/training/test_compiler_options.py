@@ -8,7 +8,7 @@ from train.problem.experiments import FIGURE_3, QUICKSTART, SPEECH, VIT_CIFAR10
 from train.problem.networks import OwnNetwork
 from train.training import compiler_options as module
 from train.training.compiler_options import compiler_options
-from train.training.fit import make_initializer, make_programs
+from train.training.programs import make_initializer, make_programs
 
 SAME_BITS = {'xla_gpu_deterministic_ops': True}
 # Every XLA knows it, unlike the option that it stands for.
@@ -67,7 +67,7 @@ def test_what_this_xla_does_not_know_is_left_out(here, options):
 
 
 def test_all_programs_of_a_network_are_compiled_with_them(here):
-  here.setattr('train.training.fit.compiler_options', lambda *_, **__: UNKNOWN)
+  here.setattr('train.training.programs.compiler_options', lambda *_, **__: UNKNOWN)
   programs = make_programs(QUICKSTART, 10)
   train_step, state, batch = abstract_step(QUICKSTART)
   for compile_one in (

@@ -6,7 +6,7 @@ import numpy as np
 from flax import nnx
 
 from train.problem.experiments import QUICKSTART
-from train.training.fit import build_network, make_initializer, make_programs
+from train.training.programs import make_initializer, make_programs
 
 
 def params(model):
@@ -16,7 +16,7 @@ def params(model):
 def test_they_are_those_of_the_network_built_with_that_seed():
   initialize = make_initializer(QUICKSTART, 10, make_programs(QUICKSTART, 10).model)
   for seed in (0, 3):
-    alone = build_network(QUICKSTART, 10, seed)
+    alone = QUICKSTART.build_network(10, seed)
     # One program may round otherwise than many.
     chex.assert_trees_all_close(params(initialize(seed)), params(alone), rtol=1e-5, atol=1e-7)
 
