@@ -34,8 +34,8 @@ from rich.console import Console
 from rich.progress import track
 from rich.table import Table
 
-from train.command.options import RunOptions, configure
 from train.data import Batch, Preprocessing, gather, make_input, step_key
+from train.problem.changes import Changes, changed_comparisons
 from train.problem.comparison import BASELINE, Comparison
 from train.system.errors import UserError
 from train.system.statistics import Estimate, estimate, format_estimate
@@ -89,9 +89,9 @@ def main(
     workdir: where the table and the plot go.
     data_dir: where TFDS keeps its data sets; TFDS's own default if not given.
   """
-  (comparison,) = configure(
-    RunOptions(
-      'figure3',
+  (comparison,) = changed_comparisons(
+    'figure3',
+    Changes(
       seeds=seeds,
       dataset=dataset,
       depth=10,
@@ -99,7 +99,7 @@ def main(
       epochs=epochs,
       train_examples=train_examples,
       batch_size=batch_size,
-    )
+    ),
   )
   rows = measure(comparison, data_dir)
   workdir.mkdir(parents=True, exist_ok=True)

@@ -20,7 +20,8 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
-from train.launch.plan import Plan
+from train.command.progress import RunTable
+from train.launch.plan import plan_runs
 from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
 from train.training.loop import SavePolicy, Trainer, Training
@@ -52,8 +53,8 @@ class Finished:
       arms=('low0.9-high0.95',),
       seeds=(0,),
     )
-    run_comparison(comparison, workdir, Console(quiet=True), SavePolicy(epochs=epochs))
-    plan = Plan(comparison, workdir)
+    run_comparison(comparison, workdir, Console(quiet=True), SavePolicy(epochs), RunTable)
+    plan = plan_runs(comparison, workdir)
     self._trainer = Trainer(comparison, plan.load())
     ((self._run, self._config),) = plan.runs.items()
 

@@ -16,7 +16,8 @@ from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
 from train.__main__ import main
-from train.command.options import RunOptions, configure
+from train.command.options import RunOptions
+from train.problem.changes import changed_comparisons
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLE = 'examples/own_problem.py'
@@ -76,7 +77,8 @@ def test_the_trainer_understands_the_command(command, monkeypatch):
   with mock.patch('train.__main__.execute') as execute:
     main()
   if isinstance(options := execute.call_args.args[0], RunOptions):
-    assert configure(options)
+    options.check()
+    assert changed_comparisons(options.name, options.changes)
 
 
 def test_modules_files_and_extras_exist():

@@ -1,10 +1,8 @@
 """Attacks by command lines, drawn from the options themselves."""
 
-import dataclasses
 import pathlib
 import random
 import signal
-import typing
 
 import hypothesis
 from hypothesis import strategies as st
@@ -12,7 +10,7 @@ from hypothesis import strategies as st
 from tests.attack.checks import check_end
 from tests.attack.commands import Command
 from tests.attack.world import World
-from train.command.options import RunOptions
+from train.command.options import RunOptions, option_types
 from train.problem.experiments import EXPERIMENTS
 
 _SECONDS = 15  # after which a command that is right is asked to stop
@@ -100,8 +98,8 @@ def _values(name: str, hint: object) -> list[str]:
 @st.composite
 def _command_lines(draw) -> list[str]:
   """Draws arguments of ``run``, mostly such as there are, sometimes mistyped, twice or lacking."""
-  hints = typing.get_type_hints(RunOptions)
-  fields = [field.name for field in dataclasses.fields(RunOptions) if field.name != 'name']
+  hints = option_types(RunOptions)
+  fields = [name for name in hints if name != 'name']
   arguments = [draw(st.sampled_from(_SPECIAL['name']))]
   for name in draw(st.lists(st.sampled_from(fields), min_size=1, max_size=4)):
     flag = '--' + name.replace('_', '-')

@@ -5,12 +5,13 @@ import difflib
 import io
 import itertools
 import re
-import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union
 
 import tyro
 
+from train.command.options import option_types
+from train.problem.changes import flag as _flag
 from train.system.errors import UserError
 
 PROGRAM = 'python -m train'
@@ -53,7 +54,7 @@ def read_command(
 
 def _check_options(arguments: Sequence[str], command: type) -> None:
   """Refuses options that there are not, are given twice or have no value, and empty arguments."""
-  hints = typing.get_type_hints(command)
+  hints = option_types(command)
   switches = {'--help'}
   for name in (name for name, hint in hints.items() if hint is bool):
     switches |= {_flag(name), _flag(f'no_{name}')}
@@ -95,10 +96,6 @@ def _sentence(box: str, arguments: Sequence[str], commands: Mapping[str, type]) 
   if found := re.search(r'Missing from .*?: (\S+)', text):
     return f'{found[1]} is missing: {shows}.'
   return f'{text}: {shows}.'
-
-
-def _flag(name: str) -> str:
-  return f'--{name.replace("_", "-")}'
 
 
 def _help_of(command: str) -> str:

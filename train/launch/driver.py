@@ -12,12 +12,10 @@ from typing import Protocol
 import jax
 from rich.console import Console
 
-from train.command.options import RunOptions, comparison_directory, for_elsewhere
-from train.command.progress import metric_words
-from train.command.progress_table import Row, RunTable
-from train.launch.plan import Plan, PlannedRun
+from train.launch.plan import Plan, PlannedRun, plan_runs
+from train.launch.rows import Board, Row, Show, numbers_words
 from train.launch.run import Outcome, introduce, without_partner, working_in
-from train.launch.worker import Result, Task
+from train.launch.worker import Result, Settings, Task
 from train.problem.comparison import Comparison
 from train.reports import import_what_reports_need
 from train.storage.locks import has_writer
@@ -94,7 +92,8 @@ class _Run(Row):
   tries: int = 0
 
   def end(self, state: str) -> None:
-    self.state, self.over, self.moving, self.submitted = state, True, False, False
+    super().end(state)
+    self.submitted = False
 
   def put_off(self, state: str) -> None:
     self.state, self.moving, self.submitted = state, False, False
@@ -102,12 +101,11 @@ class _Run(Row):
 
 
 def run_together(
-  options: RunOptions,
-  comparisons: Sequence[Comparison],
-  workdir: pathlib.Path,
+  comparisons: Mapping[pathlib.Path, Comparison],
+  settings: Settings,
   console: Console,
   workers: Workers,
-  threads: int,
+  show: Show,
 ) -> FailedRunsError | None:
   """Trains all runs that are not finished, as many at a time as the workers have room for.
 
@@ -115,52 +113,39 @@ def run_together(
   elsewhere from their newest checkpoint.
 
   Args:
-    options: What the command was asked for.
-    comparisons: What to run.
-    workdir: Where the runs are recorded.
+    comparisons: What to run, by the folder where its runs are recorded.
+    settings: What the tasks have in common.
     console: Where progress is shown.
     workers: Where runs are trained; closed at the end.
-    threads: How many threads XLA computes with on a CPU.
+    show: Shows the runs, see :class:`train.command.progress.RunTable`.
 
   Returns:
     What to raise when all is reported, if some runs could not be trained.
 
   Raises:
-    UserError: If the working directory is in use or holds runs of another configuration, if the
-      data set cannot be had, or if a signal came.
+    UserError: If the working directory is in use or holds runs of another configuration, the data
+      set cannot be loaded, or a signal came.
   """
   # The accelerators are for the runs.
   jax.config.update('jax_platforms', 'cpu')
-  with contextlib.closing(workers), working_in(workdir), Interrupts() as interrupts:
-    elsewhere = for_elsewhere(options, workdir)
+  with contextlib.closing(workers), contextlib.ExitStack() as folders, Interrupts() as interrupts:
     plans = []
-    for comparison in comparisons:
-      folder = comparison_directory(elsewhere, elsewhere.workdir, comparison)
-      folder.mkdir(parents=True, exist_ok=True)
-      plan = Plan(comparison, folder, options.data_dir, partners_elsewhere=True)
+    for folder, comparison in comparisons.items():
+      folders.enter_context(working_in(folder))
+      plan = plan_runs(comparison, folder, settings.data_dir, partners_elsewhere=True)
       check_fit(comparison, plan.load())
       plans.append(plan)
     for plan in plans:
       plan.claim()
       introduce(plan, console)
-    tasks = {
-      'threads': threads,
-      'hide_gpus': options.cluster is not None and not options.gpus_per_run,
-    }
-    runs = [
-      _row(plan, run, elsewhere, tasks, len(plans) > 1) for plan in plans for run in plan.runs
-    ]
-    table = RunTable(console, runs)
-    driver = _Driver(runs, workers, table, interrupts)
-    with table:
-      return driver.drive()
+    runs = [_row(plan, run, settings, len(plans) > 1) for plan in plans for run in plan.runs]
+    with show(console, runs) as board:
+      return _Driver(runs, workers, board, interrupts).drive()
 
 
-def _row(plan, run, options, settings: Mapping, several: bool) -> _Run:
+def _row(plan: Plan, run: PlannedRun, settings: Settings, several: bool) -> _Run:
   comparison = plan.comparison
-  task = Task(
-    options, comparison.name, run.arm.name, run.seed, command=tuple(sys.argv[1:]), **settings
-  )
+  task = Task(settings, comparison.name, plan.workdir.absolute(), run.arm.name, run.seed)
   name = f'{comparison.name}: {run.name}' if several else run.name
   row = _Run(name, comparison.epochs, plan=plan, run=run, task=task)
   if run.partner is not None:
@@ -171,12 +156,10 @@ def _row(plan, run, options, settings: Mapping, several: bool) -> _Run:
 class _Driver:
   """Submits runs when they are ready, and follows them."""
 
-  def __init__(
-    self, runs: Sequence[_Run], workers: Workers, table: RunTable, interrupts: Interrupts
-  ):
+  def __init__(self, runs: Sequence[_Run], workers: Workers, board: Board, interrupts: Interrupts):
     self._runs = runs
     self._workers = workers
-    self._table = table
+    self._board = board
     self._interrupts = interrupts
     self._by_task = {run.task: run for run in runs}
     self._by_directory = {run.run.directory: run for run in runs}
@@ -193,7 +176,7 @@ class _Driver:
     import_what_reports_need()  # while the processes start, which takes longer
     while not all(run.over for run in self._runs):
       if self._interrupts.requested is not None:
-        self._table.say('The runs are saved and stopped ...')
+        self._board.say('The runs are saved and stopped ...')
         self._workers.stop(_SECONDS_TO_SAVE)
         self._interrupts.leave_if_requested('wherever each run was')
       self._submit()
@@ -201,7 +184,7 @@ class _Driver:
         self._take(self._by_task[task], result)
       if time.monotonic() - self._looked > _SECONDS_BETWEEN_TRIES:
         self._look()
-      self._table.tell_now_and_then()
+      self._board.refresh()
     if not self._failures:
       return None
     unexpected = Outcome.FAILED in self._failures.values()
@@ -232,7 +215,7 @@ class _Driver:
     _, diverged = progress_of(run.run.directory)
     state = 'diverged' if diverged else 'finished'
     self._read_numbers(run)
-    self._table.say(f'{run.name}: {state} {where}')
+    self._board.say(f'{run.name}: {state} {where}')
     run.end(state)
     return True
 
@@ -280,7 +263,7 @@ class _Driver:
       reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
       self._fail(run, Outcome.REFUSED, reason)
       return
-    self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+    self._board.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
     run.put_off('to be tried again')
 
   def _fail(self, run: _Run, outcome: Outcome, reason: str) -> None:
@@ -293,7 +276,7 @@ class _Driver:
   def _say_of(self, run: _Run, words: str) -> None:
     """Says what names a run, with its part where the same names are in several."""
     part = run.name.removesuffix(run.run.name)
-    self._table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
+    self._board.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
 
   def _look(self) -> None:
     """Reads how far the runs are whose tables have changed."""
@@ -315,8 +298,9 @@ class _Driver:
       return
     run.epoch = len(table['train_loss'])
     if run.epoch:
-      words = metric_words(comparison.metric_label, table[column][-1])
-      run.numbers = f'loss {table["train_loss"][-1]:.4f}  {words}'
+      run.numbers = numbers_words(
+        table['train_loss'][-1], comparison.metric_label, table[column][-1]
+      )
 
 
 def _stat(directory: pathlib.Path) -> tuple[int, ...]:

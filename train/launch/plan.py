@@ -1,9 +1,8 @@
-"""Which runs a comparison has in a working directory, and what each of them is."""
+"""Which runs a comparison has in a working directory, and the configuration of each."""
 
 import dataclasses
 import hashlib
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,11 @@ from train.storage.configuration import (
   write_config,
 )
 from train.storage.locks import planning_in
-from train.storage.tables import (
-  changed_files,
-  has_ended,
-  read_phases,
-  run_directories,
-  run_directory,
-)
-from train.system import processes as hosts
+from train.storage.tables import read_phases, run_directories, run_directory
+from train.system import processes
 from train.system.errors import UserError
+
+_Arrangement = list[tuple[int, int, int | None]]  # index of the arm, seed, seed of the partner
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,8 +33,8 @@ class PlannedRun:
     arm: The arm.
     seed: The seed.
     directory: Where the run is recorded.
-    partner_seed: The seed whose phases it replays, if it does.
-    partner: The directory of that run.
+    partner_seed: For a yoked run, the seed of the run whose phases it replays.
+    partner: For a yoked run, the directory of that run.
   """
 
   arm: Arm
@@ -60,169 +55,155 @@ class PlannedRun:
     return f'{self.arm.partner.name} seed {self.partner_seed}'
 
 
+@dataclasses.dataclass
 class Plan:
   """The runs of a comparison in a working directory, in the order in which they are trained.
 
   Attributes:
     comparison: The comparison.
     workdir: Where its runs are recorded.
-    data_name: The name of its data set.
-    runs: From each run to its configuration, see :func:`train.storage.configuration.run_config`.
+    data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
+    partners_elsewhere: Whether the partner of a yoked run may be one that another command has
+      planned and not finished.
+    dataset: The data; None for a named data set that is not loaded yet.
+    data_sha256: The digest of the user's own data; None for a named data set.
+    runs: The configuration of each run.
   """
 
-  def __init__(
-    self,
-    comparison: Comparison,
-    workdir: pathlib.Path,
-    data_dir: str | None = None,
-    *,
-    partners_elsewhere: bool = False,
-  ):
-    """Plans, and writes nothing.
+  comparison: Comparison
+  workdir: pathlib.Path
+  data_dir: str | None
+  partners_elsewhere: bool
+  dataset: Dataset | None = None
+  data_sha256: str | None = None
+  runs: dict[PlannedRun, dict[str, Any]] = dataclasses.field(default_factory=dict)
 
-    Args:
-      comparison: The comparison.
-      workdir: Where its runs are recorded.
-      data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
-      partners_elsewhere: Whether the partner of a yoked run may be one that another command has
-        planned and not finished.
-
-    Raises:
-      UserError: If a yoked run has no partner, the working directory holds runs of another
-        configuration, or data of the user's own cannot be had.
-    """
-    self.comparison = comparison
-    self.workdir = workdir
-    self._data_dir = data_dir
-    self._partners_elsewhere = partners_elsewhere
-    self._told_by_first(self._plan_runs)  # before data are loaded
-    # A data set that has a name is loaded when all else is known to be right.
-    source = comparison.dataset if isinstance(comparison.dataset, DataSource) else None
-    self._dataset = None if source else comparison.load(data_dir)
-    self.data_name = (source or self._dataset).name
-    self._data_sha256 = None if source else _digest(self._dataset)
-    self.runs = self._configure(self._told_by_first(self._plan_runs))
-    hosts.check_same('configuration', list(self.runs.values()))
-    hosts.from_first(self._check)
+  @property
+  def data_name(self) -> str:
+    """The name of the data set."""
+    source = self.comparison.dataset
+    if isinstance(source, DataSource):
+      return source.name
+    assert self.dataset is not None
+    return self.dataset.name
 
   def load(self) -> Dataset:
     """Returns the data.
 
     Raises:
-      UserError: If they cannot be had.
+      UserError: If they cannot be loaded.
     """
-    if self._dataset is None:
-      self._dataset = self.comparison.load(self._data_dir)
-    return self._dataset
+    if self.dataset is None:
+      self.dataset = self.comparison.load(self.data_dir)
+    return self.dataset
 
   def claim(self) -> None:
     """Writes the configuration of each run, so that other processes do not plan other ones.
 
-    It is done when all else is known to be right, and checks the working directory again: a process
-    that began at the same time may have been faster.
+    Call it when all else is known to be right. It plans again under a lock, because another command
+    may have begun at the same time.
 
     Raises:
       UserError: If the working directory holds runs of another configuration.
     """
-    self.runs = self._configure(self._told_by_first(self._claim))
 
-  def _claim(self) -> list[PlannedRun]:
-    with planning_in(self.workdir):
-      runs = self._plan_runs()
-      self.runs = self._configure(runs)
-      self._check()
-      for run, config in self.runs.items():
-        run.directory.mkdir(parents=True, exist_ok=True)
-        # What was trained already was perhaps of another configuration, which its checkpoint knows.
-        if not _has_begun(run.directory) and not (run.directory / 'config.json').exists():
-          write_config(run.directory, config)
-    return runs
+    def write() -> _Arrangement:
+      with planning_in(self.workdir):
+        arranged = self._arrange()
+        self._configure(arranged)
+        self._check()
+        for run, config in self.runs.items():
+          run.directory.mkdir(parents=True, exist_ok=True)
+          # The checkpoint of a run that has begun knows its configuration.
+          if not _has_begun(run.directory) and not (run.directory / 'config.json').exists():
+            write_config(run.directory, config)
+      return arranged
 
-  def _plan_runs(self) -> list[PlannedRun]:
-    return plan_runs(self.comparison, self.workdir, partners_elsewhere=self._partners_elsewhere)
+    self._configure(processes.from_first(write))
 
-  def _told_by_first(self, plan: Callable[[], list[PlannedRun]]) -> list[PlannedRun]:
-    """Returns the runs that process 0 plans, on all processes."""
-    told = hosts.from_first(lambda: [(run.arm.name, run.seed, run.partner_seed) for run in plan()])
-    arms = {arm.name: arm for arm in self.comparison.arms}
-    return [_planned_run(self.workdir, arms[name], *seeds) for name, *seeds in told]
+  def _arrange(self) -> _Arrangement:
+    """Returns the runs in the order in which they are trained.
 
-  def _configure(self, runs: list[PlannedRun]) -> dict[PlannedRun, dict[str, Any]]:
-    comparison = self.comparison
-    return {
+    The arms of a seed come one after the other, so that a command cut short leaves whole
+    comparisons; a yoked run comes as soon as its partner is planned. A run that was planned before
+    keeps its partner, also when seeds are added.
+    """
+    comparison, workdir = self.comparison, self.workdir
+    arranged: _Arrangement = []
+    waiting: _Arrangement = []
+    planned = set()
+    for seed in comparison.seeds:
+      for index, arm in enumerate(comparison.arms):
+        if isinstance(arm, Yoked):
+          partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
+          if partner_seed is None:
+            partner_seed = _next_seed(comparison.seeds, seed, arm)
+          waiting.append((index, seed, partner_seed))
+        else:
+          arranged.append((index, seed, None))
+          planned.add(run_directory(workdir, arm.name, seed))
+      ready = [one for one in waiting if self._run(*one).partner in planned]
+      arranged += ready
+      waiting = [one for one in waiting if one not in ready]
+    for run in (self._run(*one) for one in waiting):
+      known = self.partners_elsewhere and bool(read_config(run.partner))
+      if not known and read_phases(run.partner, comparison.epochs) is None:
+        raise UserError(
+          f'{run.name} replays the phases of {run.partner_name}, which {workdir} does not hold: run '
+          f'{run.arm.partner.name} with that seed first, or add it to --arms.'
+        )
+    return arranged + waiting
+
+  def _run(self, arm_index: int, seed: int, partner_seed: int | None) -> PlannedRun:
+    arm = self.comparison.arms[arm_index]
+    directory = run_directory(self.workdir, arm.name, seed)
+    if not isinstance(arm, Yoked):
+      return PlannedRun(arm, seed, directory)
+    assert partner_seed is not None
+    partner = run_directory(self.workdir, arm.partner.name, partner_seed)
+    return PlannedRun(arm, seed, directory, partner_seed, partner)
+
+  def _configure(self, arranged: _Arrangement) -> None:
+    self.runs = {
       run: run_config(
-        comparison,
+        self.comparison,
         run.arm,
         run.seed,
         dataset=self.data_name,
         partner_seed=run.partner_seed,
-        data_sha256=self._data_sha256,
+        data_sha256=self.data_sha256,
       )
-      for run in runs
+      for run in (self._run(*one) for one in arranged)
     }
 
   def _check(self) -> None:
-    # A configuration that somebody edited is mended by its run, from the checkpoint.
-    directories = list(run_directories(self.workdir))
-    edited = [path for path in directories if 'config.json' in changed_files(path)]
-    whole = [path for path in directories if path not in edited]
-    check_shared_config(whole, next(iter(self.runs.values())))
+    check_shared_config(run_directories(self.workdir), next(iter(self.runs.values())))
     for run, config in self.runs.items():
-      if run.directory not in edited:
-        check_config(run.directory, config)
-      _check_format(run.directory, self.comparison.epochs)
+      check_config(run.directory, config)
 
 
 def plan_runs(
-  comparison: Comparison, workdir: pathlib.Path, *, partners_elsewhere: bool = False
-) -> list[PlannedRun]:
-  """Returns the runs of a comparison in the order in which they are trained.
-
-  The arms of a seed come one after the other, so that a run cut short leaves whole comparisons; a
-  yoked run comes as soon as its partner's, the LCAM run of the next seed, is before it. A run that
-  was planned before keeps its partner, also when seeds are added.
-
-  Args:
-    comparison: The comparison.
-    workdir: Where its runs are recorded.
-    partners_elsewhere: See :class:`Plan`.
+  comparison: Comparison,
+  workdir: pathlib.Path,
+  data_dir: str | None = None,
+  *,
+  partners_elsewhere: bool = False,
+) -> Plan:
+  """Plans the runs of a comparison, and writes nothing. For the arguments, see :class:`Plan`.
 
   Raises:
-    UserError: If a yoked run has no partner.
+    UserError: If a yoked run has no partner, the working directory holds runs of another
+      configuration, or the user's own data cannot be loaded.
   """
-  plan: list[PlannedRun] = []
-  waiting: list[PlannedRun] = []
-  for seed in comparison.seeds:
-    for arm in comparison.arms:
-      if isinstance(arm, Yoked):
-        partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
-        if partner_seed is None:
-          partner_seed = _next_seed(comparison.seeds, seed, arm)
-        waiting.append(_planned_run(workdir, arm, seed, partner_seed))
-      else:
-        plan.append(_planned_run(workdir, arm, seed))
-    planned = {run.directory for run in plan}
-    plan += [run for run in waiting if run.partner in planned]
-    waiting = [run for run in waiting if run.partner not in planned]
-  for run in waiting:
-    known = partners_elsewhere and bool(read_config(run.partner))
-    if not known and read_phases(run.partner, comparison.epochs) is None:
-      raise UserError(
-        f'{run.name} replays the phases of {run.partner_name}, which {workdir} does not hold: run '
-        f'{run.arm.partner.name} with that seed first, or add it to --arms.'
-      )
-  return plan + waiting
-
-
-def _planned_run(
-  workdir: pathlib.Path, arm: Arm, seed: int, partner_seed: int | None = None
-) -> PlannedRun:
-  directory = run_directory(workdir, arm.name, seed)
-  if not isinstance(arm, Yoked):
-    return PlannedRun(arm, seed, directory)
-  assert partner_seed is not None
-  partner = run_directory(workdir, arm.partner.name, partner_seed)
-  return PlannedRun(arm, seed, directory, partner_seed, partner)
+  plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
+  arranged = processes.from_first(plan._arrange)  # before data are loaded
+  # A named data set is loaded when all else is known to be right.
+  if not isinstance(comparison.dataset, DataSource):
+    plan.data_sha256 = _digest(plan.load())
+  plan._configure(arranged)
+  processes.check_same('configuration', list(plan.runs.values()))
+  processes.from_first(plan._check)
+  return plan
 
 
 def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
@@ -238,19 +219,8 @@ def _has_begun(directory: pathlib.Path) -> bool:
   return any((directory / name).exists() for name in ('checkpoints', 'metrics.csv'))
 
 
-def _check_format(directory: pathlib.Path, epochs: int) -> None:
-  """Refuses to go on with a run whose checkpoints are those of version 0.1."""
-  if read_config(directory).get('format') != 1:
-    return
-  if not has_ended(directory, epochs) and any((directory / 'checkpoints').glob('[0-9]*')):
-    raise UserError(
-      f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
-      'finish it with that version, or choose another --workdir.'
-    )
-
-
 def _digest(dataset: Dataset) -> str:
-  """Returns a digest of the data, which no name stands for."""
+  """Returns a digest of the user's own data."""
   digest = hashlib.sha256(repr(dataset.class_names).encode())
   for split in (dataset.train, dataset.test):
     for array in (split.inputs, split.labels):

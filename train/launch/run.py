@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from train.command.progress import RunProgress
-from train.launch.plan import Plan, PlannedRun
+from train.launch.plan import Plan, PlannedRun, plan_runs
+from train.launch.rows import Board, Row, Show, numbers_words
 from train.problem.comparison import Comparison
 from train.storage.locks import sole_writer_of
-from train.storage.tables import RunLog, has_ended, progress_of, read_phases
-from train.system import processes as hosts
+from train.storage.tables import EpochRecord, RunLog, has_ended, progress_of, read_phases
+from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.files import errors_explained
 from train.system.signals import Interrupts
@@ -41,11 +41,12 @@ def train_run(
   config: Mapping[str, Any],
   policy: SavePolicy,
   interrupts: Interrupts,
-  progress: RunProgress,
+  row: Row,
+  board: Board,
 ) -> Outcome:
   """Trains a run to its end, from its newest checkpoint if it has one.
 
-  Nothing is done if it is finished or diverged, if another process trains it, or if it replays
+  It does nothing if the run is finished or diverged, if another process trains it, or if it replays
   phases that are not recorded.
 
   Args:
@@ -53,33 +54,46 @@ def train_run(
     run: The run.
     config: Its configuration.
     policy: When it is saved.
-    interrupts: Tell when to save and leave.
-    progress: Shows it.
+    interrupts: Tells when to save and leave.
+    row: Follows the run.
+    board: Shows the row, and what is said of the run.
 
   Raises:
     InterruptedRunError: If a signal came; the run is saved.
     UserError: If it cannot go on from its checkpoints.
   """
-  epochs = trainer.comparison.epochs
-  with hosts.on_first(sole_writer_of(run.directory)) as lock:
+  epochs, label = trainer.comparison.epochs, trainer.comparison.metric_label
+  with processes.on_first(sole_writer_of(run.directory)) as lock:
     if lock is None:
       return Outcome.ELSEWHERE
-    if hosts.from_first(lambda: has_ended(run.directory, epochs)):
-      _, diverged = hosts.from_first(lambda: progress_of(run.directory))
-      progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
+    if processes.from_first(lambda: has_ended(run.directory, epochs)):
+      _, diverged = processes.from_first(lambda: progress_of(run.directory))
+      state = 'diverged' if diverged else 'finished'
+      board.say(f'{run.name}: {state} before')
+      row.end(state)
       return Outcome.BEFORE
     phases = _phases_of(run.partner, epochs) if run.partner else None
     if run.partner and phases is None:
       return Outcome.NO_PARTNER
-    log = RunLog(run.directory, progress.say)
+
+    def on_epoch(record: EpochRecord, steps_per_second: float) -> None:
+      words = numbers_words(record.train_loss, label, record.test_error_percent)
+      row.epoch, row.numbers = record.epoch, f'{words}  {steps_per_second:.1f} steps/s'
+      if record.epoch == epochs:
+        board.say(f'{run.name}  epoch {epochs}/{epochs}  {row.numbers}')
+      board.refresh()
+
+    log = RunLog(run.directory, board.say)
     arguments = trainer, run.arm, run.seed, run.directory, config, lock, log.warn, phases
-    # What writes in the background lets no process end as usual once it cannot write.
+    # A failed write in the background would keep the process from ending as usual.
     with errors_explained(run.directory, StorageError), Training(*arguments) as training:
-      progress.start_run(run.name, training.epoch)
-      reason = training.train(policy, interrupts, progress.epoch)
+      row.start(training.epoch)
+      if training.epoch:
+        board.say(f'{run.name}: goes on after epoch {training.epoch}')
+      reason = training.train(policy, interrupts, on_epoch)
     if reason:
-      progress.say(f'{run.name} {reason}.')
-      progress.end_run()
+      board.say(f'{run.name} {reason}.')
+    row.end('diverged' if reason else 'finished')
     return Outcome.DIVERGED if reason else Outcome.FINISHED
 
 
@@ -90,7 +104,7 @@ def _phases_of(partner: pathlib.Path, epochs: int) -> np.ndarray | None:
     phases = read_phases(partner, epochs)
     return None if phases is None else phases.tobytes().hex()
 
-  told = hosts.from_first(read)
+  told = processes.from_first(read)
   return None if told is None else np.frombuffer(bytes.fromhex(told), np.int8)
 
 
@@ -107,6 +121,7 @@ def run_comparison(
   workdir: pathlib.Path,
   console: Console,
   policy: SavePolicy,
+  show: Show,
   *,
   data_dir: str | None = None,
   stream: bool | None = None,
@@ -114,50 +129,56 @@ def run_comparison(
 ) -> tuple[int, list[str]]:
   """Trains all runs of a comparison that are not finished, one after the other.
 
-  What another process trains is left to it.
+  A run that another process trains is left to it.
 
   Args:
     comparison: What to run.
     workdir: Where the runs are recorded.
     console: Where progress is shown.
     policy: When runs are saved.
+    show: Shows the runs, see :class:`train.command.progress.RunTable`.
     data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
     stream: Whether to stream the data to the device; None decides by size.
-    device_limit: At most so many devices of each process; None means all.
+    device_limit: At most this many devices of each process; None means all.
 
   Returns:
     How many runs ended here, and the names of those that were left to another process.
 
   Raises:
-    UserError: If the working directory is in use or holds runs of another configuration, if the
-      data set cannot be had, if the disk is full, or if a signal came.
+    UserError: If the working directory is in use or holds runs of another configuration, the data
+      set cannot be loaded, the disk is full, or a signal came.
   """
-  with hosts.on_first(working_in(workdir)), hosts.interrupts() as interrupts:
-    plan = Plan(comparison, workdir, data_dir)
+  with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
+    plan = plan_runs(comparison, workdir, data_dir)
     trainer = Trainer(comparison, plan.load(), stream, device_limit)
     plan.claim()
     introduce(plan, console)
     if trainer.where:
       console.print(trainer.where, highlight=False, markup=False)
+    rows = {run: Row(run.name, comparison.epochs) for run in plan.runs}
     outcomes: dict[PlannedRun, Outcome] = {}
     left = list(plan.runs)
-    with RunProgress(console, len(left), comparison.epochs, comparison.metric_label) as progress:
-      # Again those that were left out, for as long as others end: partners may be among these.
+    with show(console, list(rows.values())) as board:
+      # Runs that were left are tried again for as long as others end: these may be their partners.
       ended = True
       while left and ended:
         for run in left:
           interrupts.leave_if_requested('between two runs')
-          outcomes[run] = train_run(trainer, run, plan.runs[run], policy, interrupts, progress)
+          outcomes[run] = train_run(
+            trainer, run, plan.runs[run], policy, interrupts, rows[run], board
+          )
         still_left = [
           run for run in left if outcomes[run] in (Outcome.ELSEWHERE, Outcome.NO_PARTNER)
         ]
         ended, left = len(still_left) < len(left), still_left
       for run in left:
-        progress.skip_run(
+        missing = outcomes[run] is Outcome.NO_PARTNER
+        board.say(
           without_partner(run, comparison.epochs)
-          if outcomes[run] is Outcome.NO_PARTNER
+          if missing
           else f'{run.name}: left to another process, which trains it'
         )
+        rows[run].end('left out' if missing else 'trained by another process')
     interrupts.leave_if_requested('after the last run')
   here = sum(outcome in (Outcome.FINISHED, Outcome.DIVERGED) for outcome in outcomes.values())
   return here, [run.name for run in left if outcomes[run] is Outcome.ELSEWHERE]

@@ -31,11 +31,6 @@ T = TypeVar('T')
 SECONDS_TO_MEET = 60
 _SECONDS_TO_LEAVE = 5
 _LOST = 'Another process of this run ended, or cannot be reached any more'
-# What must be the same on all processes; files and folders may have other paths.
-_SHARED_OPTIONS = (
-  *('parts', 'arms', 'seeds', 'dataset', 'depth', 'width', 'epochs', 'train_examples'),
-  *('batch_size', 'learning_rate', 'weight_decay', 'dtype', 'stream', 'devices'),
-)
 
 
 @dataclasses.dataclass
@@ -58,37 +53,32 @@ def is_first() -> bool:
   return not together() or jax.process_index() == 0
 
 
-def join(options: Any) -> None:
-  """Meets the other processes if the options name any; to be called before JAX is used.
-
-  Args:
-    options: :class:`train.command.options.RunOptions`.
-
-  Raises:
-    UserError: If they do not come, cannot be reached, or were started with other options.
-  """
-  if not options.distributed and options.coordinator is None:
-    return
+def join_found_processes() -> None:
+  """Meets the processes that JAX finds."""
   _explain_native_log()
-  if options.distributed:
-    try:
-      jax.distributed.initialize()
-    except (ValueError, RuntimeError) as error:
-      raise UserError(
-        f'JAX does not find the processes of this run by itself ({_first_line(error)}): start them '
-        'with --coordinator, --num-processes and --process-id.'
-      ) from error
-  else:
-    hello = {name: repr(getattr(options, name)) for name in _SHARED_OPTIONS}
-    hello = {'name': pathlib.Path(options.name).name, **hello}
-    meet(options.coordinator, options.num_processes, options.process_id, hello)
-    jax.distributed.initialize(
-      options.coordinator,
-      options.num_processes,
-      options.process_id,
-      cluster_detection_method='deactivate',
-      coordinator_bind_address=_bind_address(options.coordinator),
-    )
+  try:
+    jax.distributed.initialize()
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      f'JAX does not find the processes of this run by itself ({_first_line(error)}): start them '
+      'with --coordinator, --num-processes and --process-id.'
+    ) from error
+  _state.client = _coordination_client()
+
+
+def join(
+  coordinator: str, num_processes: int, process_id: int, started_with: dict[str, str]
+) -> None:
+  """Meets the other processes."""
+  _explain_native_log()
+  meet(coordinator, num_processes, process_id, started_with)
+  jax.distributed.initialize(
+    coordinator,
+    num_processes,
+    process_id,
+    cluster_detection_method='deactivate',
+    coordinator_bind_address=_bind_address(coordinator),
+  )
   _state.client = _coordination_client()
 
 

@@ -18,7 +18,7 @@ from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, what_it_is
 from train.storage.locks import Lock, check_sole_writer
 from train.storage.tables import TABLES, EpochRecord, Recorder
-from train.system import processes as hosts
+from train.system import processes
 from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
@@ -41,12 +41,12 @@ class SavePolicy:
   """When a run is saved; at its end it always is.
 
   Attributes:
-    epochs: After every so many epochs.
-    minutes: Within an epoch, when the last time was so many minutes ago.
+    checkpoint_epochs: After every so many epochs.
+    checkpoint_minutes: Within an epoch, when the last time was so many minutes ago.
   """
 
-  epochs: int = 1
-  minutes: float = 10.0
+  checkpoint_epochs: int = 1
+  checkpoint_minutes: float = 10.0
 
 
 class Trainer:
@@ -181,7 +181,7 @@ class Training:
         check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
     self._recorder = None
-    if hosts.is_first():
+    if processes.is_first():
       self._recorder = Recorder(directory, config, rows, warn, trainer.devices.count)
     self._saved_at = time.monotonic()
 
@@ -238,7 +238,7 @@ class Training:
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
       self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
-      if self.epoch % policy.epochs == 0 or self.epoch == comparison.epochs:
+      if self.epoch % policy.checkpoint_epochs == 0 or self.epoch == comparison.epochs:
         self._save()
     return None
 
@@ -249,7 +249,7 @@ class Training:
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       trainer.buffers.give_back_if_scarce()
-      if time.monotonic() - self._saved_at > 60 * policy.minutes:
+      if time.monotonic() - self._saved_at > 60 * policy.checkpoint_minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 

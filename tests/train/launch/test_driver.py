@@ -2,20 +2,20 @@
 
 import dataclasses
 import io
-import re
 
 import filelock
 import pytest
 from rich.console import Console
 
 from tests.train.support import LCAM, YOKED, write_problem
-from train.command.options import RunOptions, configure
-from train.command.progress_table import Row, RunTable
+from train.command.progress import RunTable
 from train.launch import driver
-from train.launch.plan import Plan
+from train.launch.plan import plan_runs
 from train.launch.run import Outcome
-from train.launch.worker import Result
+from train.launch.worker import Result, Settings
+from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import run_directory
+from train.training.loop import SavePolicy
 
 EPOCHS = 3
 
@@ -43,7 +43,7 @@ class ScriptedWorkers:
     if scripted:
       result = scripted.pop(0)
       return Result(result) if isinstance(result, Outcome) else result
-    finish(run_directory(task.options.workdir, task.arm, task.seed))
+    finish(run_directory(task.workdir, task.arm, task.seed))
     return Result(Outcome.FINISHED, f'{task.arm} seed {task.seed} is done\n')
 
   def stop(self, seconds):
@@ -67,17 +67,18 @@ def finish(directory, loss='0.5'):
 def run_with(tmp_path, monkeypatch):
   """Returns a function that runs the small problem; it returns what failed, and the output."""
   monkeypatch.setattr(driver, '_SECONDS_BETWEEN_TRIES', 0.0)
-  options = RunOptions(str(write_problem(tmp_path, EPOCHS)), workdir=tmp_path / 'runs')
+  problem, workdir = str(write_problem(tmp_path, EPOCHS)), tmp_path / 'runs'
 
   def run(workers, arms=()):
     output = io.StringIO()
     console = Console(file=output, width=80)
-    asked = dataclasses.replace(options, arms=arms)
-    comparisons = configure(asked)
-    failure = driver.run_together(asked, comparisons, asked.workdir, console, workers, 1)
+    changes = Changes(arms=arms)
+    (comparison,) = changed_comparisons(problem, changes)
+    settings = Settings(problem, changes, None, None, None, SavePolicy(), True, 1, False, ())
+    failure = driver.run_together({workdir: comparison}, settings, console, workers, RunTable)
     return failure, output.getvalue()
 
-  run.workdir, run.options = options.workdir, options
+  run.workdir, run.problem = workdir, problem
   return run
 
 
@@ -185,30 +186,10 @@ def test_partners_that_another_command_trains_are_waited_for(run_with):
       return super().wait(seconds)
 
   run_with.workdir.mkdir()
-  (whole,) = configure(run_with.options)
-  Plan(dataclasses.replace(whole, arms=(LCAM,)), run_with.workdir).claim()
+  (whole,) = changed_comparisons(run_with.problem, Changes())
+  plan_runs(dataclasses.replace(whole, arms=(LCAM,)), run_with.workdir).claim()
   workers = Elsewhere()
   failure, _ = run_with(workers, arms=(YOKED,))
   assert failure is None
   assert workers.submitted == [(YOKED, 0), (YOKED, 1)]
   assert not partners
-
-
-@pytest.mark.parametrize('width', [60, 80, 120])
-def test_a_terminal_shows_a_table_of_what_there_is_room_for(width):
-  rows = [Row(f'low0.857-high0.93 seed {seed}', 10) for seed in range(30)]
-  for row in rows[:20]:
-    row.state, row.epoch, row.over = 'finished', 10, True
-  rows[25].state, rows[25].epoch, rows[25].moving = 'is trained', 4, True
-  rows[25].numbers = 'loss 1.2345  test error 34.50 %'
-  output = io.StringIO()
-  terminal = {'force_terminal': True, 'force_interactive': True, 'color_system': None}
-  console = Console(file=output, width=width, height=16, **terminal)
-  with RunTable(console, rows):
-    pass
-  plain = re.sub(r'\x1b\[[0-9;?]*[A-Za-z]', '', output.getvalue()).replace('\r', '\n')
-  shown = [line for line in plain.splitlines() if line.strip()]
-  assert max(map(len, shown)) <= width
-  assert len(shown) <= 16
-  assert re.match(r'low0\.857-high0\.93 seed 25 +4/10 +loss 1\.2345 ', shown[1])
-  assert 'all runs epoch 204/300 20 of 30 ended, 1 trained now' in ' '.join(plain.split())

@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from train.launch.plan import Plan
+from train.launch.plan import plan_runs
 from train.problem.comparison import Comparison
 from train.problem.experiments import QUICKSTART
 from train.storage.tables import progress_of, read_phases
@@ -18,7 +18,7 @@ def quickstart(**changes) -> Comparison:
 
 
 def test_of_two_configurations_that_begin_at_once_one_is_refused(tmp_path):
-  first, second = (Plan(quickstart(epochs=epochs), tmp_path) for epochs in (2, 3))
+  first, second = (plan_runs(quickstart(epochs=epochs), tmp_path) for epochs in (2, 3))
   first.claim()
   before = {path: path.read_bytes() for path in tmp_path.rglob('*.json')}
   with pytest.raises(UserError, match='epochs was 2, is 3'):
@@ -29,7 +29,7 @@ def test_of_two_configurations_that_begin_at_once_one_is_refused(tmp_path):
 def test_two_that_begin_at_once_give_a_yoked_run_one_partner(tmp_path):
   arms = ('low0.5-high0.9', 'yoked0.5-0.9')
   plans = [
-    Plan(dataclasses.replace(QUICKSTART, arms=arms, seeds=seeds), tmp_path)
+    plan_runs(dataclasses.replace(QUICKSTART, arms=arms, seeds=seeds), tmp_path)
     for seeds in ((0, 1), (0, 1, 2))
   ]
   for plan in plans:
@@ -46,11 +46,11 @@ def test_a_partner_of_another_command_is_waited_for_only_where_asked(tmp_path):
     for arm in ('low0.5-high0.9', 'yoked0.5-0.9')
   )
   with pytest.raises(UserError, match='with that seed first'):
-    Plan(yoked, tmp_path, partners_elsewhere=True)
-  Plan(lcam, tmp_path).claim()
+    plan_runs(yoked, tmp_path, partners_elsewhere=True)
+  plan_runs(lcam, tmp_path).claim()
   with pytest.raises(UserError, match='with that seed first'):
-    Plan(yoked, tmp_path)
-  assert len(Plan(yoked, tmp_path, partners_elsewhere=True).runs) == 2
+    plan_runs(yoked, tmp_path)
+  assert len(plan_runs(yoked, tmp_path, partners_elsewhere=True).runs) == 2
 
 
 def test_a_row_that_is_being_written_is_not_read(tmp_path):

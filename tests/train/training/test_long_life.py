@@ -10,6 +10,7 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
+from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.storage.tables import run_directory
 from train.training.loop import SavePolicy
@@ -33,7 +34,7 @@ def train(workdir: pathlib.Path, policy: SavePolicy, **settings) -> None:
   comparison = Comparison(
     name='tiny', dataset=tiny_data, network=linear, batch_size=20, arms=('fixed-0.9',), **settings
   )
-  run_comparison(comparison, workdir, Console(quiet=True), policy)
+  run_comparison(comparison, workdir, Console(quiet=True), policy, RunTable)
 
 
 def resident_mebibytes() -> float:
@@ -56,7 +57,7 @@ def test_memory_and_open_files_stay_flat_over_300_runs(tmp_path):
 def test_files_of_a_long_run_grow_with_its_rows(tmp_path):
   def sizes(epochs: int) -> dict[str, int]:
     workdir = tmp_path / str(epochs)
-    train(workdir, SavePolicy(epochs=500), epochs=epochs, seeds=(0,))
+    train(workdir, SavePolicy(500), epochs=epochs, seeds=(0,))
     directory = run_directory(workdir, 'fixed-0.9', 0)
     found = {path.name.partition('.out.')[0]: path.stat().st_size for path in directory.iterdir()}
     checkpoints = (directory / 'checkpoints').rglob('*')

@@ -1,0 +1,90 @@
+"""The commands of ``python -m train``, and what each of them does."""
+
+import dataclasses
+import pathlib
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from train.command.options import Place, RunOptions, Saving
+from train.command.run import run_and_report
+from train.problem.experiments import QUICKSTART
+from train.system.compilation_cache import keep_compiled_programs
+
+
+@dataclasses.dataclass(frozen=True)
+class Quickstart:
+  """Train on small embedded digits and compare LCAM with fixed momentum (the default)."""
+
+  workdir: pathlib.Path = pathlib.Path('runs/quickstart')
+  """Where the runs are recorded."""
+
+
+@dataclasses.dataclass(frozen=True)
+class List:
+  """List the experiments, their arms and what they cost."""
+
+  names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='[NAME ...]')] = ()
+  """Only these experiments."""
+  probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME [NAME ...]')] = ()
+  """Only these, and time a step of each network, to tell the hours they would take here."""
+  compilation_cache: bool = True
+  """Keep compiled programs in the user's cache folder, for the next start."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """Print the table of a working directory, and write it with its plots beside the runs."""
+
+  workdir: Annotated[tyro.conf.Positional[pathlib.Path], tyro.conf.arg(metavar='DIR')]
+  """What `run` wrote."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Prepare:
+  """Download and prepare a data set with TFDS."""
+
+  dataset: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar='DATASET')]
+  """The data set."""
+  data_dir: str | None = None
+  """Where TFDS keeps its data sets; TFDS's own default if not given."""
+
+
+Command = Quickstart | List | RunOptions | Report | Prepare
+COMMANDS: dict[str, type] = {
+  'quickstart': Quickstart,
+  'list': List,
+  'run': RunOptions,
+  'report': Report,
+  'prepare': Prepare,
+}
+
+
+def execute(command: Command, console: Console) -> None:
+  """Executes a command. Orbax and Matplotlib are imported only by those that need them."""
+  match command:
+    case Quickstart(workdir):
+      from train.launch.jobs import jobs_of_small_runs
+
+      # An epoch is shorter than a checkpoint takes.
+      saving = Saving(workdir, checkpoint_epochs=QUICKSTART.epochs)
+      place = Place(jobs=jobs_of_small_runs())
+      run_and_report(RunOptions(QUICKSTART.experiment, saving=saving, place=place), console)
+    case RunOptions():
+      run_and_report(command, console)
+    case List(names, probe, compilation_cache):
+      from train.command.costs import list_experiments
+
+      if compilation_cache:
+        keep_compiled_programs()
+      list_experiments(console, names, probe)
+    case Report(workdir):
+      from train.reports import report
+
+      report(workdir, console)
+    case Prepare(dataset, data_dir):
+      from train.data import find_source
+
+      folder = find_source(dataset).prepare(data_dir)
+      console.print(f'{dataset}: ready in {folder}', soft_wrap=True, markup=False)

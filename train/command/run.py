@@ -1,0 +1,130 @@
+"""The command ``run``: trains what is asked for, then reports."""
+
+import pathlib
+import sys
+from collections.abc import Mapping
+
+from rich.console import Console
+
+from train.command.options import RunOptions
+from train.command.progress import RunTable
+from train.problem.changes import changed_comparisons
+from train.problem.comparison import Comparison
+from train.system import processes
+from train.system.compilation_cache import keep_compiled_programs
+from train.system.errors import UserError
+from train.training.shortage import shortage_explained
+
+Folders = Mapping[pathlib.Path, Comparison]
+
+
+def run_and_report(options: RunOptions, console: Console) -> None:
+  """Runs an experiment, or a problem of the user's, then reports.
+
+  Raises:
+    UserError: If it cannot; what was trained before is reported.
+  """
+  options.check()
+  comparisons = changed_comparisons(options.name, options.changes)
+  if options.saving.compilation_cache:
+    keep_compiled_programs()
+  _join_other_processes(options)
+  if not processes.is_first():
+    console = Console(quiet=True)
+  workdir, folders = options.working_directory(comparisons), options.folders(comparisons)
+  failure = None
+  if options.place.jobs > 1 or options.place.cluster is not None:
+    failure = _run_together(options, folders, console)
+  else:
+    _run_one_by_one(options, folders, workdir, console)
+  if not processes.is_first():
+    return
+
+  from train.reports import check_results, report
+
+  try:
+    report(workdir, console)
+    for folder, comparison in folders.items():
+      check_results(comparison, folder)
+  except UserError:
+    if failure is None:
+      raise
+  if failure is not None:
+    raise failure
+
+
+def _join_other_processes(options: RunOptions) -> None:
+  """Meets the processes that train together with this one, if the options name any."""
+  place = options.place
+  if place.distributed:
+    processes.join_found_processes()
+  elif place.coordinator is not None:
+    # Files and folders may have other paths on other machines.
+    started_with = {'name': pathlib.Path(options.name).name, **vars(options.changes)}
+    started_with |= {'stream': place.stream, 'devices': place.devices}
+    del started_with['pretrained']
+    shown = {name: str(value) for name, value in started_with.items()}
+    processes.join(place.coordinator, place.num_processes, place.process_id, shown)
+
+
+def _run_together(options: RunOptions, folders: Folders, console: Console) -> UserError | None:
+  """Trains runs at the same time; returns what to raise after the report if some failed."""
+  from train.launch.driver import run_together
+  from train.launch.worker import Settings
+  from train.training.loop import SavePolicy
+
+  place, saving = options.place, options.saving
+  if place.cluster is not None:
+    from train.launch.cluster import Cluster
+
+    threads = place.cpus_per_run or 1
+    workers = Cluster(place.cluster, threads, place.gpus_per_run, place.tpus_per_run)
+  else:
+    from train.launch.jobs import Jobs, share_of_cores
+
+    threads = place.cpus_per_run or share_of_cores(place.jobs)
+    runs = sum(len(comparison.arms) * len(comparison.seeds) for comparison in folders.values())
+    workers = Jobs(min(place.jobs, runs))
+  settings = Settings(
+    problem=options.portable_name,
+    changes=options.portable_changes,
+    data_dir=options.portable_data_dir,
+    stream=place.stream or None,
+    device_limit=place.devices,
+    policy=SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
+    compilation_cache=saving.compilation_cache,
+    threads=threads,
+    hide_gpus=place.cluster is not None and not place.gpus_per_run,
+    command=tuple(sys.argv[1:]),
+  )
+  return run_together(folders, settings, console, workers, RunTable)
+
+
+def _run_one_by_one(
+  options: RunOptions, folders: Folders, workdir: pathlib.Path, console: Console
+) -> None:
+  """Trains one run after the other in this process, which loads and compiles only once."""
+  from train.launch.run import run_comparison
+  from train.storage.checkpoints import quiet_background_errors
+  from train.storage.locks import in_use
+  from train.training.loop import SavePolicy
+
+  quiet_background_errors()
+  place, saving = options.place, options.saving
+  trained, left = 0, []
+  for folder, comparison in folders.items():
+    with processes.lost_processes_explained(), shortage_explained():
+      ended, elsewhere = run_comparison(
+        comparison,
+        folder,
+        console,
+        SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
+        RunTable,
+        data_dir=saving.data_dir,
+        stream=place.stream or None,
+        device_limit=place.devices,
+      )
+    trained += ended
+    left += elsewhere
+  if left and not trained:
+    raise in_use(workdir)

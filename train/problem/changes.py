@@ -1,0 +1,200 @@
+"""What a command may change of a comparison, and the comparisons with these changes."""
+
+import dataclasses
+import os
+import pathlib
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from train.data import SOURCES, DataSource, find_source
+from train.problem.arms import ARM_FORMS
+from train.problem.comparison import Comparison
+from train.problem.experiments import EXPERIMENTS, find_comparisons
+from train.problem.networks import Network, VitB16, WideResNet
+from train.problem.own_code import read_module
+from train.system.errors import UserError
+
+Names = tuple[str, ...]
+_GREATEST_DEPTH = 1_000  # Python builds the layers one by one
+
+
+def option(text: str, metavar: str = '') -> Any:
+  """Returns the help of an option of the command line, and what stands for its value there."""
+  return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint='')
+
+
+def flag(name: str) -> str:
+  """Returns the option of the command line that sets a field."""
+  return f'--{name.replace("_", "-")}'
+
+
+@dataclasses.dataclass(frozen=True)
+class Changes:
+  """What is trained: parts, arms and seeds, and settings other than the experiment's."""
+
+  parts: Annotated[
+    Names,
+    option('Which parts of an experiment with several, as `list` shows (default: all).', 'PART'),
+  ] = ()
+  arms: Annotated[
+    Names,
+    option(
+      f'Which arms (default: those that `list` shows). There are {ARM_FORMS}; and coin, yoked and '
+      "swapped, the controls of the experiment's pair.",
+      'ARM',
+    ),
+  ] = ()
+  seeds: Annotated[
+    tuple[int, ...],
+    option("Which seeds; each arm is trained once per seed (default: the experiment's).", 'SEED'),
+  ] = ()
+  dataset: Annotated[str | None, option(f'Another data set: {", ".join(SOURCES)}.', 'DATASET')] = (
+    None
+  )
+  depth: Annotated[int | None, option('Depth of the wide residual network, 6n + 4.', 'N')] = None
+  width: Annotated[int | None, option('Widening factor of the wide residual network.', 'N')] = None
+  epochs: Annotated[
+    int | None, option('Passes over the training examples; schedules scale with them.', 'N')
+  ] = None
+  train_examples: Annotated[
+    int | None, option('Train on the first N examples only (default: all).', 'N')
+  ] = None
+  batch_size: Annotated[int | None, option('Examples per step.', 'N')] = None
+  learning_rate: Annotated[
+    float | None, option('First learning rate of the schedule of SGD.', 'RATE')
+  ] = None
+  weight_decay: Annotated[
+    float | None, option('Weight decay of SGD, added to the gradient.', 'RATE')
+  ] = None
+  dtype: Annotated[
+    Literal['float32', 'bfloat16'] | None,
+    option('The dtype that the network computes in (default: float32).', 'float32|bfloat16'),
+  ] = None
+  pretrained: Annotated[
+    pathlib.Path | None,
+    option('The .npz file of ViT-B/16 weights from ImageNet-21k that `vit` fine-tunes.', 'FILE'),
+  ] = None
+
+  def check(self) -> None:
+    """Raises a ``UserError`` if a number is not possible."""
+    for name in ('epochs', 'batch_size', 'train_examples'):
+      check_at_least_1(name, getattr(self, name))
+    if self.learning_rate is not None and not self.learning_rate > 0:
+      raise UserError(f'--learning-rate must be above 0, not {self.learning_rate}.')
+    if self.depth is not None and self.depth > _GREATEST_DEPTH:
+      raise UserError(f'--depth must be at most {_GREATEST_DEPTH}, not {self.depth}.')
+    if self.weight_decay is not None and not self.weight_decay >= 0:
+      raise UserError(f'--weight-decay must be at least 0, not {self.weight_decay}.')
+
+
+def check_at_least_1(name: str, value: int | None) -> None:
+  """Raises a ``UserError`` if the value of an option is given and below 1."""
+  if value is not None and value < 1:
+    raise UserError(f'{flag(name)} must be at least 1, not {value}.')
+
+
+def is_own_problem(name: str) -> bool:
+  """Returns whether a name is that of a Python file, and not of an experiment."""
+  return name not in EXPERIMENTS and name.endswith('.py')
+
+
+def has_parts(name: str) -> bool:
+  """Returns whether an experiment has several comparisons, whose runs lie in folders of their own."""
+  return len(EXPERIMENTS.get(name, ())) > 1
+
+
+def changed_comparisons(name: str, changes: Changes) -> tuple[Comparison, ...]:
+  """Returns the comparisons of an experiment, or of a Python file, with changes.
+
+  Raises:
+    UserError: If a name or a number is not possible, or the file defines no comparison.
+  """
+  changes.check()
+  if is_own_problem(name):
+    if changes.parts:
+      raise UserError(f'{name} has no parts: leave --parts out.')
+    comparisons = (_own_comparison(pathlib.Path(name)),)
+  else:
+    comparisons = find_comparisons(name, changes.parts)
+  if changes.pretrained and not any(isinstance(one.network, VitB16) for one in comparisons):
+    raise UserError(f'{name} trains no network with weights to load: leave --pretrained out.')
+  return tuple(_change(comparison, changes) for comparison in comparisons)
+
+
+def _own_comparison(path: pathlib.Path) -> Comparison:
+  if not _is_file(path):
+    raise UserError(f'{path} is not a file: name a Python file that defines `comparison`.')
+  found = getattr(read_module(path), 'comparison', None)
+  if not isinstance(found, Comparison):
+    what = 'no `comparison`' if found is None else f'`comparison` as a {type(found).__name__}'
+    raise UserError(
+      f'{path} defines {what}: it must define `comparison = train.Comparison(name=..., dataset=..., '
+      'network=..., epochs=..., batch_size=...)`.'
+    )
+  return found
+
+
+def _change(comparison: Comparison, changes: Changes) -> Comparison:
+  changed: dict[str, Any] = {
+    name: value
+    for name in ('epochs', 'batch_size', 'train_examples', 'dtype', 'weight_decay')
+    if (value := getattr(changes, name)) is not None
+  }
+  title = comparison.experiment or comparison.name
+  if changes.dataset is not None:
+    changed['dataset'] = _other_dataset(comparison, changes.dataset, title)
+  changed['network'] = _other_network(comparison, changes, title)
+  # Names of arms mean what they mean for the unchanged comparison.
+  changed['arms'] = tuple(map(comparison.arm, changes.arms)) or comparison.arms
+  if changes.seeds:
+    changed['seeds'] = changes.seeds
+  if changes.learning_rate is not None:
+    own = [arm.name for arm in changed['arms'] if arm.own_learning_rate]
+    if own:
+      raise UserError(
+        f'--learning-rate is that of SGD, but {", ".join(own)} have their own: leave them out with '
+        '--arms.'
+      )
+    changed['schedule'] = dataclasses.replace(comparison.schedule, init_value=changes.learning_rate)
+  return dataclasses.replace(comparison, **changed)
+
+
+def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:
+  source = find_source(name)
+  if not isinstance(comparison.dataset, DataSource):
+    raise UserError(f'{title} brings its own data: leave --dataset out.')
+  if source.kind != comparison.dataset.kind:
+    raise UserError(
+      f'{title} trains {comparison.network.describe()} on {comparison.dataset.kind}, which {name} '
+      'does not hold: choose another data set.'
+    )
+  return source
+
+
+def _other_network(comparison: Comparison, changes: Changes, title: str) -> Network:
+  network = comparison.network
+  sizes = {
+    name: value for name in ('depth', 'width') if (value := getattr(changes, name)) is not None
+  }
+  if sizes:
+    if not isinstance(network, WideResNet):
+      raise UserError(f'{title} trains {network.describe()}, which has no --depth and --width.')
+    return dataclasses.replace(network, **sizes)
+  if not isinstance(network, VitB16):
+    return network
+  if changes.pretrained is None:
+    raise UserError(
+      f'{title} fine-tunes ViT-B/16: pass the ImageNet-21k weights (imagenet21k/ViT-B_16.npz of '
+      'google-research/vision_transformer) with --pretrained, or choose --parts without it.'
+    )
+  if not _is_file(changes.pretrained):
+    raise UserError(f'{changes.pretrained} is not a file: pass the ImageNet-21k weights.')
+  return dataclasses.replace(network, pretrained=changes.pretrained)
+
+
+def _is_file(path: pathlib.Path) -> bool:
+  try:
+    return path.is_file() and os.access(path, os.R_OK)
+  except OSError:  # the name is too long, or the folder cannot be read
+    return False
