@@ -1,4 +1,4 @@
-"""Trains runs at the same time, each in a process of its own, and follows them by their tables."""
+"""Trains runs at the same time, in other processes, and follows them by their tables."""
 
 import contextlib
 import dataclasses
@@ -31,22 +31,22 @@ _TRIES = 5  # of a run whose process dies each time before it has saved anything
 
 
 class Workers(Protocol):
-  """Where runs are trained: :class:`train.launch.jobs.Jobs`, :class:`train.launch.cluster.Cluster`."""
+  """Processes that train runs: :class:`train.launch.jobs.Jobs`, :class:`train.launch.cluster.Cluster`."""
 
   def has_room(self) -> bool:
     """Returns whether another task may be submitted."""
     ...
 
   def submit(self, task: Task) -> None:
-    """Has a run trained."""
+    """Starts to train a run."""
     ...
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    """Returns the tasks that have ended, as soon as there are some, or none after a time."""
+    """Waits until tasks have ended, at most some seconds, and returns them."""
     ...
 
   def stop(self, seconds: float) -> None:
-    """Asks all runs to save and stop, and ends those that have not after some time."""
+    """Asks all runs to save and stop, and ends those that have not after some seconds."""
     ...
 
   def close(self) -> None:
@@ -55,29 +55,28 @@ class Workers(Protocol):
 
 
 class FailedRunsError(UserError):
-  """Some runs could not be trained; why was told when it happened.
+  """Some runs could not be trained; the reasons were printed when they occurred.
 
   Attributes:
-    exit_status: 2 if the user can mend what was wrong, 1 if an error was unexpected.
+    exit_status: 2 if the user can mend what was wrong, 1 after an unexpected error.
   """
 
   def __init__(self, message: str, exit_status: int):
-    """Keeps the message and the status."""
     super().__init__(message)
     self.exit_status = exit_status
 
 
 @dataclasses.dataclass(eq=False)
 class _Run(Row):
-  """A run on its way.
+  """A run and where it stands.
 
   Attributes:
-    plan: The plan that it is of.
+    plan: The plan that it belongs to.
     run: The run.
-    task: What its process is told.
+    task: The same for its process.
     submitted: Whether it is with the workers.
-    not_before: When it may be submitted.
-    tables: What its tables were like when they were last looked at.
+    not_before: The time from which it may be submitted.
+    tables: The state of its files when they were last looked at.
     saved: How far it was when its process died.
     tries: How often it died there.
   """
@@ -238,7 +237,7 @@ class _Driver:
     return False
 
   def _take(self, run: _Run, result: Result) -> None:
-    """Notes what became of a run that was submitted."""
+    """Takes the result of a run that was submitted."""
     outcome = result.outcome
     self._say_of(run, result.said)
     match outcome:
@@ -274,7 +273,7 @@ class _Driver:
     run.end('failed')
 
   def _say_of(self, run: _Run, words: str) -> None:
-    """Says what names a run, with its part where the same names are in several."""
+    """Says lines that name a run, with its part where several parts have the same names."""
     part = run.name.removesuffix(run.run.name)
     self._board.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
 

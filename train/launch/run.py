@@ -22,7 +22,7 @@ from train.training.loop import SavePolicy, Trainer, Training
 
 
 class Outcome(enum.Enum):
-  """What became of a run that was to be trained; the later ones, only in a process of its own."""
+  """How a run ended; the last four only in a process of its own."""
 
   FINISHED = 'finished'
   DIVERGED = 'diverged'

@@ -17,11 +17,11 @@ _MOST_STEPS = 2**31 - 1  # optimizers count steps in int32
 
 
 def check_fit(comparison: Comparison, dataset: Dataset) -> None:
-  """Tries network, loss and metric on the shapes of a small batch; computes next to nothing.
+  """Traces network, loss and metric on the shapes of a small batch; computes next to nothing.
 
   Raises:
-    UserError: If they fail, or give something else than one number per example, or there would be
-      more steps than can be counted.
+    UserError: If they fail or do not give one number per example, or a run has more steps than can
+      be counted.
   """
   steps = comparison.epochs * -(-len(dataset.train) // comparison.batch_size)
   if steps > _MOST_STEPS:
@@ -79,10 +79,10 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
 
 
 def _mixes_examples(function: PerExample, outputs: Any, targets: jax.ShapeDtypeStruct) -> bool:
-  """Returns whether outputs are broadcast against the targets of other examples.
+  """Returns whether a function broadcasts outputs against the targets of other examples.
 
-  Shapes tell almost always: what goes through examples one by one fails where there are more
-  targets than outputs. A function that takes these either broadcasts, or looks at one of them only.
+  Shapes almost always tell: a function of single examples fails where there are more targets than
+  outputs. One that takes them either broadcasts, or ignores its outputs or its targets.
   """
   more = jax.ShapeDtypeStruct((_OTHER_BATCH, *targets.shape[1:]), targets.dtype)
   try:

@@ -33,16 +33,16 @@ from train.training.programs import (
   make_programs,
 )
 
-EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
+EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its caches
 
 
 @dataclasses.dataclass(frozen=True)
 class SavePolicy:
-  """When a run is saved; at its end it always is.
+  """When a run is saved, besides at its end.
 
   Attributes:
-    checkpoint_epochs: After every so many epochs.
-    checkpoint_minutes: Within an epoch, when the last time was so many minutes ago.
+    checkpoint_epochs: Every this many epochs.
+    checkpoint_minutes: Within an epoch, this many minutes after the last time.
   """
 
   checkpoint_epochs: int = 1
@@ -56,7 +56,7 @@ class Trainer:
     comparison: The comparison.
     buffers: Keeps the memory of a step for the next one.
     devices: The devices that a batch is divided among.
-    where: A sentence on them, empty if there is but one.
+    where: A sentence on them; empty for a single device.
     programs: The programs of its network.
     train_input: The training split, on the devices or streamed.
     test_input: The test split.
@@ -71,13 +71,13 @@ class Trainer:
     stream: bool | None = None,
     device_limit: int | None = None,
   ):
-    """Puts the data on the devices and checks that network, loss and metric fit it.
+    """Puts the data on the devices and checks that network, loss and metric fit them.
 
     Args:
       comparison: The comparison.
       dataset: Its data.
       stream: Whether to stream the data to the devices; None decides by size.
-      device_limit: Divide a batch among so many devices of each process at most; None means all.
+      device_limit: At most this many devices of each process share a batch; None means all.
 
     Raises:
       UserError: If there is no such network, something does not fit, or devices are missing.
@@ -103,12 +103,7 @@ class Trainer:
   ) -> tuple[TrainState, TrainStep]:
     """Returns the state before the first step of a run, and its training step.
 
-    The arms of a seed start from the same weights; arms that differ in numbers share a step.
-
-    Args:
-      arm: The optimizer.
-      seed: Determines the weights, and coins.
-      partner_phases: The phases that a yoked arm replays.
+    The arms of a seed start from the same weights. Arms that differ only in numbers share a step.
 
     Raises:
       UserError: If the network cannot be built.
@@ -130,11 +125,11 @@ class Trainer:
 
 
 class Training:
-  """One run: what it starts from, how it goes on, and how it is saved; a context manager.
+  """Trains one run and saves it; a context manager.
 
   Attributes:
-    epoch: The epochs that are done.
-    step: The steps that are done of the epoch after them.
+    epoch: The number of epochs that are done.
+    step: The number of steps that are done of the next epoch.
     state: The state after these steps.
   """
 
@@ -149,7 +144,7 @@ class Training:
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
-    """Goes on from the newest checkpoint in the directory, or starts anew.
+    """Goes on from the newest checkpoint in the directory, or starts the run.
 
     Args:
       trainer: What the runs of the comparison share.
@@ -162,7 +157,7 @@ class Training:
       partner_phases: The phases that a yoked arm replays.
 
     Raises:
-      UserError: If there are checkpoints, and none can be read or they are of another configuration.
+      UserError: If none of its checkpoints can be read, or they are of another configuration.
     """
     self._trainer = trainer
     self._arm = arm
@@ -186,11 +181,10 @@ class Training:
     self._saved_at = time.monotonic()
 
   def __enter__(self) -> 'Training':
-    """Changes nothing."""
     return self
 
   def __exit__(self, kind: type[BaseException] | None, *_) -> None:
-    """Waits until everything is written, unless it cannot be."""
+    """Waits until everything is written, unless writing failed."""
     if kind is None or not issubclass(kind, OSError | StorageError):
       if self._recorder is not None:
         self._recorder.close()
@@ -204,7 +198,7 @@ class Training:
   ) -> str | None:
     """Trains to the end.
 
-    Within an epoch the host only sends work to the device, and waits for it at the end.
+    Within an epoch the host only queues work for the device; it waits at the end of the epoch.
 
     Args:
       policy: When the run is saved.
@@ -212,7 +206,7 @@ class Training:
       on_epoch: Called with each epoch's record and its steps per second.
 
     Returns:
-      None, or a sentence about where the run diverged.
+      None, or words about where the run diverged, to follow its name.
 
     Raises:
       InterruptedRunError: If a signal came; the run is saved.
@@ -267,7 +261,7 @@ class Training:
     self._saved_at = time.monotonic()
 
   def _check_notes(self, steps: int, notes: Mapping[str, Any]) -> None:
-    """Raises a ``ValueError`` if notes of a checkpoint are not those of a state after some steps."""
+    """Raises a ``ValueError`` if the notes of a checkpoint do not fit its number of steps."""
     epoch, step, rows = (notes.get(name) for name in ('epoch', 'step', 'rows'))
     if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(rows, dict)):
       raise ValueError('its notes lack epoch, step or rows')

@@ -1,7 +1,7 @@
-"""The jitted programs of a network: a training step for an optimizer, and an evaluation step.
+"""The jitted programs of a network: initial weights, training steps, and an evaluation step.
 
-The steps are called from a Python loop because XLA compiles a convolution inside a loop of its own
-to much slower code on CPU.
+The steps are called from a Python loop, because XLA compiles a convolution inside one of its own
+loops to much slower code on a CPU.
 """
 
 from collections.abc import Callable
@@ -28,13 +28,13 @@ class EpochSums(NamedTuple):
   """Sums over the steps of an epoch, kept on the device so that no step waits for the host.
 
   Attributes:
-    steps: How many steps were added.
-    loss: Sum of the batch losses. Their mean is what the authors log as an epoch's loss, although
-      the last batch may be smaller than the others.
+    steps: The number of steps.
+    loss: Sum of the batch losses. The authors log their mean as an epoch's loss, although the last
+      batch may be smaller than the others.
     momentum: Sum of the momenta used.
     gradient_norm: Sum of the norms of the gradients, before weight decay.
-    finite: How many steps were taken before the first whose loss is NaN or infinite.
-    phases: Of each step, 1 if its loss was high; None for optimizers without a loss phase.
+    finite: The number of steps before the first whose loss is NaN or infinite.
+    phases: For each step, 1 if its loss was high; None for optimizers without a loss phase.
   """
 
   steps: Int[Array, '']
@@ -46,10 +46,10 @@ class EpochSums(NamedTuple):
 
   @classmethod
   def zeros(cls, phases: int | None = None) -> 'EpochSums':
-    """Returns the sums of no steps, each a buffer of its own, so that they can be donated.
+    """Returns the sums of no steps, each in a buffer of its own, so that they can be donated.
 
     Args:
-      phases: Steps of an epoch, whose phases are noted; None notes none.
+      phases: For how many steps to record phases; None records none.
     """
     return cls(
       steps=jnp.zeros([], jnp.int32),
@@ -65,9 +65,9 @@ class TrainState(NamedTuple):
   """All that a step changes.
 
   Attributes:
-    params: The trainable parameters, arrays in nested dictionaries. (The leaves of an NNX state are
-      objects that Python takes apart, which costs more than to call a short step.)
-    model_state: The other variables of the network, batch statistics for example, likewise.
+    params: The trainable parameters, arrays in nested dictionaries. (Python takes the leaves of an
+      NNX state apart at each call, which costs more than a short step.)
+    model_state: The other variables of the network, such as batch statistics, likewise.
     opt_state: The state of the optimizer.
     sums: Sums over the current epoch.
   """
@@ -79,19 +79,19 @@ class TrainState(NamedTuple):
 
 
 class EvalSums(NamedTuple):
-  """Sums over test examples: of their losses and of the metric."""
+  """Sums of losses and metric over test examples."""
 
   loss: Scalar
   metric: Array
 
 
 class Programs:
-  """Makes the programs of one network on one kind of input.
+  """The programs of one network on one kind of input.
 
   Attributes:
     model: The network that it was made with.
-    jit: ``jax.jit``, for the same devices and with the same options of XLA as its programs.
-    eval_step: ``eval_step(params, model_state, batch) -> EvalSums`` of the batch, jitted.
+    jit: ``jax.jit`` with the devices and XLA options of these programs.
+    eval_step: ``eval_step(params, model_state, batch) -> EvalSums``, jitted.
   """
 
   def __init__(
@@ -106,12 +106,12 @@ class Programs:
     """Keeps the structure of a network.
 
     Args:
-      model: The network; only its structure is used, so that ``nnx.eval_shape`` of it will do.
+      model: The network, or ``nnx.eval_shape`` of it: only its structure is used.
       preprocessing: Turns raw inputs into what the network takes.
       loss: The loss of each example, from outputs and targets.
       metric: The metric of each example, from outputs and targets.
       devices: The devices that a batch is divided among.
-      compiler_options: Those of XLA, if any.
+      compiler_options: Options of XLA.
     """
     self.model = model
     self._graphdef, _, _ = _split(model)
@@ -128,16 +128,10 @@ class Programs:
     optimizer: optax.GradientTransformationExtraArgs,
     steps_per_epoch: int,
   ) -> TrainState:
-    """Returns the state before the first step, on this process's default device.
-
-    Args:
-      model: The network with its initial weights.
-      optimizer: The optimizer.
-      steps_per_epoch: Steps of an epoch, a short last one included.
-    """
+    """Returns the state before the first step, on this process's default device."""
     _, params, model_state = _split(model)
 
-    @jax.jit  # else each shape is a program of its own, which together take a second to compile
+    @jax.jit  # one program; one for each shape would take a second to compile
     def start(params):
       opt_state = optimizer.init(params)
       has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
@@ -146,14 +140,7 @@ class Programs:
     return TrainState(params, model_state, *start(params))
 
   def loss(self, params, model_state, inputs, targets) -> tuple[jax.Array, Any]:
-    """Returns the mean loss of a batch in training mode, and the model state that it leaves.
-
-    Args:
-      params: The trainable parameters.
-      model_state: The other variables.
-      inputs: What the network takes.
-      targets: What the loss takes.
-    """
+    """Returns the mean loss of a batch in training mode, and the model state after it."""
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
     outputs = model(inputs)
@@ -164,12 +151,11 @@ class Programs:
     """Returns a jitted training step.
 
     Args:
-      optimizer: What differs between optimizers but lies in their states does not matter here: a
-        step made for one serves for all.
+      optimizer: The optimizer. The step serves for all that differ only in what their states hold.
 
     Returns:
-      ``train_step(state, batch, seed, epoch, step) -> state``. The state is donated. ``seed``,
-      ``epoch`` and ``step`` are integers that the augmentation is a pure function of.
+      ``train_step(state, batch, seed, epoch, step) -> state``. The state is donated. The
+      augmentation is a pure function of the integers ``seed``, ``epoch`` and ``step``.
     """
 
     @partial(self.jit, donate_argnums=0)
@@ -256,7 +242,7 @@ def _add_step(sums: EpochSums, loss, grads, opt_state, step) -> EpochSums:
   return EpochSums(
     steps=sums.steps + 1,
     loss=sums.loss + loss,
-    # Optimizers without a momentum that changes have none in their state.
+    # Only optimizers whose momentum changes have one in their state.
     momentum=sums.momentum + optax.tree.get(opt_state, 'momentum', 0.0),
     gradient_norm=sums.gradient_norm + optax.tree.norm(grads),
     finite=sums.finite + (jnp.isfinite(loss) & (sums.finite == sums.steps)),
