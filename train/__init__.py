@@ -8,8 +8,8 @@ from train.system.signals import let_imports_be_interrupted
 
 let_imports_be_interrupted()  # before those below, which take seconds
 
+from train import arms, schedules  # noqa: E402
 from train.data import Dataset, Split  # noqa: E402
-from train.problem import arms, schedules  # noqa: E402
 from train.problem.comparison import Comparison, cross_entropy, wrong_answer  # noqa: E402
 
 __all__ = [
