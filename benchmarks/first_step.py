@@ -1,16 +1,16 @@
-"""A start of the trainer as far as its first step, for `benchmarks.start_up`; imports nothing before."""
+"""Starts the trainer up to its first step, for `benchmarks.start_up`; imports nothing beforehand."""
 
 import json
 import time
 
 
 def take(experiment: str) -> None:
-  """Does what a run does until the end of its first step, and prints the seconds of each part."""
+  """Does the same as a run until the end of its first step, and prints the seconds of each part."""
   times = [time.perf_counter()]
   import jax
 
   import train.__main__
-  import train.launch.run  # noqa: F401  a run does so when it begins
+  import train.launch.run  # noqa: F401  a run imports it when it begins
   from train.problem.experiments import find_comparisons
   from train.system.compilation_cache import keep_compiled_programs
   from train.training.loop import Trainer

@@ -1,12 +1,12 @@
-"""Times the input path alone, and the share of a training step that it takes.
+"""Times the input path alone, and its share of a training step.
 
     python -m benchmarks.input_path [--network WRN-16-1] [--steps 10] [--rounds 7]
 
-Three ways to bring augmented batches to the device: drawn from arrays that lie there, streamed
-from mapped files, and, for images, the authors' way: one example after the other through PIL in the
-training process. The examples are random numbers, so that no data set is needed; what they are does
-not change the time. All ways and the trainer's step run in turn, and the medians over the
-rounds are shown: on a shared machine a single time says little.
+There are three ways to bring augmented batches to the device: drawn from arrays on the device,
+streamed from memory-mapped files, and, for images, the authors' way: one example after the other
+through PIL in the training process. The examples are random numbers, so that no data set is needed;
+their values do not change the time. All ways and the trainer's step take turns, and the program
+prints medians over the rounds: on a shared machine a single time says little.
 """
 
 import itertools
@@ -41,8 +41,8 @@ def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:
   """Prints milliseconds per batch, examples per second and shares of a training step.
 
   Args:
-    network: what is trained; on a CPU, small ones give the input path its largest share.
-    steps: batches per round; ten times as many where that is quick.
+    network: the network to train; on a CPU the input path has its largest share with small ones.
+    steps: batches per round; ten times as many for the fast ways.
     rounds: how often each way is timed.
   """
   comparison = find_comparison(network)
@@ -91,7 +91,7 @@ def _training_step(comparison: Comparison, dataset: Dataset) -> Callable:
 
 
 def _augmentation(prepare: Preprocessing) -> Callable:
-  """What a training step does before its network, alone."""
+  """Returns a program of what a training step does before its network."""
 
   @jax.jit
   def augment(batch, epoch, step):

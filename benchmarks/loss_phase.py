@@ -1,21 +1,21 @@
-"""Measures what goes with a high loss: the gradient, the trace, the updates, and the batch itself.
+"""Measures what correlates with a high loss: gradient, trace, updates, and the batch itself.
 
     python -m benchmarks.loss_phase [--dataset cifar10] [--batch-size 128] [--workdir runs/loss_phase]
 
-LCAM chooses its momentum by whether a batch's loss is above the epoch's mean so far. Here plain SGD
-(momentum 0.9, so that no choice feeds back) trains WRN-10-1 with figure 3's schedule in fewer epochs,
-and at every step the loss minus that mean is put beside
+LCAM chooses its momentum by whether a batch's loss is above the epoch's mean so far. This program
+trains WRN-10-1 with plain SGD (momentum 0.9, so that no choice feeds back) and figure 3's schedule
+in fewer epochs. At every step it compares the loss minus that mean with
 
 * the loss of another batch with the same weights, minus its own mean so far. What two batches share
-  is due to the weights, their progress within the epoch included; the rest is the luck of the draw.
-  The correlation itself is the share of the variance that the weights account for;
+  is due to the weights, including their progress within the epoch; the rest is the luck of the
+  draw. The correlation is the share of the variance that is due to the weights;
 * the norm of the gradient, without weight decay;
-* the alignment, the cosine of the angle between that gradient and the trace before the step;
+* the alignment: the cosine of the angle between that gradient and the trace before the step;
 * the update of each layer in the same step: its norm divided by that of the weights.
 
-Pearson's correlation is taken within each epoch, over its whole batches. The first epoch stands for
-itself: everything falls steeply there. It writes correlations.csv (one row per seed, epoch and
-quantity) and loss_phase.png.
+Pearson's correlation is computed within each epoch, over its full batches. The first epoch is
+listed separately, because everything falls steeply in it. The program writes correlations.csv (one
+row per seed, epoch and quantity) and loss_phase.png.
 """
 
 import csv
@@ -43,11 +43,11 @@ from train.training.programs import Programs, TrainState, make_initializer, make
 
 COLUMNS = ('dataset', 'batch_size', 'seed', 'epoch', 'learning_rate', 'quantity', 'correlation')
 FIRST_EPOCH = 'epoch 1'
-MIN_BATCHES = 4  # of an epoch; the first is left out, and two points always lie on a line
+MIN_BATCHES = 4  # in an epoch; the first is left out, and two points always lie on a line
 
 
 class Watched(NamedTuple):
-  """What :func:`watch` notes of a step.
+  """What :func:`watch` records of a step.
 
   Attributes:
     loss: The loss of the batch.
@@ -63,7 +63,7 @@ class Watched(NamedTuple):
 
 
 class WatchState(NamedTuple):
-  """The state of the watched optimizer, and what was noted of its last step."""
+  """The state of the watched optimizer, and the record of its last step."""
 
   inner: Any
   watched: Watched
@@ -82,12 +82,12 @@ def main(
 
   Args:
     dataset: images to train on; `digits` needs no download.
-    train_examples: use the first so many examples only.
+    train_examples: the number of examples to use, from the first on; all if not given.
     epochs: passes over them; the learning rate drops as in figure 3.
     batch_size: examples per step.
     seeds: one training each.
-    workdir: where the table and the plot go.
-    data_dir: where TFDS keeps its data sets; TFDS's own default if not given.
+    workdir: the folder for the table and the plot.
+    data_dir: the folder of TFDS's data sets; TFDS's own default if not given.
   """
   (comparison,) = changed_comparisons(
     'figure3',
@@ -118,7 +118,7 @@ def main(
 def watch(
   optimizer: optax.GradientTransformationExtraArgs,
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns the same optimizer, which notes what it is given and what it does."""
+  """Returns the same optimizer, which also records its inputs and its updates."""
 
   def init_fn(params):
     layers = {name: jnp.zeros([]) for name in kernels(params)}
@@ -155,11 +155,11 @@ def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
   """Trains once per seed and returns rows: seed, epoch, learning rate, quantity, correlation.
 
   Args:
-    comparison: What is trained; its arms are not used.
-    data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
+    comparison: The training; its arms are not used.
+    data_dir: The folder of TFDS's data sets; None is TFDS's own default.
 
   Raises:
-    UserError: If the data set cannot be had, its epochs are too short, or a loss is not finite.
+    UserError: If the data set cannot be loaded, its epochs are too short, or a loss is not finite.
   """
   dataset = comparison.load(data_dir)
   whole_batches = len(dataset.train) // comparison.batch_size
@@ -205,8 +205,8 @@ def make_loss_of_another(programs: Programs, preprocessing: Preprocessing) -> Ca
   """Returns a jitted function of state, batch, seed, epoch and step: the loss, in training mode.
 
   Args:
-    programs: Those of the network.
-    preprocessing: Turns raw inputs into what the network takes.
+    programs: The programs of the network.
+    preprocessing: Turns raw inputs into inputs of the network.
   """
 
   @programs.jit
@@ -220,10 +220,10 @@ def make_loss_of_another(programs: Programs, preprocessing: Preprocessing) -> Ca
 
 
 def correlations_of_epoch(noted: list[Watched], others: list[np.ndarray]) -> dict[str, float]:
-  """Returns the correlation of loss minus mean with what may go with it.
+  """Returns the correlation of loss minus mean with each of the other quantities.
 
   Args:
-    noted: What was noted of each step of an epoch.
+    noted: The record of each step of an epoch.
     others: The loss of another batch before each of these steps.
 
   Raises:
@@ -231,7 +231,7 @@ def correlations_of_epoch(noted: list[Watched], others: list[np.ndarray]) -> dic
   """
   losses = np.array([step.loss for step in noted], float)
   if not np.isfinite(losses).all():
-    raise UserError('The training diverged, so there is nothing to correlate: use more examples.')
+    raise UserError('The training diverged, so nothing can be correlated: use more examples.')
   layers = sorted(noted[0].updates, key=lambda name: (name != 'stem', name))
   quantities = {
     'loss of another batch': minus_mean_so_far(np.array(others, float)),
@@ -248,14 +248,14 @@ def correlations_of_epoch(noted: list[Watched], others: list[np.ndarray]) -> dic
 
 
 def minus_mean_so_far(losses: np.ndarray) -> np.ndarray:
-  """Returns losses minus the mean of those seen so far, each itself included."""
+  """Returns each loss minus the mean of the losses so far, this one included."""
   return losses - np.cumsum(losses) / np.arange(1, len(losses) + 1)
 
 
 def average(rows: list[tuple]) -> dict[str, dict[str, Estimate]]:
   """Returns the mean correlation by quantity and stage, with its interval over seeds.
 
-  A stage is a learning rate, but for the first epoch, which is a stage of its own.
+  A stage is a learning rate; the first epoch is a stage of its own.
   """
   by_seed: dict[tuple[str, str], dict[int, list[float]]] = {}
   for seed, epoch, rate, name, value in rows:

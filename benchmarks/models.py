@@ -1,10 +1,10 @@
-"""Measures the speed of the trainer's step, with each network.
+"""Measures the speed of the trainer's step with each network.
 
     python -m benchmarks.models [--networks WRN-10-1 M11] [--seconds 10]
 
-Prints the examples a second of each network, and on a CPU the speed-up of the wide residual networks
-by a candidate that they do not use: the weight gradient of 3x3 convolutions as one matrix product,
-in the place of XLA's convolution. Both take turns, step by step, so that they meet the same load.
+Prints the examples a second of each network. On a CPU it also prints the speed-up of the wide
+residual networks by an alternative that they do not use: the weight gradient of 3x3 convolutions as
+one matrix product instead of XLA's convolution. Both take turns, step by step, under the same load.
 """
 
 import dataclasses
@@ -55,7 +55,7 @@ def _step(comparison: Comparison) -> Callable[[], None]:
 
 
 def with_convolution(comparison: Comparison, convolution: Callable) -> Comparison:
-  """Returns the comparison with another function that its wide residual network convolves with."""
+  """Returns the comparison with another convolution function in its wide residual network."""
   plain = comparison.network
   assert isinstance(plain, WideResNet)
 
@@ -68,7 +68,7 @@ def with_convolution(comparison: Comparison, convolution: Callable) -> Compariso
 
 
 def convolution_with_product(inputs, kernel, strides, padding, **options):
-  """A convolution whose weight gradient, if it is 3x3 of stride 1, is one matrix product."""
+  """Convolves; the weight gradient of a 3x3 kernel with stride 1 is one matrix product."""
   plain = partial(lax.conv_general_dilated, window_strides=strides, padding=padding, **options)
   if kernel.shape[:2] != (3, 3) or tuple(strides) != (1, 1):
     return plain(inputs, kernel)
@@ -93,8 +93,8 @@ def weight_gradient(inputs: jax.Array, gradient: jax.Array) -> jax.Array:
   """Returns the gradient of a padded 3x3 kernel: 3 shifts along rows times 3 along columns.
 
   Args:
-    inputs: What was convolved, of shape (batch, height, width, channels).
-    gradient: The gradient of the outputs, whose height and width are the same.
+    inputs: The inputs of the convolution, of shape (batch, height, width, channels).
+    gradient: The gradient of the outputs, of the same height and width.
   """
   left = jnp.concatenate([_shifted(inputs, 2, by) for by in (-1, 0, 1)], axis=-1)
   right = jnp.concatenate([_shifted(gradient, 1, -by) for by in (-1, 0, 1)], axis=-1)

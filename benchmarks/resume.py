@@ -1,9 +1,9 @@
-"""Times how a run goes on after many epochs: python -m benchmarks.resume [--epochs 1000 2000].
+"""Times how a run resumes after many epochs: python -m benchmarks.resume [--epochs 1000 2000].
 
-What grows with the epochs are the rows of the tables, which checkpoints hold. A small run is trained
-to its end, and opened again as by a process that goes on with it: its newest checkpoint is read, and
-its tables are checked and written. In turn with a run of one epoch, so that ratios of the medians
-say what the rows cost.
+The rows of the tables, which checkpoints contain, grow with the epochs. A small run is trained to
+its end and opened again, as by a process that resumes it: its newest checkpoint is read, and its
+tables are checked and written. It takes turns with a run of one epoch, so that the ratio of the
+medians shows the cost of the rows.
 """
 
 import dataclasses
@@ -26,24 +26,23 @@ from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
 from train.training.loop import SavePolicy, Trainer, Training
 
-_STEPS = 50  # of each epoch, of which a table holds the phases
+_STEPS = 50  # in each epoch; a table holds the phase of each
 
 
 @dataclasses.dataclass(frozen=True)
 class Options:
-  """Times how a run goes on after many epochs."""
+  """Times how a run resumes after many epochs."""
 
   epochs: tuple[int, ...] = (1000, 2000)
-  """How many."""
+  """The numbers of epochs."""
   times: int = 5
-  """How often each is opened."""
+  """How often each run is opened."""
 
 
 class Finished:
   """A run that was trained to its end."""
 
   def __init__(self, epochs: int, workdir: pathlib.Path):
-    """Trains it."""
     comparison = Comparison(
       name='small',
       dataset=_data,
@@ -59,7 +58,7 @@ class Finished:
     ((self._run, self._config),) = plan.runs.items()
 
   def open(self) -> float:
-    """Opens it as a process that goes on with it, and returns the seconds."""
+    """Opens the run like a process that resumes it, and returns the seconds."""
     run = self._run
     with sole_writer_of(run.directory) as lock:
       assert lock is not None
@@ -85,12 +84,12 @@ def _unexpected(sentence: str) -> None:
 
 
 def main(options: Options) -> None:
-  """Times and prints."""
+  """Prints the seconds of each number of epochs."""
   epochs = (1, *options.epochs)
   with tempfile.TemporaryDirectory() as folder:
     runs = [Finished(number, pathlib.Path(folder) / str(number)) for number in epochs]
     for run in runs:
-      run.open()  # compiles what is not yet
+      run.open()  # compiles
     seconds = [[run.open() for run in runs] for _ in range(options.times)]
   print(f'JAX {jax.__version__}, {jax.devices()[0].device_kind}, {platform.machine()}')
   first, *others = map(statistics.median, zip(*seconds, strict=True))

@@ -1,10 +1,10 @@
-"""What several devices cost and gain: measured here, and on paper for TPUs.
+"""Measures the cost of several devices here, and computes the gain on TPUs.
 
     python -m benchmarks.scaling here     # processes and virtual devices on this machine's cores
     python -m benchmarks.scaling tpu      # chips of a TPU v5e pod, from the compiled program
 
-`here` divides the same batches among parts of the same processor, so that nothing can be gained: what
-is above 1 is the overhead of the machinery.
+`here` divides the same batches among parts of the same processor. Nothing can be gained this way, so
+everything above 1 is overhead.
 """
 
 import dataclasses
@@ -26,9 +26,10 @@ from train.problem.comparison import Comparison
 from train.problem.experiments import FIGURE_3, VIT_CIFAR10
 from train.system.devices import choose_devices
 
-# Cloud TPU's page on v5e (docs.cloud.google.com/tpu/docs/v5e): peak in bfloat16, which float32 products
-# are computed in by default; four links, together 400 GB/s in both directions, hence 50 GB/s out of
-# each. A slice of 2x4 chips is no torus: its corners have two links. 16x16 is one: all have four.
+# From Cloud TPU's page on v5e (docs.cloud.google.com/tpu/docs/v5e): the peak is in bfloat16, the
+# default for float32 products. The four links have 400 GB/s together in both directions, hence
+# 50 GB/s each way per link. A slice of 2x4 chips is not a torus, so its corners have two links; a
+# slice of 16x16 is one, so all chips have four.
 PEAK = 197e12
 LINK = 50e9
 SLICES = {8: 2 * LINK, 256: 4 * LINK}
@@ -40,8 +41,8 @@ class Setting:
   """How a batch is divided.
 
   Attributes:
-    processes: Among how many processes.
-    devices: Among how many virtual devices of each.
+    processes: The number of processes.
+    devices: The number of virtual devices of each process.
   """
 
   processes: int
@@ -49,7 +50,7 @@ class Setting:
 
   @property
   def name(self) -> str:
-    """What the table calls it."""
+    """Its name in the table."""
     return f'{self.processes} process(es) of {self.devices} virtual device(s)'
 
 
@@ -57,10 +58,10 @@ SETTINGS = (Setting(1, 1), Setting(1, 2), Setting(1, 8), Setting(2, 1))
 
 
 class Workers:
-  """The processes of a setting, which train steps when they are told to."""
+  """The processes of a setting, which train steps on request."""
 
   def __init__(self, setting: Setting):
-    """Starts them, and returns when they have compiled."""
+    """Starts the processes, and returns when they have compiled."""
     with socket.socket() as probe:
       probe.bind(('127.0.0.1', 0))
       coordinator = f'127.0.0.1:{probe.getsockname()[1]}'
@@ -81,7 +82,7 @@ class Workers:
     self.seconds(1)
 
   def seconds(self, steps: int) -> float:
-    """Returns the seconds that so many steps take."""
+    """Returns the seconds that this number of steps takes."""
     start = time.perf_counter()
     for process in self._processes:
       process.stdin.write(f'{steps}\n')
@@ -92,7 +93,7 @@ class Workers:
     return time.perf_counter() - start
 
   def close(self) -> None:
-    """Ends them."""
+    """Ends the processes."""
     for process in self._processes:
       process.stdin.close()
     for process in self._processes:
@@ -103,7 +104,7 @@ def here(steps: int = 10, rounds: int = 9) -> None:
   """Prints the time of a step in each setting divided by that of one process with one device.
 
   Args:
-    steps: Steps per round.
+    steps: The number of steps per round.
     rounds: How often the settings take turns.
   """
   workers = {setting: Workers(setting) for setting in SETTINGS}
@@ -121,7 +122,7 @@ def here(steps: int = 10, rounds: int = 9) -> None:
 
 
 def worker(coordinator: str, processes: int, process_id: int, /) -> None:
-  """Trains as many steps as each line of stdin says."""
+  """Reads numbers of steps from stdin, one a line, and trains each."""
   if processes > 1:
     jax.distributed.initialize(coordinator, processes, process_id)
   train = training(COMPARISONS['quickstart'])
@@ -131,7 +132,7 @@ def worker(coordinator: str, processes: int, process_id: int, /) -> None:
 
 
 def tpu() -> None:
-  """Prints what a step of the paper's networks needs on a slice of a TPU v5e pod, at least."""
+  """Prints lower bounds for a step of the paper's networks on slices of a TPU v5e pod."""
   jax.config.update('jax_num_cpu_devices', 8)
   print(setting())
   for comparison in (FIGURE_3, VIT_CIFAR10):
@@ -148,16 +149,18 @@ def tpu() -> None:
         f'of links; at least {1e3 * max(compute, reduce):.2f} ms'
       )
     limit = flops / PEAK * SLICES[256] / (2 * bytes_)
-    print(f'  arithmetic and links take as long on {limit:.0f} chips of a torus; more gain little')
+    print(
+      f'  arithmetic and links take equal time on {limit:.0f} chips of a torus; more gain little'
+    )
 
 
 def all_reduce_seconds(bytes_: float, chips: int, bandwidth: float) -> float:
-  """Returns what an all-reduce takes at least, each byte going out twice from each chip.
+  """Returns a lower bound for an all-reduce, in which each byte leaves each chip twice.
 
   Args:
-    bytes_: The size of what is reduced.
-    chips: Over how many chips.
-    bandwidth: What a chip can send in a second.
+    bytes_: The number of bytes to reduce.
+    chips: The number of chips.
+    bandwidth: The bytes that a chip can send in a second.
 
   Example:
     >>> all_reduce_seconds(1e9, 2, 100e9)
@@ -167,7 +170,7 @@ def all_reduce_seconds(bytes_: float, chips: int, bandwidth: float) -> float:
 
 
 def compiled_step(comparison: Comparison) -> str:
-  """Returns the training step, compiled for all devices here, as text; allocates nothing."""
+  """Returns the text of the training step compiled for all devices here; allocates nothing."""
   from train.command.costs import abstract_step
 
   devices = choose_devices(comparison.batch_size)

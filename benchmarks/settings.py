@@ -2,16 +2,17 @@
 
     python -m benchmarks.settings [--networks WRN-10-1 WRN-16-4 M11] [--starts 3] [--pairs 20]
 
-* XLA's options: those that the trainer compiles with, on a CPU for wide residual networks, on a GPU for the
-  same bits each time, see `train.training.compiler_options`.
-* kept buffers: freed memory stays in the process where batches are large, see `train.training.allocator`.
-* huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
+* XLA's options: the options that the trainer compiles with, on a CPU for wide residual networks, on a
+  GPU for the same bits each time; see `train.training.compiler_options`.
+* kept buffers: for large batches the process keeps freed memory; see `train.training.allocator`.
+* huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in addition to these two. The trainer does not set
+  it; you can (on Linux).
 
-The last two are a CPU's.
+The last two are for CPUs only.
 
-A process without the setting and one with it take turns, and the ratio is taken turn by
-turn: on a shared machine a single time says little, the median of the ratios does. Processor time, of
-all threads together, says least of what else runs.
+A process without the setting and one with it take turns, and a ratio is computed for each turn: on a
+shared machine a single time says little, but the median of the ratios is reliable. Processor time, the
+sum over all threads, depends least on other load.
 """
 
 import contextlib
@@ -39,8 +40,8 @@ class Process(NamedTuple):
   """How a process is started.
 
   Attributes:
-    options: Of `benchmarks.training_step`.
-    variables: What its environment has besides.
+    options: Options of `benchmarks.training_step`.
+    variables: Additional environment variables.
   """
 
   options: tuple[str, ...]
@@ -48,11 +49,11 @@ class Process(NamedTuple):
 
 
 class Ratios(NamedTuple):
-  """Of a step in one process and in another.
+  """Ratios between the times of a step in two processes.
 
   Attributes:
-    time: The ratio of the seconds that passed.
-    processor_time: The ratio of the seconds of all processors.
+    time: The ratio of the elapsed seconds.
+    processor_time: The ratio of the processor seconds, over all threads.
   """
 
   time: float
@@ -65,13 +66,13 @@ def main(
   starts: int = 3,
   pairs: int = 20,
 ) -> None:
-  """Prints the time of a step without a setting, divided by that with it.
+  """Prints the time of a step without each setting, divided by that with it.
 
   Args:
-    networks: What is trained.
-    dtype: What they compute in.
-    starts: How often the two processes are started anew.
-    pairs: How many pairs of turns each start times; at least 2.
+    networks: The networks to train.
+    dtype: The dtype that they compute in.
+    starts: How often the two processes are started.
+    pairs: The number of pairs of turns that each start times; at least 2.
   """
   share_the_device()
   names = [find_comparison(network).name for network in networks]
@@ -102,7 +103,7 @@ def main(
 
 
 def settings() -> Mapping[str, tuple[Process, Process]]:
-  """Returns by the name of a setting the processes without it and with it."""
+  """Returns the processes without and with each setting, by its name."""
   if jax.default_backend() != 'cpu':
     return {"XLA's options": (Process(('--without', 'options'), {}), Process((), {}))}
   usual = Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=0'})
@@ -110,7 +111,7 @@ def settings() -> Mapping[str, tuple[Process, Process]]:
     'kept buffers': (usual._replace(options=('--without', 'buffers')), usual),
     'huge pages': (usual, Process((), {'GLIBC_TUNABLES': 'glibc.malloc.hugetlb=1'})),
   }
-  if not compiler_options(WideResNet(10, 1)):  # they are the user's, or jaxlib has none
+  if not compiler_options(WideResNet(10, 1)):  # the user sets them, or jaxlib has none
     return found
   return {"XLA's options": (usual._replace(options=('--without', 'options')), usual), **found}
 
@@ -118,13 +119,13 @@ def settings() -> Mapping[str, tuple[Process, Process]]:
 def take_turns(
   trained: Sequence[str], without: Process, with_: Process, pairs: int
 ) -> Iterator[Ratios]:
-  """Yields ratios of the times of a step in two processes, which both train a network.
+  """Yields ratios between the times of a step in two processes that train the same network.
 
   Args:
-    trained: What is trained, as `benchmarks.training_step` is told.
-    without: The process whose times are divided.
-    with_: The other.
-    pairs: How many ratios.
+    trained: The arguments of `benchmarks.training_step` that say what to train.
+    without: The process of the numerators.
+    with_: The process of the denominators.
+    pairs: The number of ratios.
   """
   with _start(trained, without) as slow, _start(trained, with_) as fast:
     steps = slow.steps_in(_SECONDS_OF_A_TURN)

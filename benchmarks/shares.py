@@ -1,17 +1,17 @@
-"""Where the time of a training step goes.
+"""Measures where the time of a training step goes.
 
     python -m benchmarks.shares WRN-16-4
 
-Programs of parts of a step take turns with the step itself, and medians are compared:
+Programs of parts of a step take turns with the step itself, and their medians are compared:
 
 * input: gathering the batch; augmentation: its crops, flips, resampling and scaling;
-* normalisation: the step, less one of the same network without batch or layer norms;
+* normalisation: the step minus a step of the same network without batch or layer norms;
 * optimizer: LCAM's update alone;
-* convolutions and products: the rest, with all that is elementwise beside the norms;
-* host: what the trainer's loop takes above a step that is only waited for.
+* convolutions and products: the rest, including all other elementwise operations;
+* host: the time of a step in the trainer's loop minus that of a single step.
 
-And the rate: the arithmetic of a step, as XLA counts it, per second, beside that of a product of two
-square matrices in the same dtype, measured in the same turns.
+It also prints the rate: the arithmetic of a step per second, as XLA counts it, compared with that of
+a product of two square matrices in the same dtype, measured in the same turns.
 """
 
 import dataclasses
@@ -42,7 +42,7 @@ from train.training.loop import Trainer
 
 @dataclasses.dataclass(frozen=True)
 class WithoutNorms(Network):
-  """A network whose batch and layer norms do nothing.
+  """A network whose batch and layer norms are replaced by the identity.
 
   Attributes:
     network: The network with norms.
@@ -52,7 +52,6 @@ class WithoutNorms(Network):
   kind = 'without_norms'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`."""
     model = self.network.build(num_classes, dtype=dtype, rngs=rngs)
     for _, module in list(nnx.iter_modules(model)):
       for name, child in list(vars(module).items()):
@@ -61,17 +60,14 @@ class WithoutNorms(Network):
     return model
 
   def describe(self) -> str:
-    """See :meth:`Network.describe`."""
     return f'{self.network.describe()} without norms'
 
   @property
   def image_size(self) -> int | None:
-    """See :attr:`Network.image_size`."""
     return self.network.image_size
 
   @property
   def convolves_images(self) -> bool:
-    """See :attr:`Network.convolves_images`."""
     return self.network.convolves_images
 
 
@@ -86,13 +82,13 @@ def main(
   """Prints the shares and the rate.
 
   Args:
-    network: The name of what is trained.
-    dtype: What it computes in.
-    seconds: How long each part is timed; at least three times.
+    network: The name of the network to train.
+    dtype: The dtype that it computes in.
+    seconds: How long each part is timed; each runs at least three times.
   """
   comparison = find_comparison(network, dtype)
   without = dataclasses.replace(comparison, network=WithoutNorms(comparison.network))
-  # The trainer first: it sets what the process does with large buffers.
+  # The trainer comes first because it sets how the process allocates large buffers.
   loop = partial(training(comparison), _LOOP_STEPS)
   parts = [
     loop,
@@ -168,7 +164,7 @@ def _optimizer(comparison: Comparison) -> Callable[[], None]:
 
 
 def _matrix_size() -> int:
-  # On a GPU or TPU a product of small ones takes less time than to ask for it.
+  # On a GPU or TPU the call for a small product takes longer than the product.
   return 2048 if jax.default_backend() == 'cpu' else 8192
 
 

@@ -1,9 +1,9 @@
-"""How long the trainer takes from the shell to the end of its first step, and what it does until then.
+"""Measures the time from the shell to the end of the trainer's first step, part by part.
 
     python -m benchmarks.start_up [--starts 5] [--experiment quickstart]
 
-Each start is a fresh process. It is cold where no compiled program is kept, and warm where the one
-before has kept all of them; cold and warm ones take turns. Medians, in seconds.
+Each start is a new process. A cold start finds no compiled programs; a warm start finds those that
+the cold start before it has kept. Cold and warm starts take turns. The results are medians, in seconds.
 """
 
 import json
@@ -28,8 +28,8 @@ def main(starts: int = 5, experiment: str = 'quickstart') -> None:
   """Prints the seconds of each part of a start.
 
   Args:
-    starts: How often it starts, of each kind.
-    experiment: What is trained; the data must be there.
+    starts: The number of starts of each kind.
+    experiment: The experiment to train; its data must be prepared.
   """
   seconds: dict[str, list[dict[str, float]]] = {kind: [] for kind in _KINDS}
   for _ in track(range(starts), 'starts', transient=True):
@@ -48,8 +48,8 @@ def main(starts: int = 5, experiment: str = 'quickstart') -> None:
 
 
 def _start(experiment: str, folder: str) -> dict[str, float]:
-  """Returns the seconds of each part of a start, with the cache folder in a folder."""
-  # Where the user's cache folder is differs between systems.
+  """Returns the seconds of each part of a start whose cache folder is in ``folder``."""
+  # The place of the user's cache folder depends on the system.
   home = dict.fromkeys(('HOME', 'XDG_CACHE_HOME', 'LOCALAPPDATA'), folder)
   begin = time.perf_counter()
   program = f'from benchmarks import first_step; first_step.take({experiment!r})'

@@ -1,4 +1,4 @@
-"""The three networks in PyTorch, written from the papers for the fixtures alone."""
+"""The three networks in PyTorch, written from the papers, for fixtures and benchmarks."""
 
 from functools import partial
 
@@ -8,7 +8,7 @@ from torch.nn import functional
 
 
 class ResidualBlock(nn.Module):
-  """A pre-activation block, its 1x1 shortcut on the activated input where the width changes."""
+  """A pre-activation block, with a 1x1 shortcut on the activated input if the width changes."""
 
   def __init__(self, in_planes, planes, stride):
     super().__init__()

@@ -1,12 +1,12 @@
-"""Training in PyTorch, for `benchmarks.training` to compare with; needs torch and Pillow alone.
+"""Trains in PyTorch, for `benchmarks.training` to compare with; needs only torch and Pillow.
 
     python -m benchmarks.torch_training WRN-10-1 authors
 
-prints what it runs on and computes in, then trains so many steps as a line on stdin says and prints
-the seconds.
+It prints its device and dtype. Then it reads numbers of steps from stdin, one a line, trains each, and
+prints the seconds.
 
-* `authors`: as the scripts of LCAM's authors do it: channels first, one example after the other through
-  PIL in this process, `loss.item()` every step, and the momentum of the next step chosen from it.
+* `authors`: as in the scripts of LCAM's authors: channels first, one example after the other through
+  PIL in this process, `loss.item()` every step, which chooses the momentum of the next step.
 * `tuned`: the data on the device, augmented as a batch; channels last; fixed momentum, so that no step
   waits for the loss; on a GPU bfloat16 autocast and `torch.compile`.
 """
@@ -35,13 +35,13 @@ BATCHES = 10
 
 
 class Task(NamedTuple):
-  """What is trained: a network on images of 32 x 32 pixels, or on a second of audio at 16 kHz.
+  """A network to train, on images of 32 x 32 pixels or on a second of audio at 16 kHz.
 
   Attributes:
     network: Makes the network.
-    num_classes: Its logits.
-    batch_size: Examples of a step.
-    image_size: What images are resized to; None is audio.
+    num_classes: The number of its logits.
+    batch_size: Examples per step.
+    image_size: The size that images are resized to; None for audio.
   """
 
   network: Callable[[int], nn.Module]
@@ -77,10 +77,9 @@ TASKS = {
 
 
 class Examples(torch.utils.data.Dataset):
-  """Random examples; images go through PIL one by one, as torchvision's transforms do it."""
+  """Random examples; images go through PIL one by one, as in torchvision's transforms."""
 
   def __init__(self, task: Task):
-    """Draws them."""
     numbers = np.random.default_rng(0)
     count = BATCHES * task.batch_size
     self.size = task.image_size
@@ -92,7 +91,6 @@ class Examples(torch.utils.data.Dataset):
     self._mean, self._std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
 
   def __len__(self) -> int:
-    """How many there are."""
     return len(self.inputs)
 
   def __getitem__(self, index: int) -> tuple[torch.Tensor, int]:
@@ -112,10 +110,9 @@ class Examples(torch.utils.data.Dataset):
 
 
 class Resampling(nn.Module):
-  """Halves the rate of audio: a windowed sinc, as torchaudio has it."""
+  """Halves the sampling rate of audio with a windowed sinc, as torchaudio does."""
 
   def __init__(self):
-    """Makes the filter."""
     super().__init__()
     time_ = torch.arange(-13, 14) / 2 * 0.99
     window = torch.cos(time_.clamp(-6, 6) * torch.pi / 12) ** 2
@@ -182,7 +179,7 @@ def tuned_loop(task: Task, device: torch.device) -> Iterator[None]:
 
 
 def _augment(images: torch.Tensor) -> torch.Tensor:
-  """Crops and mirrors a batch of shape (batch, height, width, 3); returns it channels first."""
+  """Crops and flips a batch of shape (batch, height, width, 3); returns it channels first."""
   count, height, width, _ = images.shape
   padded = functional.pad(images, (0, 0, PADDING, PADDING, PADDING, PADDING))
   device = images.device
@@ -196,7 +193,7 @@ def _augment(images: torch.Tensor) -> torch.Tensor:
 
 
 def main() -> None:
-  """Trains steps as stdin asks for them."""
+  """Trains the numbers of steps that stdin asks for."""
   parser = argparse.ArgumentParser(description=__doc__)
   parser.add_argument('network', choices=TASKS)
   parser.add_argument('way', choices=('authors', 'tuned'))

@@ -1,17 +1,17 @@
-"""The trainer beside PyTorch, and where the time of its steps goes.
+"""Compares the trainer's speed with PyTorch's, and measures where the time of its steps goes.
 
     python -m benchmarks.training [--networks WRN-10-1 WRN-16-4] [--pairs 9] [--torch-python PYTHON]
 
-Each network is trained by this trainer, its own step and input, and, where PyTorch is installed, by
-two loops of `benchmarks.torch_training`: as LCAM's authors wrote theirs, and as it is written well.
-The processes take turns; a ratio is the seconds of PyTorch's turn divided by those of the trainer's
-turn beside it, so that above 1 the trainer is the faster one. Medians and quartiles of the ratios.
+Each network is trained by the trainer, with its own step and input, and, if PyTorch is installed, by
+the two loops of `benchmarks.torch_training`: one as LCAM's authors wrote it, and one written well. The
+processes take turns. A ratio is the seconds of PyTorch's turn divided by those of the trainer's turn
+next to it, so that the trainer is faster where it is above 1. The results are medians and quartiles.
 
 On a GPU or TPU the trainer is timed in bfloat16, too, and each loop is compared with the trainer in
 its own dtype.
 
-Then the parts of a step, see `benchmarks.shares`. PyTorch may be installed elsewhere: with
-`--torch-python`, the Python of that environment, which needs torch and Pillow.
+Then the parts of a step are timed; see `benchmarks.shares`. PyTorch may be installed in another
+environment with torch and Pillow: pass its Python as `--torch-python`.
 """
 
 import itertools
@@ -45,7 +45,7 @@ def main(
   """Prints the ratios of each network and the parts of a step.
 
   Args:
-    networks: What is trained.
+    networks: The networks to train.
     pairs: How often the processes take turns; at least 2.
     torch_python: The Python that has PyTorch.
     share_seconds: How long each part of a step is timed.
@@ -104,10 +104,10 @@ def _turns(
   """Yields the seconds of a step in each process, turn after turn.
 
   Args:
-    commands: The processes.
-    pairs: How many turns.
-    made: Is given the version and the device that PyTorch's processes print first.
-    computed_in: Is given the dtype of each of them.
+    commands: The commands of the processes.
+    pairs: The number of turns.
+    made: Receives the version and the device that PyTorch's processes print first.
+    computed_in: Receives the dtype of each of them.
   """
   workers = {way: Worker(command) for way, command in commands.items()}
   try:
@@ -116,7 +116,7 @@ def _turns(
       computed_in[way] = said.pop('dtype')
       made |= said
     for worker in workers.values():
-      worker.times(1)  # which compiles
+      worker.times(1)  # compiles
     steps = {way: worker.steps_in(_SECONDS_OF_A_TURN) for way, worker in workers.items()}
     for turn in range(pairs):
       order = list(workers) if turn % 2 else list(workers)[::-1]

@@ -1,10 +1,10 @@
-"""The trainer's own steps, ready to be timed.
+"""Runs the trainer's own steps, to be timed.
 
     python -m benchmarks.training_step WRN-10-1
 
-trains as many steps as each line that it reads says, and prints their seconds and those of all
-processors: so other benchmarks let processes take turns. With `--without` it trains without a setting of
-the trainer's: XLA's options, or buffers that are kept.
+It reads numbers of steps from stdin, one a line, trains each, and prints the elapsed and the processor
+seconds. Other benchmarks use it to let processes take turns. With `--without` it trains without one of
+the trainer's settings: XLA's options, or kept buffers.
 """
 
 import contextlib
@@ -39,16 +39,14 @@ Dtype = Literal['float32', 'bfloat16']
 
 @dataclasses.dataclass(frozen=True)
 class VitTi16(VitB16):
-  """ViT-Ti/16, the small relative of ViT-B/16."""
+  """ViT-Ti/16, the smallest published size."""
 
   kind: ClassVar[str] = 'vit_ti16'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`train.problem.networks.Network.build`."""
     return models.vit_ti16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
 
   def describe(self) -> str:
-    """See :meth:`train.problem.networks.Network.describe`."""
     return f'ViT-Ti/16 at {self.size}'
 
 
@@ -83,12 +81,12 @@ def main(
   dtype: Dtype = 'float32',
   without: Literal['options', 'buffers'] | None = None,
 ) -> None:
-  """Trains as many steps as each line on stdin says; prints their seconds and those of processors.
+  """Trains the number of steps of each line on stdin; prints elapsed and processor seconds.
 
   Args:
-    network: The name of what is trained.
-    dtype: What it computes in.
-    without: The setting that is left out.
+    network: The name of the network to train.
+    dtype: The dtype that it computes in.
+    without: The setting to leave out.
   """
   comparison = find_comparison(network, dtype)
   unsettled: contextlib.AbstractContextManager = contextlib.nullcontext()
@@ -104,22 +102,22 @@ def main(
 
 
 def find_comparison(name: str, dtype: Dtype = 'float32') -> Comparison:
-  """Returns a comparison here by name, computed in a dtype, or ends the process with a sentence."""
+  """Returns a comparison by name, with a dtype, or ends the process with an error message."""
   if name not in COMPARISONS:
-    sys.exit(f'There is no network {name!r} here: choose of {", ".join(COMPARISONS)}.')
+    sys.exit(f'There is no network {name!r} here: choose from {", ".join(COMPARISONS)}.')
   return dataclasses.replace(COMPARISONS[name], dtype=dtype)
 
 
 def source_of(comparison: Comparison) -> DataSource:
-  """Returns the data set of a comparison here, known by name."""
+  """Returns the data source of a comparison."""
   assert isinstance(comparison.dataset, DataSource)
   return comparison.dataset
 
 
 def training(comparison: Comparison) -> Callable[[int], None]:
-  """Returns a function that trains so many steps, as the trainer does, and waits for them.
+  """Returns a function that trains a number of steps, as the trainer does, and waits for them.
 
-  The first arm is trained, on random examples that are enough for ten batches.
+  It trains the first arm, on random examples for ten batches.
   """
   source, batch_size = source_of(comparison), comparison.batch_size
   trainer = Trainer(comparison, random_examples(source, 10 * batch_size))
@@ -142,7 +140,7 @@ def training(comparison: Comparison) -> Callable[[int], None]:
 
 
 def random_examples(source: DataSource, examples: int) -> Dataset:
-  """Returns a data set of random numbers, with inputs and classes as a source has them."""
+  """Returns a data set of random numbers with the shapes and classes of a source."""
   values = np.random.default_rng(0)
   inputs = values.integers(
     0, np.iinfo(source.dtype).max, (examples, *source.shape), source.dtype, endpoint=True
@@ -152,11 +150,11 @@ def random_examples(source: DataSource, examples: int) -> Dataset:
 
 
 def median_seconds(runs: Sequence[Callable[[], None]], seconds: float) -> list[float]:
-  """Times functions in turn, so that all meet the same load; returns the median of each.
+  """Times functions in turn, under the same load, and returns the median of each.
 
   Args:
     runs: The functions.
-    seconds: How long each is timed; at least three times.
+    seconds: How long each is timed; each runs at least three times.
   """
   times: list[list[float]] = [[] for _ in runs]
   end = time.perf_counter() + seconds * len(runs)
@@ -174,7 +172,7 @@ def seconds_of(run: Callable[[], None]) -> float:
 
 
 def setting() -> str:
-  """Returns with what is measured: device, versions and commit."""
+  """Returns a line with the device, the versions and the commit."""
   made = environment()
   versions = ', '.join(f'{name} {made["versions"][name]}' for name in ('jax', 'jaxlib', 'flax'))
   changed = ', changed' if made['changed'] else ''

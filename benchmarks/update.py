@@ -1,9 +1,10 @@
-"""Times LCAM's update against that of optax.sgd: python -m benchmarks.update [--pairs 101].
+"""Compares the time of LCAM's and optax.sgd's update: python -m benchmarks.update [--pairs 101].
 
-On the parameters of a WRN-28-10, and on as many parameters in 1, 8, 64 and 400 equal leaves. Both
-are jitted with donated buffers, ``optax.apply_updates`` included, and ratios are taken pair by
-pair: on a shared machine a single time says little, the median of the ratios does. A second copy
-of optax.sgd shows the noise of the method. A run counts if its ratio is near 1.
+It times them on the parameters of a WRN-28-10, and on the same number of parameters in 1, 8, 64 and
+400 equal leaves. Both are jitted with donated buffers, ``optax.apply_updates`` included, and a
+ratio is computed for each pair: on a shared machine a single time says little, but the median of the
+ratios is reliable. A second copy of optax.sgd shows the noise of the method: trust a run only if
+that ratio is near 1.
 """
 
 import platform
@@ -27,10 +28,10 @@ Shapes = list[tuple[int, ...]]
 
 
 class Updates:
-  """The updates that are compared.
+  """The updates to compare.
 
-  They share parameters, trace and gradients, so that where these lie in memory, which has a speed
-  of its own, is no difference between them.
+  They share parameters, trace and gradients, so that the place of these in memory, which affects
+  the speed, is the same for all.
   """
 
   def __init__(self, shapes: Shapes):
@@ -70,7 +71,7 @@ def _jitted(solver: optax.GradientTransformationExtraArgs):
 
 
 def layouts(depth: int, width: int) -> dict[str, Shapes]:
-  """Returns the shapes of the leaves by the name of the layout."""
+  """Returns the shapes of the leaves of each layout, by its name."""
   model = nnx.eval_shape(lambda: WideResNet(depth, width, 10, rngs=nnx.Rngs(0)))
   leaves = jax.tree.leaves(nnx.state(model, nnx.Param))
   count = sum(leaf.size for leaf in leaves)
@@ -82,7 +83,7 @@ def main(pairs: int = 101, depth: int = 28, width: int = 10) -> None:
   """Prints the ratios of the update times: medians, and quartiles in parentheses.
 
   Args:
-    pairs: How many pairs of updates to time.
+    pairs: The number of pairs of updates to time.
     depth: The depth of the wide residual network.
     width: Its width.
   """

@@ -1,4 +1,4 @@
-"""Processes that train when they are told to, so that several can take turns on one machine."""
+"""Controls processes that train on request, so that several can take turns on one machine."""
 
 import math
 import os
@@ -7,27 +7,27 @@ from collections.abc import Mapping, Sequence
 
 
 def share_the_device() -> None:
-  """Lets this process and those that it starts share the memory of a GPU, of which each would take most."""
+  """Lets this process and its children share a GPU, most of whose memory each would else reserve."""
   os.environ.setdefault('XLA_PYTHON_CLIENT_PREALLOCATE', 'false')
 
 
 class Worker:
-  """A process that says in lines what it measured; those that train are told on stdin for how many steps."""
+  """A process that prints its measurements in lines, and may read numbers of steps from stdin."""
 
   def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None):
-    """Starts it; it imports and compiles while the next ones are started."""
+    """Starts the process and does not wait for it."""
     pipe = subprocess.PIPE
     self._process = subprocess.Popen(command, env=environment, stdin=pipe, stdout=pipe, text=True)
 
   def times(self, steps: int) -> list[float]:
-    """Returns the numbers that it prints after so many steps, of which the first is the seconds."""
+    """Returns the numbers that it prints after training these steps; the first is the seconds."""
     assert self._process.stdin is not None
     self._process.stdin.write(f'{steps}\n')
     self._process.stdin.flush()
     return [float(word) for word in self.line().split()]
 
   def steps_in(self, seconds: float) -> int:
-    """Returns how many steps take so long, by one that it times."""
+    """Returns the number of steps that take this time, estimated from one step."""
     return math.ceil(seconds / self.times(1)[0])
 
   def line(self) -> str:
@@ -38,11 +38,9 @@ class Worker:
     return line
 
   def __enter__(self) -> 'Worker':
-    """Returns itself."""
     return self
 
   def __exit__(self, *_) -> None:
-    """Ends it."""
     assert self._process.stdin is not None
     self._process.stdin.close()
     self._process.wait()

@@ -29,7 +29,7 @@ extensions = [
   'sphinx.ext.napoleon',
 ]
 root_doc = 'docs/index'
-include_patterns = ['docs/*.md', 'results/**.md', 'studies/README.md', 'examples/lcam.md']
+include_patterns = ['docs/*.md', 'examples/*.md', 'results/**.md', 'studies/README.md']
 include_patterns += ['CONTRIBUTING.md', 'CHANGELOG.md', 'SECURITY.md']
 templates_path = ['_templates']
 
@@ -69,30 +69,6 @@ if os.environ.get('LCAM_DOCS_LINKS'):
   }
 nitpick_ignore_regex = [('py:.*', r'((flax|jax|jnp|np|numpy|nnx|optax)\..*|UserError|DataError)')]
 
-# The READMEs are for GitHub; the site has pages of its own for what they say.
-_PAGES = {
-  'examples/README.md': 'docs/your-framework.md',
-  'README.md#try-it': 'docs/index.md',
-  'README.md#what-to-choose': 'docs/choosing.md',
-}
-
-
-_LINK = re.compile(r'\[([^][]*)\]\(([^)\s]+)\)')
-
-
-def _link_from_page(app, path, page, content):
-  """Makes links of an included file, relative to it, relative to the page that includes it."""
-  del app, page
-
-  def rewrite(match):
-    text, target = match.groups()
-    if re.match(r'[a-z]+:|#', target):
-      return match[0]
-    file = os.path.normpath(os.path.join(path.parent, target))
-    return f'[{text}]({os.path.relpath(_PAGES.get(file, file), "docs")})'
-
-  content[0] = _LINK.sub(rewrite, content[0])
-
 
 def _unlink_folders(app, page, content):
   """Leaves only the text of links to folders, which are pages on GitHub but not here."""
@@ -103,7 +79,7 @@ def _unlink_folders(app, page, content):
     text, target = match.groups()
     return text if (folder / target).is_dir() else match[0]
 
-  content[0] = _LINK.sub(rewrite, content[0])
+  content[0] = re.sub(r'\[([^][]*)\]\(([^)\s]+)\)', rewrite, content[0])
 
 
 def _leave_reports_to_results(app, document):
@@ -134,7 +110,6 @@ def _formula(translator, node):
 def setup(app):
   """Called by Sphinx."""
   app.add_html_math_renderer('mathml', (_formula, None), (_formula, None))
-  app.connect('include-read', _link_from_page)
   app.connect('source-read', _unlink_folders)
   app.connect('doctree-read', _leave_reports_to_results)
   app.connect('doctree-read', _keep_intervals_whole)

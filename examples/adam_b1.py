@@ -1,4 +1,4 @@
-"""Adam whose `b1` the loss chooses; any hyperparameter of any Optax optimizer goes alike.
+"""Adam whose `b1` depends on the loss; other hyperparameters and optimizers work alike.
 
 python examples/adam_b1.py
 """

@@ -26,7 +26,7 @@ def predict(params, images):
   return (hidden @ params['output']).astype(jnp.float32)
 
 
-def loss_fn(params, images, labels):  # in float32: bfloat16 has two or three digits
+def loss_fn(params, images, labels):  # in float32: bfloat16 has only two or three digits
   logits = predict(params, images)
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
 

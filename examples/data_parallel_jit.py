@@ -1,4 +1,4 @@
-"""LCAM on several devices with `jax.jit`: divide the batch, and the loss is of the whole of it.
+"""LCAM on several devices with `jax.jit`: divide the batch; the loss is that of the whole batch.
 
 XLA_FLAGS=--xla_force_host_platform_device_count=8 python examples/data_parallel_jit.py
 """
@@ -14,7 +14,7 @@ from lcam_optax import lcam
 
 images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images[:1344] / 16), labels[:1344]
-EPOCHS, BATCH_SIZE = 5, 64  # which the number of devices divides
+EPOCHS, BATCH_SIZE = 5, 64  # a multiple of the number of devices
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)

@@ -1,4 +1,4 @@
-"""LCAM on several devices with `jax.shard_map`: average the loss, in its function, and the gradients.
+"""LCAM on several devices with `jax.shard_map`: average the loss and the gradients.
 
 XLA_FLAGS=--xla_force_host_platform_device_count=8 python examples/data_parallel_shard_map.py
 """
@@ -16,7 +16,7 @@ from lcam_optax import lcam
 
 images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images[:1344] / 16), labels[:1344]
-EPOCHS, BATCH_SIZE = 5, 64  # which the number of devices divides
+EPOCHS, BATCH_SIZE = 5, 64  # a multiple of the number of devices
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
@@ -27,7 +27,7 @@ mesh = jax.make_mesh((jax.device_count(),), ('data',), (AxisType.Auto,))
 def loss_fn(params, images, labels):
   logits = jax.nn.relu(images @ params['hidden']) @ params['output']
   loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-  return jax.lax.pmean(loss, 'data')  # new, and here: not after the gradient is taken
+  return jax.lax.pmean(loss, 'data')  # new; it must be here, before the gradient is taken
 
 
 @jax.jit

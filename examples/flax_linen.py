@@ -1,4 +1,4 @@
-"""LCAM with Flax Linen, and a `TrainState` that passes the loss on: handwritten digits.
+"""LCAM with Flax Linen and a `TrainState` that passes the loss on: handwritten digits.
 
 python examples/flax_linen.py
 """
@@ -21,7 +21,7 @@ EPOCHS, BATCH_SIZE = 5, 64
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 
-class LossTrainState(TrainState):  # new: Linen's own drops the loss
+class LossTrainState(TrainState):  # new: TrainState drops the loss
   def apply_gradients(self, *, grads, value, **changes):
     updates, opt_state = self.tx.update(grads, self.opt_state, self.params, value=value)
     params = optax.apply_updates(self.params, updates)

@@ -1,4 +1,4 @@
-"""LCAM with gradients accumulated by `optax.microbatching`, which averages the loss as well.
+"""LCAM with gradient accumulation by `optax.microbatching`, which also averages the loss.
 
 python examples/microbatching.py
 """

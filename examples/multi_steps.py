@@ -1,6 +1,6 @@
-"""LCAM with gradients accumulated by `optax.MultiSteps`, and what goes wrong there.
+"""LCAM with gradient accumulation by `optax.MultiSteps`, and the usual mistake.
 
-It shows LCAM the loss of the last micro-batch only. Give it the mean of those so far.
+`MultiSteps` passes on only the loss of the last micro-batch, so pass the mean over those so far.
 
 python examples/multi_steps.py
 """
@@ -17,7 +17,7 @@ from lcam_optax import lcam
 images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images[:1344] / 16), labels[:1344]
 EPOCHS, MICRO_BATCHES, MICRO_BATCH_SIZE = 5, 4, 16
-UPDATES_PER_EPOCH = len(x) // (MICRO_BATCHES * MICRO_BATCH_SIZE)  # not of micro-batches
+UPDATES_PER_EPOCH = len(x) // (MICRO_BATCHES * MICRO_BATCH_SIZE)  # not micro-batches
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
 optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=UPDATES_PER_EPOCH)
@@ -54,4 +54,4 @@ def main(wrong=False):
 
 if __name__ == '__main__':
   differ = np.not_equal(main(), main(wrong=True))[:, 1].mean()
-  print(f'with the last loss, not the mean, {differ:.0%} of the momenta are others')
+  print(f'with the last loss instead of the mean, {differ:.0%} of the momenta differ')

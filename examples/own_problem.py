@@ -1,4 +1,4 @@
-"""Does LCAM help on my problem? Is a tumour malignant, by 30 measurements of its cells.
+"""Does LCAM help on my problem? Here: is a tumour malignant, from 30 measurements of its cells.
 
 python -m train run examples/own_problem.py --seeds 0 1 2 3 4
 """
@@ -12,7 +12,7 @@ from train import Comparison, Dataset, Split
 
 
 def tumours() -> Dataset:
-  """Any arrays: inputs and labels to train with, and to test with."""
+  """Any arrays: inputs and labels, for training and for testing."""
   data = load_breast_cancer()
   inputs = (data.data - data.data.mean(0)) / data.data.std(0)
   x, x_test, y, y_test = train_test_split(

@@ -1,4 +1,4 @@
-"""LCAM saved and restored with Orbax: the trace, the running mean and the phase go on.
+"""LCAM saved and restored with Orbax: the trace, the running mean and the phase continue.
 
 python examples/save_and_restore.py
 """
@@ -45,7 +45,7 @@ def train(params, opt_state, steps):
 
 
 def main():
-  """Returns the parameters and the optimizer's state, without a break and with one."""
+  """Returns the parameters and the optimizer's state, trained without and with a restart."""
   with tempfile.TemporaryDirectory() as folder, ocp.StandardCheckpointer() as checkpointer:
     checkpointer.save(f'{folder}/30', train(*start(), range(30)))
     checkpointer.wait_until_finished()
@@ -55,4 +55,4 @@ def main():
 
 if __name__ == '__main__':
   same = jax.tree.map(np.array_equal, *main())
-  print('the same to the last bit:', all(jax.tree.leaves(same)))
+  print('equal to the last bit:', all(jax.tree.leaves(same)))

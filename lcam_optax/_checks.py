@@ -1,7 +1,8 @@
-"""Checks of the numbers a transformation is built from.
+"""Checks the arguments that a transformation is built from.
 
 A number may also be a JAX array, as under ``optax.inject_hyperparams``, ``jax.jit`` and
-``jax.vmap``. Its value may be unknown until it runs, so of arrays only shape and dtype are checked.
+``jax.vmap``. Its value may be unknown while it is traced, so only shape and dtype of arrays are
+checked.
 """
 
 from collections.abc import Collection
@@ -14,68 +15,68 @@ import optax
 
 
 def check_momentum(name: str, momentum: Any) -> None:
-  """Raises ``ValueError`` unless this is a momentum, in [0, 1), or an array."""
+  """Raises ``ValueError`` unless the momentum is in [0, 1) or an array."""
   _refuse_schedule(name, momentum)
   if not _is_array(name, momentum) and not (_is_number(momentum) and 0 <= momentum < 1):
     raise ValueError(f'{name} must be at least 0 and below 1, but is {momentum!r}.')
 
 
 def check_steps_per_epoch(steps_per_epoch: Any) -> None:
-  """Raises ``ValueError`` unless this is a whole number from 1 to 2**31 - 1, or an array."""
+  """Raises ``ValueError`` unless the steps are a whole number in [1, 2**31) or an array."""
   if _is_array('steps_per_epoch', steps_per_epoch):
     return
   if not (_is_number(steps_per_epoch) and steps_per_epoch >= 1 and steps_per_epoch % 1 == 0):
     raise ValueError(
-      f'steps_per_epoch must be a whole number of at least 1, but is {steps_per_epoch!r}. It is '
-      'the number of updates in an epoch: math.ceil(examples / batch_size).'
+      f'steps_per_epoch must be a whole number of at least 1, but is {steps_per_epoch!r}: pass the '
+      'number of updates in an epoch, math.ceil(examples / batch_size).'
     )
   if steps_per_epoch >= 2**31:
     raise ValueError(
-      f'steps_per_epoch must be below 2**31, but is {steps_per_epoch!r}: where there are no '
-      'epochs, pass mean_decay instead.'
+      f'steps_per_epoch must be below 2**31, but is {steps_per_epoch!r}: for data without epochs, '
+      'pass mean_decay instead.'
     )
 
 
 def check_epochs(name: str, epochs: Any, least: int, steps_per_epoch: Any) -> None:
-  """Raises ``ValueError`` unless these are so many epochs at least, of fewer than 2**31 updates."""
+  """Raises ``ValueError`` unless there are ``least`` epochs or more, of fewer than 2**31 updates."""
   if not (_is_number(epochs) and epochs >= least):
     raise ValueError(f'{name} must be at least {least}, but is {epochs!r}.')
   if not _is_array('steps_per_epoch', steps_per_epoch) and epochs * steps_per_epoch >= 2**31:
     raise ValueError(
-      f'{name} must be of fewer than 2**31 updates, which are counted in int32, but is {epochs!r}.'
+      f'{name} must have fewer than 2**31 updates, which are counted in int32, but is {epochs!r}.'
     )
 
 
 def check_mean_decay(mean_decay: Any) -> None:
-  """Raises ``ValueError`` unless this is in (0, 1), or an array."""
+  """Raises ``ValueError`` unless the decay is in (0, 1) or an array."""
   _refuse_schedule('mean_decay', mean_decay)
   if not _is_array('mean_decay', mean_decay) and not (
     _is_number(mean_decay) and 0 < mean_decay < 1
   ):
     raise ValueError(
-      f'mean_decay must be above 0 and below 1, but is {mean_decay!r}: 1 - 1/N takes the mean over '
+      f'mean_decay must be above 0 and below 1, but is {mean_decay!r}: pass 1 - 1/N for a mean over '
       'about the last N losses.'
     )
 
 
 def check_rule(rule: Any, rules: Collection[str]) -> None:
-  """Raises ``ValueError`` unless this is the name of a rule."""
+  """Raises ``ValueError`` unless the rule is one of the rules' names."""
   if not isinstance(rule, str) or rule not in rules:
     raise ValueError(f'rule must be one of {", ".join(map(repr, rules))}, but is {rule!r}.')
 
 
 def check_value(name: str, value: Any) -> None:
-  """Raises ``ValueError`` unless this is a number, an array or a schedule of the step count."""
+  """Raises ``ValueError`` unless the value is a number, an array or a schedule."""
   stateful = isinstance(value, optax.schedules.StatefulSchedule)
   if stateful or not (callable(value) or _is_array(name, value) or _is_number(value)):
     raise ValueError(
-      f'{name} must be a number or a function of the step count, but is {value!r}. (Schedules with '
-      'a state, as of the loss, are for `optax.inject_hyperparams`.)'
+      f'{name} must be a number or a function of the step count, but is {value!r} (pass schedules '
+      'with a state, such as loss_phase_schedule, to `optax.inject_hyperparams`).'
     )
 
 
 def check_trace(nesterov: Any, accumulator_dtype: Any) -> None:
-  """Raises ``ValueError`` unless these are a flag, and the dtype of a trace or None."""
+  """Raises ``ValueError`` unless ``nesterov`` is a bool and the dtype is inexact or None."""
   if not isinstance(nesterov, bool | np.bool_):
     raise ValueError(f'nesterov must be True or False, but is {nesterov!r}.')
   if accumulator_dtype is None:
@@ -87,26 +88,26 @@ def check_trace(nesterov: Any, accumulator_dtype: Any) -> None:
     is_inexact = False
   if not is_inexact:
     raise ValueError(
-      f'accumulator_dtype must be a floating-point or complex dtype, but is {accumulator_dtype!r}. '
-      "(`optax.inject_hyperparams` calls such a type: pass its name, as in 'float32'.)"
+      f'accumulator_dtype must be a floating-point or complex dtype, but is {accumulator_dtype!r} '
+      "(`optax.inject_hyperparams` calls types: pass its name, as in 'float32')."
     )
 
 
 def _refuse_schedule(name: str, value: Any) -> None:
   if callable(value):
     raise ValueError(
-      f'{name} must be a number, but is a function: to let it follow a schedule, wrap the '
-      f'optimizer, as in `optax.inject_hyperparams(lcam)(..., {name}=schedule)`.'
+      f'{name} must be a number, but is a function: for a schedule, wrap the optimizer, as in '
+      f'`optax.inject_hyperparams(lcam)(..., {name}=schedule)`.'
     )
 
 
 def _is_array(name: str, value: Any) -> bool:
-  # NumPy's scalars have a shape too, and values that can be checked.
+  # NumPy scalars have a shape, too, but their values can be checked.
   if not hasattr(value, 'shape') or isinstance(value, np.generic):
     return False
-  if value.shape != ():  # known where the value is not
+  if value.shape != ():  # known even if the value is traced
     raise ValueError(f'{name} must be one number, but has shape {value.shape}.')
-  if value.dtype == bool:  # as is the dtype
+  if value.dtype == bool:
     raise ValueError(f'{name} must be a number, but is a boolean array.')
   if jnp.issubdtype(value.dtype, jnp.complexfloating):
     raise ValueError(f'{name} must be a real number, but is {value.dtype}.')
@@ -114,5 +115,5 @@ def _is_array(name: str, value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-  # Not any ``numbers.Real``: JAX computes with no fractions.
+  # Not ``numbers.Real``: it includes fractions, which JAX does not accept.
   return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)

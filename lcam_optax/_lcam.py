@@ -1,4 +1,4 @@
-"""SGD whose momentum is chosen by the loss: the gradient transformation."""
+"""SGD whose momentum depends on the loss."""
 
 from typing import Any, NamedTuple
 
@@ -13,12 +13,12 @@ from lcam_optax._phase_momentum import PhaseMomentumState, choose, phase_momentu
 class LcamState(NamedTuple):
   """State of :func:`scale_by_lcam`.
 
-  Read a field out of a nesting of Optax states with ``optax.tree.get(state, 'momentum')``, or with
-  ``optax.tree.get_all_with_path`` if there are several LCAMs in it.
+  To read a field from nested Optax states, use ``optax.tree.get(state, 'momentum')``, or
+  ``optax.tree.get_all_with_path`` if they contain several LCAMs.
 
   Attributes:
     trace: The accumulated gradients; a pytree with the shapes of the parameters.
-    loss_sum: See :class:`LossPhaseState`, of which these are the fields.
+    loss_sum: See :class:`LossPhaseState`.
     loss_sum_error: See :class:`LossPhaseState`.
     count: See :class:`LossPhaseState`.
     epoch_step: See :class:`LossPhaseState`.
@@ -47,10 +47,10 @@ def scale_by_lcam(
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-  """Accumulates gradients with a momentum that the loss chooses.
+  """Accumulates gradients with a momentum that depends on the loss.
 
-  This is :func:`lcam` without the learning rate; see there for the algorithm and what to choose.
-  It stands where ``optax.trace`` would::
+  This is :func:`lcam` without the learning rate; see there for the algorithm and the arguments.
+  It is a drop-in replacement for ``optax.trace``::
 
     mean  = mean of the losses seen so far in the current epoch, this one included
     beta  = high_loss_momentum if <high-loss phase> else low_loss_momentum
@@ -66,9 +66,9 @@ def scale_by_lcam(
     accumulator_dtype: See :func:`lcam`.
 
   Returns:
-    A transformation whose ``update`` needs the keyword ``value``, the loss that the updates are the
-    gradient of, and whose state is a :class:`LcamState`. The updates have the dtypes that
-    ``optax.trace`` gives them: those of the gradients, or wider with an ``accumulator_dtype``.
+    A transformation whose ``update`` needs the keyword ``value``, the loss whose gradient the
+    updates are, and whose state is a :class:`LcamState`. The updates have the same dtypes as with
+    ``optax.trace``: those of the gradients, or wider with an ``accumulator_dtype``.
 
   Raises:
     ValueError: As :func:`lcam`.
@@ -137,64 +137,64 @@ def lcam(
 ) -> optax.GradientTransformationExtraArgs:
   r"""Loss-Controlled Asymmetric Momentum: SGD with one momentum per loss phase.
 
-  SGD with momentum that uses ``high_loss_momentum`` while the loss of the batch is above the mean
-  loss of the epoch so far, and ``low_loss_momentum`` while it is not:
+  The momentum is ``high_loss_momentum`` while the loss of the batch is above the mean loss of the
+  epoch so far, and ``low_loss_momentum`` while it is not:
 
   .. math::
 
     m_t = g_t + \beta_t m_{t-1}, \qquad \theta_t = \theta_{t-1} - \eta_t m_t
 
-  With two equal momenta it is ``optax.sgd(learning_rate, momentum)`` to the bit, and it costs the
-  same. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. Put
-  ``optax.add_decayed_weights`` in front of it for the coupled weight decay of PyTorch's SGD.
+  With two equal momenta it equals ``optax.sgd(learning_rate, momentum)``, to the bit and at the
+  same cost. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. For the
+  coupled weight decay of PyTorch's SGD, put ``optax.add_decayed_weights`` in front of it.
 
   The loss must be the mean over the whole batch:
 
-  * Under ``jax.jit`` it is, on any number of devices. Inside ``jax.shard_map`` take
-    ``jax.lax.pmean`` of the loss within the function that is differentiated, and of the gradients
-    too: that is right with ``check_vma`` on and off.
+  * Under ``jax.jit`` it is, on any number of devices. Inside ``jax.shard_map``, take
+    ``jax.lax.pmean`` of the loss within the function that is differentiated, and of the gradients,
+    too. This is correct with ``check_vma`` on and off.
   * Inside ``optax.MultiSteps`` the ``value`` of the last micro-batch decides, so pass the mean over
-    the micro-batches so far; and ``steps_per_epoch`` counts real updates, not micro-batches.
-  * ``optax.lookahead`` and ``optax.contrib.sam`` pass no ``value`` on. Within the step, give them
-    an optimizer that has it: ``optax.GradientTransformation(solver.init,
+    the micro-batches so far; ``steps_per_epoch`` counts real updates, not micro-batches.
+  * ``optax.lookahead`` and ``optax.contrib.sam`` do not pass ``value`` on. Within the step, give
+    them an optimizer that already has the loss: ``optax.GradientTransformation(solver.init,
     functools.partial(solver.update, value=loss))``.
-  * ``apply_gradients`` of Flax Linen's ``TrainState`` cannot pass it either: call
+  * ``apply_gradients`` of Flax Linen's ``TrainState`` cannot pass it, either: call
     ``state.tx.update`` yourself.
 
   Args:
-    learning_rate: A float scalar, or a schedule from the step count to one.
+    learning_rate: A float scalar, or a schedule that maps the step count to one.
     high_loss_momentum: The momentum in the high-loss phase, in [0, 1). The paper's non-sparse
       phase, "left", a of equation (9); it speeds up frequently-changing weights.
     low_loss_momentum: The momentum in the low-loss phase, in [0, 1). The paper's sparse phase,
       "right", b of equation (9); it speeds up slow-changing weights.
-    steps_per_epoch: After how many updates the mean restarts, at least 1; what the authors do every
-      epoch.
-    mean_decay: Takes the exponential mean in which a loss weighs ``mean_decay`` times what the next
-      one does, in (0, 1), for data without epochs: ``1 - 1/N`` looks back over about N updates. It
-      is the bias-corrected mean of Adam, this loss included. ``optax.inject_hyperparams`` rounds
-      what it injects to the dtype of the parameters: name this in its ``static_args``. With neither
-      this nor ``steps_per_epoch`` the mean is over all updates so far. **That is rarely what you
-      want**: a loss that falls is soon below such a mean at every step, and the high-loss phase
-      never comes again.
-    rule: When a loss takes effect, and on which side a loss is that equals the mean.
-      ``'equation9'``: this loss picks this update's momentum, a tie is low. ``'algorithm1'``: this
-      loss picks the next update's momentum, a tie is high, as in the scripts that made the paper's
-      figures. There the first loss of an epoch is always a tie.
+    steps_per_epoch: The number of updates after which the mean restarts, at least 1. The authors
+      restart it every epoch.
+    mean_decay: The decay of an exponential mean, in (0, 1), for data without epochs: a loss weighs
+      ``mean_decay`` times as much as the next one, so that ``1 - 1/N`` looks back over about N
+      updates. The mean is bias-corrected as in Adam, and includes this loss. Name ``mean_decay`` in
+      the ``static_args`` of ``optax.inject_hyperparams``, which rounds what it injects to the dtype
+      of the parameters. With neither ``mean_decay`` nor ``steps_per_epoch`` the mean is over all
+      updates so far. **That is rarely what you want**: a falling loss is soon below this mean at
+      every step, and the high-loss phase is never entered again.
+    rule: When a loss takes effect, and which phase a loss that equals the mean is in.
+      ``'equation9'``: this loss chooses this update's momentum, a tie is low. ``'algorithm1'``:
+      this loss chooses the next update's momentum, a tie is high, as in the scripts that made the
+      paper's figures. The first loss of an epoch is always a tie.
     nesterov: Whether to use Nesterov momentum, as ``optax.sgd`` does.
     accumulator_dtype: The dtype of the trace; None means that of the parameters.
 
   Returns:
     A transformation that replaces ``optax.sgd``. It keeps the dtypes of the parameters, and its
-    state holds arrays only. A loss that is NaN or infinite (or too large for a sum in float32) is
-    left out of the mean and leaves the phase as it was. Before the first loss the phase is that of
-    a tie.
+    state contains only arrays. A loss that is NaN or infinite (or too large for a sum in float32)
+    is left out of the mean and leaves the phase unchanged. Before the first loss the phase is that
+    of a tie.
 
   Raises:
     ValueError: When built, if an argument has the wrong type, a Python number is out of range (a
       momentum outside [0, 1), ``steps_per_epoch`` below 1, ``mean_decay`` outside (0, 1)),
-      ``steps_per_epoch`` and ``mean_decay`` are both given, or the rule is unknown; of numbers
-      given as arrays only shape, (), and dtype are checked. When updating without ``value`` or
-      with one that is not a real scalar.
+      ``steps_per_epoch`` and ``mean_decay`` are both given, or the rule is unknown. For numbers
+      given as arrays, only the shape, (), and the dtype are checked. When updating, if ``value`` is
+      missing or is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.

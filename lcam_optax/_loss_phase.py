@@ -1,4 +1,4 @@
-"""In which phase a loss is: the tracker."""
+"""Tracks in which phase a loss is."""
 
 import warnings
 from collections.abc import Callable
@@ -15,7 +15,7 @@ Rule = Literal['equation9', 'algorithm1']
 
 
 class _Rule(NamedTuple):
-  """What the two sources disagree about.
+  """Where the two versions of the paper differ.
 
   Attributes:
     previous_loss_decides: Whether an update uses the phase of the loss before its own.
@@ -37,14 +37,14 @@ class LossPhaseState(NamedTuple):
 
   ``float`` below is JAX's default, float32 unless 64-bit types are enabled. The phase is an integer
   because transformations that do arithmetic on states (``optax.lookahead``) would turn a boolean
-  into one.
+  into an integer.
 
   Attributes:
-    loss_sum: Sum of the losses since the last restart of the mean, each times its weight: 1, or
-      with ``mean_decay`` weights that add up to 1, so that it is the mean; shape (), float.
-    loss_sum_error: What rounding has kept out of ``loss_sum``; shape (), float.
-    count: How many losses ``loss_sum`` holds; shape (), int32.
-    epoch_step: Updates since the last restart, those whose loss was left out included; shape (),
+    loss_sum: Weighted sum of the losses since the last restart of the mean. The weights are 1, or,
+      with ``mean_decay``, add up to 1, so that the sum is the mean; shape (), float.
+    loss_sum_error: The rounding error of ``loss_sum``, to be added to it; shape (), float.
+    count: The number of losses in ``loss_sum``; shape (), int32.
+    epoch_step: Updates since the last restart, including those whose loss was left out; shape (),
       int32.
     high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32. Its
       mean over the steps is the share of high-loss steps.
@@ -58,15 +58,15 @@ class LossPhaseState(NamedTuple):
 
 
 class PhaseTracker(NamedTuple):
-  """Two functions that say in which phase an update is.
+  """Two functions that determine the phase of each update.
 
-  :func:`loss_phase_tracker` makes the one of LCAM. Others, with phases from elsewhere (a coin, a
-  file), are controls for it; :func:`scale_by_phase` takes them all.
+  :func:`loss_phase_tracker` makes the tracker of LCAM. Trackers with phases from elsewhere (a coin,
+  a file) are controls for it; :func:`scale_by_phase` accepts any tracker.
 
   Attributes:
     init: ``init() -> state``.
-    update: ``update(state, loss) -> (phase, state)``: the phase to be used in this update, 1 for
-      high and 0 for low, shape (), int32; and the new state.
+    update: ``update(state, loss) -> (phase, state)``: the phase of this update, 1 for high and 0
+      for low, shape (), int32; and the new state.
 
   Example:
     >>> import jax
@@ -100,9 +100,9 @@ def loss_phase_tracker(
     A tracker whose state is a :class:`LossPhaseState` and whose ``update`` needs a scalar loss.
 
   Raises:
-    ValueError: When built, if a Python number is out of range, ``steps_per_epoch`` and
-      ``mean_decay`` are both given, or the rule is unknown. When updating, if the loss is missing
-      or is not a real scalar.
+    ValueError: When built, if a number has the wrong type or is out of range, ``steps_per_epoch``
+      and ``mean_decay`` are both given, or the rule is unknown. When updating, if the loss is
+      missing or is not a real scalar.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.
@@ -125,12 +125,12 @@ def loss_phase_tracker(
 
 
 def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTracker:
-  """See :func:`loss_phase_tracker`. Its warning names the line that called the caller of this."""
+  """Returns a tracker; its warning points to the line that called the caller of this function."""
   check_rule(rule, RULES)
   if steps_per_epoch is not None and mean_decay is not None:
     raise ValueError(
-      'steps_per_epoch and mean_decay are two kinds of mean: pass steps_per_epoch to restart it '
-      'every epoch, or mean_decay for an exponential mean without epochs.'
+      'steps_per_epoch and mean_decay are two kinds of mean: pass either steps_per_epoch, to '
+      'restart the mean every epoch, or mean_decay, for an exponential mean without epochs.'
     )
   if steps_per_epoch is not None:
     check_steps_per_epoch(steps_per_epoch)
@@ -138,10 +138,10 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
     check_mean_decay(mean_decay)
   if steps_per_epoch is None and mean_decay is None:
     warnings.warn(
-      'Without steps_per_epoch or mean_decay, losses are compared with the mean of all so far, '
-      'below which a falling loss soon stays, so that the high-loss phase dies out: pass '
-      'steps_per_epoch=math.ceil(examples / batch_size), or mean_decay=1 - 1/N for the last N '
-      'updates where there are no epochs.',
+      'Without steps_per_epoch or mean_decay, each loss is compared with the mean of all losses so '
+      'far, and a falling loss soon never enters the high-loss phase again: pass '
+      'steps_per_epoch=math.ceil(examples / batch_size), or mean_decay=1 - 1/N for a mean over '
+      'about the last N updates.',
       UserWarning,
       stacklevel=3,
     )
@@ -162,8 +162,8 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
   ) -> tuple[jax.Array, LossPhaseState]:
     loss = _scalar_loss(loss).astype(state.loss_sum.dtype)
 
-    # A restart waits for the first update of the new epoch, so that after the last update of an
-    # epoch the state still holds that epoch's mean.
+    # The mean restarts at the first update of the new epoch, so that after the last update of an
+    # epoch the state still contains that epoch's mean.
     if steps_per_epoch is not None:
       restart = state.epoch_step >= steps_per_epoch
       kept = {'high_loss_phase': state.high_loss_phase}
@@ -189,12 +189,12 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
 
 
 def _scalar_loss(value: Any) -> jax.Array:
-  """Returns the loss as an array, or says how to pass it."""
+  """Returns the loss as an array, or raises an error that says how to pass it."""
   if value is None:
     raise ValueError(
-      'The loss phase needs the loss: pass it as `update(grads, state, params, value=loss)`. '
+      'The loss is missing: pass it as `update(grads, state, params, value=loss)` '
       '(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead` and `optax.contrib.sam` do '
-      'not pass `value` on: see `help(lcam_optax.lcam)`.)'
+      'not pass `value` on: see `help(lcam_optax.lcam)`).'
     )
   if isinstance(value, tuple):
     raise ValueError(
@@ -213,5 +213,5 @@ def _scalar_loss(value: Any) -> jax.Array:
   if jnp.issubdtype(loss.dtype, jnp.complexfloating):
     raise ValueError(f'value must be a real loss, but is {loss.dtype}: pass its real part.')
   if loss.dtype == bool:
-    raise ValueError('value must be a loss, but is a boolean: pass the number that grads are of.')
+    raise ValueError('value must be a loss, but is a boolean: pass the loss that grads belong to.')
   return loss

@@ -1,23 +1,23 @@
-"""Pairs of momenta that are as strong, on average, as one fixed momentum."""
+"""Computes pairs of momenta that are as strong, on average, as one fixed momentum."""
 
 from lcam_optax._checks import check_momentum
 
 
 def balanced_momentum(momentum: float, mean: float = 0.9) -> float:
-  """Returns the partner that keeps the average strength of a pair of momenta.
+  """Returns the other momentum of a pair that is as strong as a fixed momentum.
 
-  A constant gradient makes SGD with momentum ``c`` move ``1 / (1 - c)`` times as far as without.
-  The partner ``b`` of ``a`` is the one for which the geometric mean of the two factors is that of
+  With a constant gradient, SGD with momentum ``c`` moves ``1 / (1 - c)`` times as far as without.
+  The partner ``b`` of ``a`` makes the geometric mean of the two factors equal to the factor of
   ``c``: ``(1 - a) * (1 - b) == (1 - c)**2``. The relation is its own inverse.
 
-  It is the paper's relation, and fits phases that last. Where they flip from step to step, as the
-  loss of a batch does, the strength of a pair is ``1 / (1 - E[beta])``, with the mean of the
-  momenta as they are used: 0.857 and 0.93, half of the steps each, are 0.94 times as strong as
+  This is the paper's relation, and holds for phases that last. Where they flip from step to step,
+  as those of batch losses do, the strength of a pair is ``1 / (1 - E[beta])``, with the mean of the
+  momenta as they are used: 0.857 and 0.93, each in half of the steps, are 0.94 times as strong as
   fixed 0.9. And while the loss falls within an epoch, most steps are in the low-loss phase.
 
   Args:
     momentum: One momentum of the pair, in [0, 1).
-    mean: The fixed momentum that the pair stands for, in [0, 1).
+    mean: The fixed momentum that the pair replaces, in [0, 1).
 
   Returns:
     The other momentum, in [0, 1).

@@ -1,4 +1,4 @@
-"""A trace of the gradients whose momentum is chosen by a phase."""
+"""Accumulates gradients with a momentum that depends on the phase."""
 
 import functools
 from typing import Any, NamedTuple
@@ -26,10 +26,10 @@ class PhaseMomentumState(NamedTuple):
 
 
 def choose(phase: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
-  """Returns the one of two values that belongs to a phase."""
+  """Returns the high or the low value, depending on the phase."""
   values = jnp.stack([jnp.asarray(low, dtype), jnp.asarray(high, dtype)])
-  # A sum of one value, so exact. XLA on CPU would fuse a `where` into the loop over each leaf and
-  # choose again for every element; the result of a sum it computes once (docs/speed.md).
+  # A sum of one value is exact. XLA on CPU would fuse a `where` into the loop over each leaf and
+  # choose again for every element, but it computes a sum only once (docs/speed.md).
   return jnp.sum(values, where=jnp.arange(2) == (phase != 0))
 
 
@@ -41,21 +41,21 @@ def scale_by_phase(
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-  """Accumulates gradients with a momentum that a phase chooses.
+  """Accumulates gradients with a momentum that depends on the phase.
 
-  With :func:`lcam_optax.loss_phase_tracker` it is :func:`lcam_optax.scale_by_lcam`; with another
-  tracker it is a control for it, all else equal.
+  With :func:`lcam_optax.loss_phase_tracker` it equals :func:`lcam_optax.scale_by_lcam`; with
+  another tracker it is a control that differs in the phases alone.
 
   Args:
-    tracker: Says in which phase an update is.
+    tracker: Determines the phase of each update.
     high_phase_momentum: The momentum in the high phase, in [0, 1).
     low_phase_momentum: The momentum in the low phase, in [0, 1).
     nesterov: See :func:`lcam_optax.lcam`.
     accumulator_dtype: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A transformation whose ``update`` gives the keyword ``value`` to the tracker, and whose state is
-    a :class:`PhaseMomentumState`.
+    A transformation whose ``update`` passes the keyword ``value`` to the tracker, and whose state
+    is a :class:`PhaseMomentumState`.
 
   Raises:
     ValueError: When built, if a momentum is a Python number outside [0, 1), or an argument has the
@@ -88,7 +88,7 @@ def scale_by_phase(
 def phase_momentum(
   tracker: PhaseTracker, high: Any, low: Any, nesterov: bool, accumulator_dtype: Any | None
 ) -> optax.GradientTransformationExtraArgs:
-  """See :func:`scale_by_phase`; the momenta were checked under the names that the user knows."""
+  """Returns the transformation of :func:`scale_by_phase` for arguments that were checked."""
   if accumulator_dtype is not None:
     accumulator_dtype = jnp.dtype(accumulator_dtype)
 
@@ -112,7 +112,7 @@ def phase_momentum(
     momentum_of = functools.cache(functools.partial(choose, high_phase, high, low))
 
     def accumulate(g, t):
-      # A momentum in the dtype of an integer trace would be 0.
+      # In the dtype of an integer trace the momentum would be 0.
       return g + momentum_of(t.dtype if jnp.issubdtype(t.dtype, jnp.inexact) else float) * t
 
     trace = jax.tree.map(

@@ -1,4 +1,4 @@
-"""Any hyperparameter of any optimizer, chosen by the loss."""
+"""Lets the loss choose any hyperparameter of any optimizer."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
@@ -17,7 +17,7 @@ class LossPhaseScheduleState(NamedTuple):
   """State of :func:`loss_phase_schedule`.
 
   Attributes:
-    step: Updates so far, for values that are schedules; shape (), int32.
+    step: The number of updates so far, for values that are schedules; shape (), int32.
     loss_phase: The state of the tracker, a :class:`LossPhaseState`.
   """
 
@@ -26,8 +26,6 @@ class LossPhaseScheduleState(NamedTuple):
 
 
 class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
-  """See :func:`loss_phase_schedule`."""
-
   def __init__(self, tracker: PhaseTracker, high: _Value, low: _Value):
     self._tracker = tracker
     self._high, self._low = high, low
@@ -47,23 +45,24 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
     self, state: LossPhaseScheduleState, *, value: Any = None, **extra_args: Any
   ) -> jax.Array:
     del extra_args
-    # An optimizer that is not wrapped calls it with the step count.
+    # An optimizer that is not wrapped passes the step count.
     if not isinstance(state, LossPhaseScheduleState):
       self._refuse_use_as_number()
-    if value is None:  # at init; in an update without the loss, `update` raises
+    if value is None:  # at init; in an update without the loss, `update` raises the error
       phase = state.loss_phase.high_loss_phase
     else:
       phase, _ = self._tracker.update(state.loss_phase, value)
-    # Of two Python floats, the result takes the dtype of what it meets, as a constant would.
+    # Two Python floats give a weakly typed result, as a constant would be.
     return jnp.where(phase, self._high(state.step), self._low(state.step))
 
   def _refuse_use_as_number(self, *_: Any) -> NoReturn:
     raise TypeError(
-      'A loss_phase_schedule chooses a number anew in each update, and is none itself: wrap the '
-      'optimizer, as in `optax.inject_hyperparams(optax.adam)(1e-3, b1=loss_phase_schedule(...))`.'
+      'A loss_phase_schedule chooses a new number in each update and is not a number itself: wrap '
+      'the optimizer, as in '
+      '`optax.inject_hyperparams(optax.adam)(1e-3, b1=loss_phase_schedule(...))`.'
     )
 
-  # With these an optimizer that is not wrapped computes.
+  # The operations that an optimizer that is not wrapped may use.
   __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = _refuse_use_as_number
   __truediv__ = __rtruediv__ = __pow__ = __rpow__ = __neg__ = _refuse_use_as_number
   __lt__ = __le__ = __gt__ = __ge__ = __float__ = _refuse_use_as_number
@@ -79,35 +78,37 @@ def loss_phase_schedule(
 ) -> optax.schedules.StatefulSchedule:
   """Lets the loss phase choose a hyperparameter of any Optax optimizer.
 
-  For ``optax.inject_hyperparams``: Adam's ``b1``, Lion's, a learning rate, a weight decay. Call
-  ``update`` of the optimizer with the loss, ``value=loss``. With ``optax.sgd`` and its
-  ``momentum`` it takes the steps of :func:`lcam_optax.lcam`.
+  Pass it to ``optax.inject_hyperparams``, for the ``b1`` of Adam or Lion, a learning rate, a weight
+  decay. Call ``update`` of the optimizer with the loss, ``value=loss``. For the ``momentum`` of
+  ``optax.sgd`` the steps are those of :func:`lcam_optax.lcam`.
 
   Args:
     high_loss_value: The value in the high-loss phase: a number, an array of shape (), or a schedule
-      from the step count.
-    low_loss_value: The value in the low-loss phase, likewise.
+      of the step count.
+    low_loss_value: The value in the low-loss phase, of the same types.
     steps_per_epoch: See :func:`lcam_optax.lcam`.
     mean_decay: See :func:`lcam_optax.lcam`.
     rule: See :func:`lcam_optax.lcam`.
 
   Returns:
-    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. What to know:
+    A stateful schedule whose state is a :class:`LossPhaseScheduleState`. Note:
 
-    * ``inject_hyperparams`` asks for the value once at ``init``, without a loss: that is the value
-      in the phase of a tie.
-    * It gives numbers the widest dtype of the parameters, its own and those of this schedule. In
-      bfloat16, 0.999 is 1, and so is Adam's ``b2``: keep the parameters in float32, or pass
-      ``hyperparam_dtype=jnp.float32``, which makes float32 of the states of most optimizers.
+    * At ``init``, ``inject_hyperparams`` asks for a value without a loss, and gets the value in the
+      phase of a tie.
+    * ``inject_hyperparams`` rounds all numbers, also those of this schedule, to the widest dtype of
+      the parameters. In bfloat16, 0.999 is 1, and so is Adam's ``b2``: keep the parameters in
+      float32, or pass ``hyperparam_dtype=jnp.float32``, with which the states of most optimizers
+      become float32.
     * Optax's Adam corrects the bias of its first moment by ``1 - b1**t`` with the ``b1`` of step t.
-    * Give each hyperparameter a schedule of its own: with the same mean and rule, they are always
-      in the same phase.
+    * For several hyperparameters, make a schedule for each: with the same mean and rule, they are
+      always in the same phase.
 
   Raises:
     ValueError: When built, as :func:`lcam_optax.lcam` for the mean and the rule, and if a value is
-      of the wrong type; its range is the optimizer's to check. When updating without ``value`` or
-      with one that is not a real scalar.
-    TypeError: When an optimizer that ``inject_hyperparams`` does not wrap computes with it.
+      of the wrong type; its range is not checked here. When updating, if ``value`` is missing or is
+      not a real scalar.
+    TypeError: When an optimizer uses it as a number, because ``inject_hyperparams`` does not wrap
+      the optimizer.
 
   Warns:
     UserWarning: When built with neither ``steps_per_epoch`` nor ``mean_decay``.

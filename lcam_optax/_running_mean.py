@@ -1,15 +1,16 @@
-"""Running means of losses, and on which side of them a loss lies.
+"""Computes running means of losses, and whether a loss is above or below them.
 
-The authors' scripts add the losses up in Python floats, which are float64. JAX has float32 by
-default, in which a plain sum stops growing near 2**24 terms and a tie between a loss and the mean
-(the first loss of every epoch is one) is lost to rounding. Here what is summed is kept as an
-unevaluated pair of floats, about 48 bits together, and compared with the loss without a division,
-so that float32 decides as float64 does. (The exponential mean has weights that are not exact: it is
-right to the last digits of a float32.)
+The authors' scripts sum the losses in Python floats, which are float64. JAX has float32 by
+default, in which a plain sum stops growing near 2**24 terms, and rounding hides a tie between a
+loss and the mean (the first loss of every epoch is a tie). Here the sum is an unevaluated pair of
+floats, about 48 bits together, and is compared with the loss without a division, so that float32
+decides as float64 does. (The weights of the exponential mean are not exact, so that its last digits
+in float32 may differ.)
 
-Both means have the same signature: from (total, error, count, loss), with ``count`` the number of
-losses including this one, to the new total and error and the *excess*, a number with the sign of
-the loss minus the mean with this loss in it. The excess is NaN or infinite where the loss is.
+Both means have the same signature. They map (total, error, count, loss), with ``count`` the number
+of losses including this one, to the new total, the new error and the *excess*: a number with the
+sign of the loss minus the mean that includes this loss. The excess is NaN or infinite if the loss
+is.
 """
 
 import math
@@ -30,12 +31,12 @@ _LIMB_BITS = 12  # two such factors multiply without rounding in float32, which 
 def mean_of_all(
   loss_sum: jax.Array, loss_sum_error: jax.Array, count: jax.Array, loss: jax.Array
 ) -> tuple[jax.Array, jax.Array, jax.Array]:
-  """Adds a loss to the sum of the losses so far; see above.
+  """Adds a loss to the sum of the losses so far.
 
   Args:
     loss_sum: The sum, rounded; a float scalar.
-    loss_sum_error: What rounding has kept out of it; same dtype.
-    count: How many losses there are with this one; int32.
+    loss_sum_error: The rounding error of the sum; same dtype.
+    count: The number of losses including this one; int32.
     loss: The loss; same dtype as the sum.
 
   Returns:
@@ -46,25 +47,25 @@ def mean_of_all(
 
 
 def exponential_mean(decay: float | jax.Array) -> RunningMean:
-  r"""Returns the running mean in which a loss weighs ``decay`` times what the next one does.
+  r"""Returns the running mean in which a loss weighs ``decay`` times as much as the next one.
 
-  With :math:`v_n = d v_{n-1} + (1 - d) L_n` it is :math:`v_n / (1 - d^n)`, kept in the form
+  With :math:`v_n = d v_{n-1} + (1 - d) L_n` it is :math:`v_n / (1 - d^n)`, computed as
   :math:`\mu_n = \mu_{n-1} + w_n (L_n - \mu_{n-1}), w_n = (1 - d) / (1 - d^n)`. A loss is above
-  the mean that holds it if it is above the one before, so that the first loss and losses that do
-  not change are ties, whatever the rounding of the weights does to the last digits of the mean.
+  the mean that includes it if it is above the mean before it. So the first loss, and losses that do
+  not change, are ties, however the weights are rounded.
 
   Args:
-    decay: The decay, in (0, 1). One that was rounded to 1 is the limit, the mean of all losses.
+    decay: The decay, in (0, 1). If it was rounded to 1, the result is the mean of all losses.
 
   Returns:
-    A function that adds a loss to the mean; see above. The total is the mean itself.
+    A function that adds a loss to the mean; its total is the mean itself.
   """
 
   def add(mean: jax.Array, mean_error: jax.Array, count: jax.Array, loss: jax.Array):
     if isinstance(decay, jax.Array):
       share = jnp.maximum(1 - decay.astype(loss.dtype), 2.0**-100)
       log_decay = jnp.log1p(-share)
-    else:  # not yet rounded to float32, in which one close to 1 has few digits left
+    else:  # before rounding to float32, in which a decay close to 1 loses most of its digits
       share, log_decay = 1 - float(decay), math.log(decay)
     first = count == 1
     mean, mean_error = jnp.where(first, loss, mean), jnp.where(first, 0, mean_error)
@@ -93,7 +94,7 @@ def _times_minus(
 ) -> jax.Array:
   """Returns ``count * loss - sum``.
 
-  Every product is one of 12 bits with 12 bits and so exact, also where the compiler fuses it with
+  Every product is of 12 bits with 12 bits, and therefore exact, even if the compiler fuses it with
   an addition.
   """
   float_info = jnp.finfo(loss.dtype)

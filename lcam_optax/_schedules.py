@@ -16,7 +16,7 @@ def step_drops(
   drop_epochs: Sequence[int] = (31, 61, 91),
   factor: float = 0.2,
 ) -> optax.Schedule:
-  """Multiplies the learning rate by a factor after each of some epochs.
+  """Multiplies the learning rate by a factor after each of the given epochs.
 
   With its defaults and ``init_value=0.1`` this is the schedule of the paper's figures 3 and 4:
   0.1, 0.02, 0.004, 0.0008. The text of version 1 says "drop nodes 30, 60, 90"; the authors'
@@ -25,16 +25,16 @@ def step_drops(
   Args:
     init_value: The learning rate of the first epoch.
     steps_per_epoch: Updates in an epoch, at least 1.
-    drop_epochs: After how many epochs the rate drops, each at least 1 and in order; an epoch that
-      is named twice drops twice.
-    factor: What the rate is multiplied with at each drop, above 0.
+    drop_epochs: The numbers of epochs after which the rate drops, each at least 1, in ascending
+      order; at an epoch that is named twice the rate drops twice.
+    factor: The factor of each drop, above 0.
 
   Returns:
-    A function from the step count, from 0, to the learning rate, a float scalar.
+    A function that maps the step count, from 0, to the learning rate, a float scalar.
 
   Raises:
-    ValueError: If ``steps_per_epoch`` or an epoch is below 1, the epochs are out of order or of 2**31
-      updates, or ``factor`` is not above 0.
+    ValueError: If ``steps_per_epoch`` or an epoch is below 1, the epochs are not in order or have
+      2**31 or more updates, or ``factor`` is not above 0.
 
   Example:
     >>> learning_rate = step_drops(0.1, steps_per_epoch=391)
@@ -69,16 +69,16 @@ def hold_then_decay(
   Args:
     init_value: The learning rate while it is held.
     steps_per_epoch: Updates in an epoch, at least 1.
-    hold_epochs: How many epochs it is held. The scripts of the authors hold it for 31, where
+    hold_epochs: The number of epochs for which it is held. The authors' scripts hold it for 31;
       Algorithm 1 says ``epoch > 30``.
-    decay_rate: What the rate is multiplied with before every later step, in (0, 1].
+    decay_rate: The factor before every later step, in (0, 1].
 
   Returns:
-    A function from the step count, from 0, to the learning rate, a float scalar.
+    A function that maps the step count, from 0, to the learning rate, a float scalar.
 
   Raises:
-    ValueError: If ``steps_per_epoch`` is below 1, ``hold_epochs`` below 0 or of 2**31 updates, or
-      ``decay_rate`` outside (0, 1].
+    ValueError: If ``steps_per_epoch`` is below 1, ``hold_epochs`` is below 0 or has 2**31 or more
+      updates, or ``decay_rate`` is outside (0, 1].
 
   Example:
     >>> learning_rate = hold_then_decay(0.1, steps_per_epoch=391)
@@ -96,8 +96,8 @@ def hold_then_decay(
   hold_steps = hold_epochs * steps_per_epoch
 
   def schedule(count):
-    # optax.exponential_decay raises a float32 0.99985 to the power, and the rounding of that base
-    # is an error of 1e-3 after 50,000 steps. The logarithm is taken before any rounding.
+    # optax.exponential_decay rounds 0.99985 to float32 before it takes the power, which is an error
+    # of 1e-3 after 50,000 steps. Here the logarithm is taken before any rounding.
     decays = jnp.maximum(count - hold_steps + 1, 0)
     return init_value * jnp.exp(decays * math.log(decay_rate))
 

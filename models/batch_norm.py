@@ -1,4 +1,4 @@
-"""Batch normalisation with the running statistics that PyTorch keeps."""
+"""Batch normalisation with PyTorch's running statistics."""
 
 import jax.numpy as jnp
 from flax import nnx
@@ -10,24 +10,25 @@ from jaxtyping import Array, Float
 class BatchNorm(nnx.BatchNorm):
   """Batch normalisation over every axis but the last (Ioffe and Szegedy, 2015).
 
-  ``flax.nnx.BatchNorm`` differs in three ways that show in the numbers, hence this subclass:
+  This subclass differs from ``flax.nnx.BatchNorm`` in three ways that change the numbers:
 
-  * it keeps a running average of the biased batch variance, PyTorch of the unbiased one
-    (n / (n - 1) times as large: 1.6 % for 64 values, as a small batch leaves after the strides);
-  * its quick variance E[x^2] - E[x]^2 loses all digits where the mean is large, and the stable one
-    is an option; here it is always E[(x - E[x])^2];
-  * with ``dtype=bfloat16`` it rounds the running statistics and normalises in bfloat16; here the
-    statistics and the normalisation are at least float32 and only the result is rounded.
+  * Flax keeps a running average of the biased batch variance. This class keeps that of the unbiased
+    variance, as PyTorch does (n / (n - 1) times as large: 1.6 % for 64 values, the number that a
+    small batch has after the strides).
+  * Flax computes the variance as E[x^2] - E[x]^2 by default, which loses all digits where the mean
+    is large. This class always computes E[(x - E[x])^2].
+  * With ``dtype=bfloat16`` Flax rounds the running statistics and normalises in bfloat16. Here the
+    statistics and the normalisation are at least float32, and only the result is rounded.
 
-  Under ``jax.jit`` with a batch that is spread over devices, the statistics are those of the whole
-  batch.
+  Under ``jax.jit`` with a batch that is divided among devices, the statistics are those of the
+  whole batch.
 
   Args:
-    features: The number of channels, which is the size of the last axis.
+    features: The number of channels: the size of the last axis.
     dtype: The type of the result.
-    param_dtype: The type of scale and bias; the running statistics are kept in it or in float32,
+    param_dtype: The type of scale and bias; the running statistics have this type or float32,
       whichever is wider.
-    rngs: Random keys (none is used: scale starts at one, bias at zero).
+    rngs: Random keys (not used: scale starts at one, bias at zero).
 
   Example:
     >>> import jax.numpy as jnp
@@ -64,7 +65,7 @@ class BatchNorm(nnx.BatchNorm):
       An array of the same shape, in ``dtype``.
 
     Raises:
-      ValueError: In training mode, if a channel has only one value, whose variance is unknown.
+      ValueError: In training mode, if a channel has only one value, which has no variance.
     """
     wide = x.astype(jnp.promote_types(x.dtype, jnp.float32))
     if self.use_running_average:
@@ -78,7 +79,7 @@ class BatchNorm(nnx.BatchNorm):
     count = x.size // x.shape[-1]
     if count < 2:
       raise ValueError(
-        f'Batch norm needs two values per channel to train, but the input has shape {x.shape}: '
+        f'Batch norm needs two values per channel in training, but the input has shape {x.shape}: '
         'use a larger batch, or larger images or longer audio, or call model.eval().'
       )
     axes = tuple(range(x.ndim - 1))

@@ -16,20 +16,20 @@ def load_imagenet21k(model: VisionTransformer, path: str | os.PathLike) -> Visio
 
   Reads an ``.npz`` file such as
   https://storage.googleapis.com/vit_models/imagenet21k/ViT-B_16.npz, with the names and shapes of
-  google-research/vision_transformer. As fine-tuning does there, the position embeddings are
-  interpolated linearly where the image size differs from the file's, the file's head and, where
-  there is one, its pre-logits layer are dropped, and the new head starts at zero.
+  google-research/vision_transformer. As in its fine-tuning, the position embeddings are
+  interpolated linearly if the image size differs from the file's, the file's head and its
+  pre-logits layer, if any, are dropped, and the new head starts at zero.
 
   Args:
-    model: The network of the file's size, for any image size and number of classes.
+    model: A network of the file's size, for any image size and number of classes.
     path: The ``.npz`` file.
 
   Returns:
     ``model``.
 
   Raises:
-    ValueError: If the file is no archive of arrays, or arrays are missing from it, are of no use to
-      this network or have the wrong shape; the message lists them, and ``model`` is left as it was.
+    ValueError: If the file is not an archive of arrays, or if arrays are missing, unexpected or of
+      the wrong shape; the message lists them, and ``model`` is left unchanged.
 
   Example:
     >>> from flax import nnx
@@ -54,14 +54,14 @@ def _read(path):
   try:
     with np.load(path, allow_pickle=False) as file:
       return {name: file[name] for name in file.files}
-  except Exception as error:  # whatever a damaged file makes the readers raise
+  except Exception as error:  # a damaged file can make the readers raise anything
     raise ValueError(
-      f'{os.fspath(path)} is damaged or no .npz file of arrays: download it again.'
+      f'{os.fspath(path)} is damaged or not an .npz file of arrays: download it again.'
     ) from error
 
 
 def _variables(model):
-  """The network's parameters, less the head's, by their names in the file."""
+  """Returns the network's parameters, without the head's, by their names in the file."""
   layers = {'embedding': model.embedding, 'Transformer/encoder_norm': model.norm}
   for index, block in enumerate(model.blocks):
     prefix = f'Transformer/encoderblock_{index}'
@@ -83,7 +83,7 @@ def _variables(model):
 def _check(arrays, variables, path):
   expected = {name: variable.shape for name, variable in variables.items()}
   hidden_size = expected['cls'][-1]
-  # The number of positions and of classes is the file's; whether it has pre-logits differs.
+  # Files differ in the number of positions and of classes, and some have a pre-logits layer.
   positions = arrays.get(_POSITIONS)
   if positions is not None and positions.ndim == 3 and _is_grid(positions.shape[1]):
     expected[_POSITIONS] = (1, positions.shape[1], hidden_size)
@@ -109,7 +109,7 @@ def _check(arrays, variables, path):
   found = '; '.join(f'{kind}: {", ".join(names)}' for kind, names in problems.items() if names)
   if found:
     raise ValueError(
-      f'{os.fspath(path)} does not fit this network; use the file of its size. Arrays {found}.'
+      f'{os.fspath(path)} does not fit this network (arrays {found}): use the file of its size.'
     )
 
 
@@ -122,10 +122,10 @@ def _last_axis(*candidates):
 
 
 def _interpolate(positions, tokens):
-  """Resizes the grid of position embeddings; the class token's stays."""
+  """Resizes the grid of position embeddings, and keeps that of the class token."""
   if positions.shape[1] == tokens:
     return positions
-  from scipy import ndimage  # whose import takes a quarter of a second, and few load weights
+  from scipy import ndimage  # here, because the import takes a quarter of a second
 
   old, new = math.isqrt(positions.shape[1] - 1), math.isqrt(tokens - 1)
   grid = positions[0, 1:].reshape(old, old, -1)

@@ -12,24 +12,25 @@ from jaxtyping import Array, Float
 from models.batch_norm import BatchNorm
 
 _KERNEL, _STRIDE, _POOL = 80, 4, 4
-# Channels and number of the width-3 convolutions of each group; a pooling comes before each.
+# Channels and number of the width-3 convolutions of each group, after a pooling layer.
 _GROUPS = ((64, 2), (128, 2), (256, 3), (512, 2))
-# One position must be left after the last pooling.
+# The number of samples that leaves one position after the last pooling.
 _MIN_SAMPLES = _KERNEL + _STRIDE * (_POOL ** len(_GROUPS) - 1)
 
 
 class M11(nnx.Module):
   """M11: ten convolutions over raw audio and a linear layer (table 1 of the paper).
 
-  A convolution of width 80 and stride 4 to 64 channels; then four times a maximum over 4 positions
-  followed by two or three convolutions of width 3 to 64, 128, 256 and 512 channels; batch norm and
-  ReLU after each convolution; the mean over time; a linear layer. It has 1,786,442 parameters for
-  10 classes, biases of the convolutions included, which is the paper's 1.8 million.
+  The layers are: a convolution of width 80 and stride 4 to 64 channels; four groups, each a maximum
+  over 4 positions and two or three convolutions of width 3, to 64, 128, 256 and 512 channels; the
+  mean over time; a linear layer. Batch norm and ReLU follow each convolution. There are 1,786,442
+  parameters for 10 classes, biases of the convolutions included: the paper's 1.8 million.
 
-  Public PyTorch versions differ in the padding; here each layer has what most of them give it: none
-  in the first convolution and in the poolings (a rest shorter than a window is dropped), one zero
-  on each side in the other convolutions. All parameters start as PyTorch's defaults do: weights and
-  biases uniform within +-1 / sqrt(fan_in), batch norms at scale one and bias zero.
+  Public PyTorch versions differ in the padding. Here each layer is padded as in most of them: not
+  at all in the first convolution and in the poolings (positions that do not fill a window are
+  dropped), one zero on each side in the other convolutions. All parameters have PyTorch's default
+  initial values: weights and biases uniform within +-1 / sqrt(fan_in), batch norms with scale one
+  and bias zero.
 
   Args:
     num_classes: The number of logits.
@@ -83,13 +84,13 @@ class M11(nnx.Module):
     and updates the running ones; after ``model.eval()`` it uses the running ones.
 
     Args:
-      audio: Raw audio in [-1, 1], 8,000 samples a second, of 1,100 samples or more.
+      audio: Raw audio in [-1, 1], 8,000 samples a second, at least 1,100 samples.
 
     Returns:
       Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: If ``audio`` is not of shape (batch, samples), or too short.
+      ValueError: If ``audio`` does not have shape (batch, samples), or is too short.
     """
     if audio.ndim != 2:
       raise ValueError(f'M11 takes audio of shape (batch, samples), not {audio.shape}.')
@@ -127,20 +128,20 @@ class _Layer(nnx.Module):
 
 
 def _max_pool(x):
-  """The maximum over windows of 4 positions that do not overlap."""
+  """Returns the maximum over each window of 4 positions, without overlap."""
   end = x.shape[1] // _POOL * _POOL
   return reduce(_larger, (x[:, offset:end:_POOL] for offset in range(_POOL)))
 
 
 def _larger(a, b):
-  # jnp.max and jnp.maximum send the gradient to the operand that equals the result bit for bit.
-  # Where XLA computes that operand anew in the backward pass, rounded otherwise, the gradient is
-  # lost in silence (JAX issue 40564): here a tenth of the first layer's. A selection keeps it.
+  # jnp.max and jnp.maximum pass the gradient to the operand that equals the result bit for bit. If
+  # XLA recomputes that operand in the backward pass, with another rounding, the gradient is silently
+  # lost (JAX issue 40564): here a tenth of the first layer's. A selection keeps it.
   return jnp.where(a >= b, a, b)
 
 
 def _uniform_within(fan_in):
-  """The initialiser of a bias, whose shape does not tell the fan-in."""
+  """Returns the initialiser of a bias, whose shape does not contain the fan-in."""
   bound = fan_in**-0.5
 
   def init(key, shape, dtype):

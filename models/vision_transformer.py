@@ -13,11 +13,12 @@ from jaxtyping import Array, Float
 class VisionTransformer(nnx.Module):
   """A vision transformer that classifies by its class token.
 
-  The image is cut into square patches, each embedded linearly; a class token is put before them and
-  learned position embeddings are added; pre-norm transformer blocks, a last layer norm and a linear
-  layer on the class token follow. It equals google-research/vision_transformer at fine-tuning: GELU
-  by its tanh approximation, layer norm epsilon 1e-6, no dropout (as ViT-B/16 there), no pre-logits
-  layer, and a head that starts at zero, so that all logits do.
+  The image is cut into square patches, which are embedded linearly. A class token is put before
+  them, and learned position embeddings are added. Then come pre-norm transformer blocks, a last
+  layer norm and a linear layer on the class token. The network equals
+  google-research/vision_transformer in fine-tuning: GELU by its tanh approximation, layer norm
+  epsilon 1e-6, no dropout (as in its ViT-B/16), no pre-logits layer, and a head that starts at
+  zero, so that all logits are zero at first.
 
   :func:`vit_ti16`, :func:`vit_s16`, :func:`vit_b16` and :func:`vit_l16` make the published sizes.
 
@@ -35,8 +36,8 @@ class VisionTransformer(nnx.Module):
     rngs: Random keys; the stream ``params``.
 
   Raises:
-    ValueError: If ``image_size`` is no multiple of ``patch_size``, or ``hidden_size`` of
-      ``num_heads``.
+    ValueError: If ``image_size`` is not a multiple of ``patch_size``, or ``hidden_size`` not a
+      multiple of ``num_heads``.
 
   Example:
     >>> import jax.numpy as jnp
@@ -45,7 +46,7 @@ class VisionTransformer(nnx.Module):
     ...   10, image_size=32, patch_size=8, hidden_size=16, depth=1, num_heads=2, mlp_size=32,
     ...   rngs=nnx.Rngs(0),
     ... )
-    >>> model = nnx.eval_shape(make)  # shapes alone; model = make() to use it
+    >>> model = nnx.eval_shape(make)  # only the shapes; use model = make() to train
     >>> nnx.eval_shape(lambda model, x: model(x), model, jnp.zeros((2, 32, 32, 3))).shape
     (2, 10)
   """
@@ -106,7 +107,7 @@ class VisionTransformer(nnx.Module):
       Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: If ``images`` is not of shape (batch, image_size, image_size, 3).
+      ValueError: If ``images`` does not have shape (batch, image_size, image_size, 3).
     """
     size = self.image_size
     if images.ndim != 4 or images.shape[1:] != (size, size, 3):
@@ -126,9 +127,9 @@ class VisionTransformer(nnx.Module):
 
 
 class _Size(NamedTuple):
-  """A published size; its perceptrons are four times as wide as its tokens.
+  """A published size, with the number of parameters for 224 pixels and 10 classes.
 
-  The number of parameters is for images of 224 pixels and 10 classes.
+  The hidden layer of a perceptron is four times as wide as a token.
   """
 
   letters: str
@@ -145,15 +146,15 @@ _DOCSTRING = """Makes ViT-{letters}/16: {depth} blocks of width {hidden_size}.
   Args:
     num_classes: The number of logits.
     image_size: Height and width of the images, in pixels; a multiple of 16.
-    dtype: The type to compute in, see :class:`VisionTransformer`.
+    dtype: The type to compute in; see :class:`VisionTransformer`.
     param_dtype: The type of the parameters.
     rngs: Random keys; the stream ``params``.
 
   Returns:
-    The network, from images of shape (batch, image_size, image_size, 3) to logits.
+    The network; it maps images of shape (batch, image_size, image_size, 3) to logits.
 
   Raises:
-    ValueError: If ``image_size`` is no multiple of 16.
+    ValueError: If ``image_size`` is not a multiple of 16.
 
   Example:
     >>> from flax import nnx
@@ -165,7 +166,7 @@ _DOCSTRING = """Makes ViT-{letters}/16: {depth} blocks of width {hidden_size}.
 
 
 def _constructor(name: str, size: _Size):
-  """The public function that makes a size."""
+  """Returns the public function that makes a network of this size."""
 
   def make(
     num_classes: int,
@@ -200,7 +201,7 @@ vit_l16 = _constructor('vit_l16', _Size('L', 1024, 24, 16, 303_311_882))
 
 
 class _Block(nnx.Module):
-  """Attention, then a perceptron, each on a layer norm of its input and added to it."""
+  """Attention, then a perceptron, each with a layer norm before it and a shortcut around it."""
 
   def __init__(self, hidden_size, num_heads, mlp_size, *, rngs, **types):
     self.norm1 = _layer_norm(hidden_size, rngs=rngs, **types)
@@ -225,13 +226,13 @@ class _Block(nnx.Module):
 def _attention(query, key, value, **unused):
   if query.dtype != jnp.float64:
     return jax.nn.dot_product_attention(query, key, value)
-  # The library function takes its softmax in float32 whatever the inputs.
+  # The library function computes the softmax in float32, even for float64 inputs.
   logits = jnp.einsum('bqhd,bkhd->bhqk', query, key) / query.shape[-1] ** 0.5
   return jnp.einsum('bhqk,bkhd->bqhd', jax.nn.softmax(logits), value)
 
 
 def _layer_norm(features, **options):
-  # The quick variance E[x^2] - E[x]^2 loses digits where the mean is large.
+  # The fast variance E[x^2] - E[x]^2 loses digits where the mean is large.
   return nnx.LayerNorm(features, epsilon=1e-6, use_fast_variance=False, **options)
 
 

@@ -16,7 +16,7 @@ _he_normal = initializers.variance_scaling(2.0, 'fan_out', 'normal')
 _uniform_fan_in = initializers.variance_scaling(1 / 3, 'fan_in', 'uniform')
 
 _conv = partial(nnx.Conv, use_bias=False, kernel_init=_he_normal)
-# Symmetric padding is written out because 'SAME' pads only after the image where a stride is 2.
+# Symmetric padding is explicit because 'SAME' pads only after the image where the stride is 2.
 _conv3x3 = partial(_conv, kernel_size=(3, 3), padding=((1, 1), (1, 1)))
 _conv1x1 = partial(_conv, kernel_size=(1, 1), padding='VALID')
 
@@ -24,19 +24,20 @@ _conv1x1 = partial(_conv, kernel_size=(1, 1), padding='VALID')
 class WideResNet(nnx.Module):
   """WRN-``depth``-``width``: a pre-activation residual network for small colour images.
 
-  A 3x3 convolution to 16 channels, three groups of ``(depth - 4) / 6`` residual blocks with 16,
-  32 and 64 times ``width`` channels (the second and third group halve the image), batch norm, ReLU,
-  the mean over the image, and a linear layer. A block that changes the width has a 1x1 convolution
-  of its activated input as its shortcut. WRN-28-10 has 36,479,194 parameters for 10 classes.
+  The layers are: a 3x3 convolution to 16 channels; three groups of ``(depth - 4) / 6`` residual
+  blocks with 16, 32 and 64 times ``width`` channels (the second and third group halve the image);
+  batch norm; ReLU; the mean over the image; a linear layer. The shortcut of a block that changes
+  the number of channels is a 1x1 convolution of its activated input. WRN-28-10 has 36,479,194
+  parameters for 10 classes.
 
-  Convolution kernels start normal with variance 2 / fan_out, the linear layer's uniform within
-  +-1 / sqrt(fan_in), biases at zero; convolutions have no bias.
+  The initial kernels of convolutions are normal with variance 2 / fan_out, that of the linear layer
+  is uniform within +-1 / sqrt(fan_in), and its bias is zero. Convolutions have no bias.
 
   Args:
     depth: The number of convolutions on the longest path; 6n + 4 for a positive n.
     width: The widening factor k of the paper, at least 1.
     num_classes: The number of logits.
-    dropout_rate: The chance to drop an activation before a block's second convolution.
+    dropout_rate: The probability of dropping an activation before a block's second convolution.
     dtype: The type to compute in; with ``jnp.bfloat16``, parameters, batch statistics, the last
       linear layer and the logits stay float32.
     param_dtype: The type of the parameters.
@@ -109,7 +110,7 @@ class WideResNet(nnx.Module):
       Logits, in float32 (float64 if ``dtype`` is).
 
     Raises:
-      ValueError: If ``images`` is not of shape (batch, height, width, 3).
+      ValueError: If ``images`` does not have shape (batch, height, width, 3).
     """
     if images.ndim != 4 or images.shape[-1] != 3:
       raise ValueError(
@@ -123,7 +124,7 @@ class WideResNet(nnx.Module):
 
 
 class _Block(nnx.Module):
-  """BN-ReLU-conv-BN-ReLU-(dropout)-conv beside a shortcut (figure 1 c and d of the paper)."""
+  """BN-ReLU-conv-BN-ReLU-(dropout)-conv with a shortcut (figure 1 c and d of the paper)."""
 
   def __init__(self, in_channels, out_channels, stride, *, dropout_rate, rngs, **types):
     conv3x3 = partial(_conv3x3, rngs=rngs, **types)

@@ -1,4 +1,4 @@
-"""What the pages tell a reader to type is understood, and their Python runs."""
+"""Checks that the commands of the Markdown pages are valid, and that their Python runs."""
 
 import functools
 import importlib.util
@@ -11,6 +11,7 @@ from unittest import mock
 
 import jax
 import jax.numpy as jnp
+import optax
 import pytest
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
@@ -21,7 +22,7 @@ from train.problem.changes import changed_comparisons
 
 ROOT = pathlib.Path(__file__).parents[1]
 EXAMPLE = 'examples/own_problem.py'
-STAND_FOR = {
+PLACEHOLDERS = {
   'my_problem.py': EXAMPLE,
   'FILE.py': EXAMPLE,
   'HOST:PORT': 'localhost:1234',
@@ -38,7 +39,7 @@ def pages():
 
 @functools.cache
 def commands():
-  """Returns each `python ...` that a page says, with that page."""
+  """Returns each `python ...` command, and the first page that has it."""
   found = {}
   for page in pages():
     text = re.sub(r'\\\n\s*', ' ', (ROOT / page).read_text())
@@ -54,18 +55,13 @@ def commands():
 
 
 def words(command):
-  """Returns the words of a command; what stands for a reader's own is something that exists."""
+  """Returns the words of a command, with existing names in place of placeholders."""
   typed = shlex.split(re.split(r'&&|[;|>)]|\s\$', command)[0], comments=True)
-  return [STAND_FOR.get(word, word) for word in typed]
+  return [PLACEHOLDERS.get(word, word) for word in typed]
 
 
 def of_the_trainer():
   return [command for command in commands() if re.match(r'-m train\b', command)]
-
-
-def test_commands_are_found():
-  assert len(of_the_trainer()) > 15
-  assert set(commands().values()) >= {'README.md', 'docs/clusters.md', 'docs/many-devices.md'}
 
 
 @pytest.mark.parametrize('command', of_the_trainer())
@@ -85,7 +81,7 @@ def test_modules_files_and_extras_exist():
   for command, page in commands().items():
     first, second, *_ = [*words(command), '']
     if first == '-m':
-      if second != 'sphinx':  # of the extra docs, which tests do without
+      if second != 'sphinx':  # only in the extra `docs`, which the tests do not need
         assert importlib.util.find_spec(second), f'{page}: {command}'
     else:
       assert (ROOT / first).is_file(), f'{page}: {command}'
@@ -95,23 +91,31 @@ def test_modules_files_and_extras_exist():
       assert extras.keys() >= set(named.split(',')), page
 
 
-def python_blocks():
-  read = Sybil([PythonCodeBlockParser()])
-  return [
-    pytest.param(example, id=f'{page}-{example.line}')
-    for page in pages()
-    for example in read.parse(ROOT / page).examples()
-  ]
+@functools.cache
+def python_blocks(page):
+  return list(Sybil([PythonCodeBlockParser()]).parse(ROOT / page).examples())
 
 
-@pytest.mark.parametrize('example', python_blocks())
-def test_the_python_of_a_page_runs(example):
-  example.namespace.clear()  # each block is copied alone
-  example.namespace |= {
+def reader():
+  """Returns what a reader has: parameters, a batch and a loss."""
+  return {
     'params': jnp.ones(3),
     'batch': jnp.arange(3.0),
     'loss_fn': lambda params, batch: jnp.mean((params - batch) ** 2),
   }
+
+
+@pytest.mark.parametrize(
+  'example',
+  [
+    pytest.param(example, id=f'{page}-{example.line}')
+    for page in pages()
+    for example in python_blocks(page)
+  ],
+)
+def test_the_python_of_a_page_runs(example):
+  example.namespace.clear()  # a reader copies each block alone
+  example.namespace |= reader()
   if 'from models import' in example.parsed:
     # Traced only: the networks have up to 86 million parameters, and take a minute and 1 GB.
     jax.eval_shape(example.evaluate)
@@ -119,5 +123,22 @@ def test_the_python_of_a_page_runs(example):
     example.evaluate()
 
 
-def test_python_of_pages_is_found():
-  assert [example.values[0].path for example in python_blocks()].count(str(ROOT / 'README.md')) >= 3
+@pytest.mark.parametrize('use', [1, 2, 3])
+def test_each_optimizer_of_a_page_learns(use):
+  (block,) = python_blocks('docs/your-framework.md')
+  head, *optimizers, shared = re.split(r'\n(?=# (?:\d\.|All))', block.parsed)
+  assert len(optimizers) == 3
+  names = reader()
+  exec('\n'.join([head, *optimizers[:use], shared]), names)  # the last optimizer is used
+  assert optax.tree.get(names['opt_state'], 'high_loss_phase') == 0  # the first loss is a tie
+  assert names['loss_fn'](names['params'], names['batch']) < names['loss']
+
+
+def test_commands_and_python_are_found():
+  assert len(of_the_trainer()) > 15
+  assert set(commands().values()) >= {'README.md', 'docs/clusters.md', 'docs/many-devices.md'}
+  assert {page for page in pages() if python_blocks(page)} >= {
+    'README.md',
+    'docs/re-running-the-paper.md',
+    'docs/your-framework.md',
+  }

@@ -74,7 +74,7 @@ def main(options: Options) -> int:
   console = Console()
   kinds = options.kinds or possible_kinds()
   if unknown := set(kinds) - KINDS.keys():
-    raise SystemExit(f'There is no kind {", ".join(unknown)}: choose of {", ".join(KINDS)}.')
+    raise SystemExit(f'There is no kind {", ".join(unknown)}: choose from {", ".join(KINDS)}.')
   left_out = KINDS.keys() - set(kinds)
   if left_out and not options.kinds:
     console.print(

@@ -91,7 +91,7 @@ def test_an_unknown_network_is_refused_in_a_sentence(name):
   command = [sys.executable, '-m', f'benchmarks.{name}', '--networks', 'WRN-9-9']
   process = subprocess.run(command, capture_output=True, text=True, check=False)
   assert process.returncode == 1
-  assert process.stderr.startswith("There is no network 'WRN-9-9' here: choose of quickstart,")
+  assert process.stderr.startswith("There is no network 'WRN-9-9' here: choose from quickstart,")
   assert len(process.stderr.splitlines()) == 1
 
 

@@ -248,7 +248,7 @@ def test_schedules_check_their_epochs():
   for epochs in (2**40, float('inf')):
     with pytest.raises(ValueError, match=r'fewer than 2\*\*31 updates'):
       step_drops(0.1, 391, drop_epochs=(31, epochs))
-    with pytest.raises(ValueError, match=r'hold_epochs must be of fewer than 2\*\*31 updates'):
+    with pytest.raises(ValueError, match=r'hold_epochs must have fewer than 2\*\*31 updates'):
       hold_then_decay(0.1, 391, hold_epochs=epochs)
   with pytest.raises(ValueError, match='decay_rate must be above 0 and at most 1'):
     hold_then_decay(0.1, 391, decay_rate=1.5)

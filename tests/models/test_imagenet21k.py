@@ -144,8 +144,8 @@ def _text_member(path):
 @pytest.mark.parametrize(
   ('damage', 'message'),
   [
-    *((damage, 'is damaged or no .npz file') for damage in (_empty, _one_array, _pickled)),
-    *((damage, 'is damaged or no .npz file') for damage in (_pickled_member, _half, _flipped)),
+    *((damage, 'is damaged or not an .npz file') for damage in (_empty, _one_array, _pickled)),
+    *((damage, 'is damaged or not an .npz file') for damage in (_pickled_member, _half, _flipped)),
     (_text_member, 'without numbers: cls'),
   ],
 )
