@@ -21,10 +21,22 @@ def check_momentum(name: str, momentum: Any) -> None:
     raise ValueError(f'{name} must be at least 0 and below 1, but is {momentum!r}.')
 
 
-def check_steps_per_epoch(steps_per_epoch: Any) -> None:
-  """Raises ``ValueError`` unless the steps are a whole number in [1, 2**31) or an array."""
+def checked_steps_per_epoch(steps_per_epoch: Any) -> Any:
+  """Returns the steps as an integer.
+
+  Raises:
+    ValueError: If the steps are not a whole number in [1, 2**31), nor an array of integers or of
+      floats that hold them.
+  """
   if _is_array('steps_per_epoch', steps_per_epoch):
-    return
+    if jnp.issubdtype(steps_per_epoch.dtype, jnp.integer):
+      return steps_per_epoch
+    if jnp.finfo(steps_per_epoch.dtype).bits < 32:  # in bfloat16, 5005 is 4992
+      raise ValueError(
+        f'steps_per_epoch must be an integer, but is {steps_per_epoch.dtype}, which rounds it: pass '
+        'an int (`optax.inject_hyperparams` casts floats to the dtype of the parameters).'
+      )
+    return jnp.ceil(steps_per_epoch).astype(jnp.int32)
   if not (_is_number(steps_per_epoch) and steps_per_epoch >= 1 and steps_per_epoch % 1 == 0):
     raise ValueError(
       f'steps_per_epoch must be a whole number of at least 1, but is {steps_per_epoch!r}: pass the '
@@ -35,6 +47,7 @@ def check_steps_per_epoch(steps_per_epoch: Any) -> None:
       f'steps_per_epoch must be below 2**31, but is {steps_per_epoch!r}: for data without epochs, '
       'pass mean_decay instead.'
     )
+  return int(steps_per_epoch)
 
 
 def check_epochs(name: str, epochs: Any, least: int, steps_per_epoch: Any) -> None:
@@ -110,10 +123,15 @@ def _is_array(name: str, value: Any) -> bool:
   if value.dtype == bool:
     raise ValueError(f'{name} must be a number, but is a boolean array.')
   if jnp.issubdtype(value.dtype, jnp.complexfloating):
-    raise ValueError(f'{name} must be a real number, but is {value.dtype}.')
+    raise ValueError(
+      f'{name} must be a real number, but is {value.dtype} (with complex parameters, pass '
+      '`hyperparam_dtype=jnp.float32` to `optax.inject_hyperparams`).'
+    )
   return True
 
 
 def _is_number(value: Any) -> bool:
   # Not ``numbers.Real``: it includes fractions, which JAX does not accept.
-  return isinstance(value, int | float | np.integer | np.floating) and not isinstance(value, bool)
+  if isinstance(value, np.generic):  # of ml_dtypes, too, which are no np.floating
+    return jnp.issubdtype(value.dtype, jnp.integer) or jnp.issubdtype(value.dtype, jnp.floating)
+  return isinstance(value, int | float) and not isinstance(value, bool)

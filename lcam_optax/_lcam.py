@@ -23,17 +23,18 @@ class LcamState(NamedTuple):
     count: See :class:`LossPhaseState`.
     epoch_step: See :class:`LossPhaseState`.
     high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32.
+    exponential: See :class:`LossPhaseState`.
     momentum: The momentum that the last update used; shape (), float.
   """
 
-  # Flat, as version 0.1 had it, so that states saved by it go on. ``count`` is a method of tuples,
-  # which leaves it no narrower type.
+  # ``count`` is a method of tuples, which leaves it no narrower type.
   trace: optax.Updates
   loss_sum: jax.Array
   loss_sum_error: jax.Array
   count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
+  exponential: jax.Array
   momentum: jax.Array
 
 
@@ -155,9 +156,9 @@ def lcam(
     too. This is correct with ``check_vma`` on and off.
   * Inside ``optax.MultiSteps`` the ``value`` of the last micro-batch decides, so pass the mean over
     the micro-batches so far; ``steps_per_epoch`` counts real updates, not micro-batches.
-  * ``optax.lookahead`` and ``optax.contrib.sam`` do not pass ``value`` on. Within the step, give
-    them an optimizer that already has the loss: ``optax.GradientTransformation(solver.init,
-    functools.partial(solver.update, value=loss))``.
+  * ``optax.lookahead``, ``optax.contrib.sam`` and ``optax.contrib.split_real_and_imaginary`` do
+    not pass ``value`` on. Within the step, give them an optimizer that already has the loss:
+    ``optax.GradientTransformation(solver.init, functools.partial(solver.update, value=loss))``.
   * ``apply_gradients`` of Flax Linen's ``TrainState`` cannot pass it, either: call
     ``state.tx.update`` yourself.
 
@@ -167,8 +168,8 @@ def lcam(
       phase, "left", a of equation (9); it speeds up frequently-changing weights.
     low_loss_momentum: The momentum in the low-loss phase, in [0, 1). The paper's sparse phase,
       "right", b of equation (9); it speeds up slow-changing weights.
-    steps_per_epoch: The number of updates after which the mean restarts, at least 1. The authors
-      restart it every epoch.
+    steps_per_epoch: The number of updates after which the mean restarts, an integer of at least 1.
+      The authors restart it every epoch.
     mean_decay: The decay of an exponential mean, in (0, 1), for data without epochs: a loss weighs
       ``mean_decay`` times as much as the next one, so that ``1 - 1/N`` looks back over about N
       updates. The mean is bias-corrected as in Adam, and includes this loss. Name ``mean_decay`` in
@@ -187,7 +188,8 @@ def lcam(
     A transformation that replaces ``optax.sgd``. It keeps the dtypes of the parameters, and its
     state contains only arrays. A loss that is NaN or infinite (or too large for a sum in float32)
     is left out of the mean and leaves the phase unchanged. Before the first loss the phase is that
-    of a tie.
+    of a tie. A state may go on with another kind of mean (say, with ``mean_decay`` after
+    ``steps_per_epoch``): the mean so far is kept.
 
   Raises:
     ValueError: When built, if an argument has the wrong type, a Python number is out of range (a

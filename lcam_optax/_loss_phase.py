@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lcam_optax._checks import check_mean_decay, check_rule, check_steps_per_epoch
+from lcam_optax._checks import check_mean_decay, check_rule, checked_steps_per_epoch
 from lcam_optax._running_mean import exponential_mean, mean_of_all
 
 Rule = Literal['equation9', 'algorithm1']
@@ -48,6 +48,8 @@ class LossPhaseState(NamedTuple):
       int32.
     high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32. Its
       mean over the steps is the share of high-loss steps.
+    exponential: 1 if ``loss_sum`` is the mean of ``mean_decay``, 0 if it is a plain sum; shape (),
+      int32. So a state goes on with either kind of mean.
   """
 
   loss_sum: jax.Array
@@ -55,6 +57,7 @@ class LossPhaseState(NamedTuple):
   count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
+  exponential: jax.Array
 
 
 class PhaseTracker(NamedTuple):
@@ -133,7 +136,7 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
       'restart the mean every epoch, or mean_decay, for an exponential mean without epochs.'
     )
   if steps_per_epoch is not None:
-    check_steps_per_epoch(steps_per_epoch)
+    steps_per_epoch = checked_steps_per_epoch(steps_per_epoch)
   if mean_decay is not None:
     check_mean_decay(mean_decay)
   if steps_per_epoch is None and mean_decay is None:
@@ -146,7 +149,8 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
       stacklevel=3,
     )
   previous_loss_decides, tie_is_high = RULES[rule]
-  add_to_mean = mean_of_all if mean_decay is None else exponential_mean(mean_decay)
+  exponential = mean_decay is not None
+  add_to_mean = exponential_mean(mean_decay) if exponential else mean_of_all
 
   def init() -> LossPhaseState:
     return LossPhaseState(
@@ -155,18 +159,20 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
       count=jnp.zeros([], jnp.int32),
       epoch_step=jnp.zeros([], jnp.int32),
       high_loss_phase=jnp.asarray(tie_is_high, jnp.int32),
+      exponential=jnp.asarray(exponential, jnp.int32),
     )
 
   def update(
     state: LossPhaseState, loss: jax.typing.ArrayLike | None
   ) -> tuple[jax.Array, LossPhaseState]:
     loss = _scalar_loss(loss).astype(state.loss_sum.dtype)
+    state = _with_kind_of_mean(state, exponential)
 
     # The mean restarts at the first update of the new epoch, so that after the last update of an
     # epoch the state still contains that epoch's mean.
     if steps_per_epoch is not None:
       restart = state.epoch_step >= steps_per_epoch
-      kept = {'high_loss_phase': state.high_loss_phase}
+      kept = {'high_loss_phase': state.high_loss_phase, 'exponential': state.exponential}
       state = jax.tree.map(lambda x: jnp.where(restart, jnp.zeros_like(x), x), state)
       state = state._replace(**kept)
 
@@ -183,9 +189,25 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
       count=jnp.where(usable, count, state.count),
       epoch_step=jnp.asarray(optax.safe_increment(state.epoch_step)),
       high_loss_phase=phase,
+      exponential=state.exponential,
     )
 
   return PhaseTracker(init, update)
+
+
+def _with_kind_of_mean(state: LossPhaseState, exponential: bool) -> LossPhaseState:
+  """Returns a state whose ``loss_sum`` is of a kind, the same mean if it was of the other kind."""
+  losses = jnp.maximum(state.count, 1).astype(state.loss_sum.dtype)
+  factor = jnp.where(
+    (state.exponential != 0) == exponential,
+    jnp.ones_like(losses),
+    1 / losses if exponential else losses,
+  )
+  return state._replace(
+    loss_sum=state.loss_sum * factor,
+    loss_sum_error=state.loss_sum_error * factor,
+    exponential=jnp.full_like(state.exponential, exponential),
+  )
 
 
 def _scalar_loss(value: Any) -> jax.Array:
@@ -193,8 +215,9 @@ def _scalar_loss(value: Any) -> jax.Array:
   if value is None:
     raise ValueError(
       'The loss is missing: pass it as `update(grads, state, params, value=loss)` '
-      '(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead` and `optax.contrib.sam` do '
-      'not pass `value` on: see `help(lcam_optax.lcam)`).'
+      '(`TrainState.apply_gradients` of Flax Linen, `optax.lookahead`, `optax.contrib.sam` and '
+      '`optax.contrib.split_real_and_imaginary` do not pass `value` on: see '
+      '`help(lcam_optax.lcam)`).'
     )
   if isinstance(value, tuple):
     raise ValueError(

@@ -30,7 +30,7 @@ def choose(phase: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
   values = jnp.stack([jnp.asarray(low, dtype), jnp.asarray(high, dtype)])
   # A sum of one value is exact. XLA on CPU would fuse a `where` into the loop over each leaf and
   # choose again for every element, but it computes a sum only once (docs/speed.md).
-  return jnp.sum(values, where=jnp.arange(2) == (phase != 0))
+  return jnp.sum(values, where=jnp.arange(2) == (phase != 0).astype(int))
 
 
 def scale_by_phase(

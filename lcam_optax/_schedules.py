@@ -1,13 +1,12 @@
 """The two learning-rate schedules of the paper."""
 
-import collections
 import math
 from collections.abc import Sequence
 
 import jax.numpy as jnp
 import optax
 
-from lcam_optax._checks import check_epochs, check_steps_per_epoch
+from lcam_optax._checks import check_epochs, checked_steps_per_epoch
 
 
 def step_drops(
@@ -45,17 +44,21 @@ def step_drops(
     Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent" (arXiv:2309.02130,
     version 1), section 4.
   """
-  check_steps_per_epoch(steps_per_epoch)
+  steps_per_epoch = checked_steps_per_epoch(steps_per_epoch)
   for epoch in drop_epochs:
     check_epochs('each of drop_epochs', epoch, 1, steps_per_epoch)
   if list(drop_epochs) != sorted(drop_epochs):
     raise ValueError(f'drop_epochs must be in order, but are {tuple(drop_epochs)}.')
   if not factor > 0:
     raise ValueError(f'factor must be above 0, but is {factor}.')
-  drops = collections.Counter(drop_epochs)
-  return optax.piecewise_constant_schedule(
-    init_value, {epoch * steps_per_epoch: factor**count for epoch, count in drops.items()}
-  )
+
+  def schedule(count):
+    rate = jnp.asarray(init_value, float)
+    for epoch in drop_epochs:
+      rate = jnp.where(count >= epoch * steps_per_epoch, rate * factor, rate)
+    return rate
+
+  return schedule
 
 
 def hold_then_decay(
@@ -89,7 +92,7 @@ def hold_then_decay(
     Zhang et al., "Asymmetric Momentum: A Rethinking of Gradient Descent" (arXiv:2309.02130,
     version 1), Algorithm 1 and section 4.3.
   """
-  check_steps_per_epoch(steps_per_epoch)
+  steps_per_epoch = checked_steps_per_epoch(steps_per_epoch)
   check_epochs('hold_epochs', hold_epochs, 0, steps_per_epoch)
   if not 0 < decay_rate <= 1:
     raise ValueError(f'decay_rate must be above 0 and at most 1, but is {decay_rate}.')
@@ -99,6 +102,6 @@ def hold_then_decay(
     # optax.exponential_decay rounds 0.99985 to float32 before it takes the power, which is an error
     # of 1e-3 after 50,000 steps. Here the logarithm is taken before any rounding.
     decays = jnp.maximum(count - hold_steps + 1, 0)
-    return init_value * jnp.exp(decays * math.log(decay_rate))
+    return init_value * jnp.exp(decays.astype(float) * math.log(decay_rate))
 
   return schedule

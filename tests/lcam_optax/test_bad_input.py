@@ -4,6 +4,7 @@ import fractions
 
 import jax
 import jax.numpy as jnp
+import ml_dtypes
 import numpy as np
 import optax
 import pytest
@@ -280,3 +281,40 @@ def test_a_phase_schedule_without_inject_hyperparams_is_told_of(make):
 
   with pytest.raises(TypeError, match=r'wrap the optimizer, as in `optax.inject_hyperparams'):
     train()
+
+
+@pytest.mark.parametrize('dtype', ['bfloat16', 'float16'])
+def test_steps_per_epoch_that_a_float_may_have_rounded_are_refused(dtype):
+  params = jnp.zeros(2, dtype)
+  optimizer = optax.inject_hyperparams(lcam)(0.1, steps_per_epoch=5005.0)
+  with pytest.raises(ValueError, match='steps_per_epoch must be an integer'):
+    optimizer.init(params)
+  whole = optax.inject_hyperparams(lcam)(0.1, steps_per_epoch=5005).init(params)
+  assert int(whole.hyperparams['steps_per_epoch']) == 5005
+
+
+@pytest.mark.parametrize('steps', [5, 5.0])
+@pytest.mark.parametrize('wrap', [lambda lcam: lcam, optax.inject_hyperparams])
+def test_steps_per_epoch_as_a_whole_float_restarts_as_the_integer_does(steps, wrap):
+  params = jnp.zeros(2)
+  optimizer = wrap(lcam)(0.1, steps_per_epoch=steps)
+  state, seen = optimizer.init(params), []
+  for _ in range(11):
+    _, state = optimizer.update(params, state, params, value=1.0)
+    seen.append(int(optax.tree.get(state, 'epoch_step')))
+  assert seen == [1, 2, 3, 4, 5, 1, 2, 3, 4, 5, 1]
+
+
+def test_complex_parameters_under_inject_hyperparams_name_the_option():
+  params = jnp.zeros(2, complex)
+  with pytest.raises(ValueError, match='hyperparam_dtype'):
+    optax.inject_hyperparams(lcam)(0.1, steps_per_epoch=4).init(params)
+  made = optax.inject_hyperparams(lcam, hyperparam_dtype=jnp.float32)(0.1, steps_per_epoch=4)
+  made.update(params, made.init(params), params, value=1.0)
+
+
+@pytest.mark.parametrize('kind', [ml_dtypes.bfloat16, np.float16, np.float64])
+def test_scalars_of_numpy_and_ml_dtypes_are_numbers(kind):
+  lcam(kind(0.5), kind(0.5), kind(0.25), steps_per_epoch=np.int16(4))
+  with pytest.raises(ValueError, match='high_loss_momentum must be at least 0 and below 1'):
+    lcam(0.1, kind(1.5), steps_per_epoch=4)

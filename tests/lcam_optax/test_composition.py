@@ -11,7 +11,7 @@ import optax.contrib
 import pytest
 from flax.training.train_state import TrainState
 
-from lcam_optax import LcamState, lcam, scale_by_lcam
+from lcam_optax import LcamState, hold_then_decay, lcam, scale_by_lcam, step_drops
 
 PARAMS = {
   'weight': np.array([[1.0, -2.0], [0.5, 3.0]], np.float32),
@@ -295,3 +295,23 @@ def test_after_an_epoch_the_state_holds_its_mean_loss():
   assert float(state[0].loss_sum / state[0].count) == 2.5
   _, state = train(SOLVER, losses=[1.0, 2.0, 3.0, 4.0, 7.0])
   assert float(state[0].loss_sum / state[0].count) == 7.0
+
+
+@pytest.mark.parametrize('rule', ['equation9', 'algorithm1'])
+@pytest.mark.parametrize('mean', [{'steps_per_epoch': 4}, {'mean_decay': 0.5}])
+@pytest.mark.parametrize('dtype', ['float32', 'bfloat16'])
+def test_strict_promotion_gives_the_same_steps(rule, mean, dtype):
+  params = grads = jnp.ones(3, dtype)
+
+  def steps():
+    schedules = (step_drops(0.1, 2, (1,)), hold_then_decay(0.1, 2, 1))
+    for nesterov, rate in zip((False, True), schedules, strict=True):
+      solver = lcam(rate, 0.95, 0.5, rule=rule, nesterov=nesterov, **mean)
+      state = solver.init(params)
+      for loss in (1.0, 3.0, 2.0, 2.5, 0.5):
+        updates, state = solver.update(grads, state, params, value=jnp.float32(loss))
+        yield updates
+
+  usual = list(steps())
+  with jax.numpy_dtype_promotion('strict'):
+    chex.assert_trees_all_equal(list(steps()), usual)

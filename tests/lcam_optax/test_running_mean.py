@@ -175,3 +175,29 @@ def test_twenty_million_updates(decay):
     np.testing.assert_allclose(total(state), loss_sum, rtol=1e-11)
   else:
     np.testing.assert_allclose(total(state), loss_sum / weight_sum, rtol=3e-7)
+
+
+@WITHOUT_A_MEAN
+@pytest.mark.parametrize('rule', RULES)
+@pytest.mark.parametrize('first', [{'steps_per_epoch': 391}, {}, {'mean_decay': 0.99}])
+@pytest.mark.parametrize('then', [{'steps_per_epoch': 391}, {}, {'mean_decay': 0.99}])
+def test_a_state_goes_on_with_another_kind_of_mean(rule, first, then):
+  losses = (1 + 0.1 * np.random.default_rng(0).normal(size=2000)).astype(np.float32)
+  state, _ = track(loss_phase_tracker(rule=rule, **first), losses[:380])
+  mean = total(state) / (1 if first.get('mean_decay') else 380)
+  _, (phase, *_) = track(loss_phase_tracker(rule=rule, **then), losses[380:381], state)
+  assert bool(phase) == (losses[380] > mean)
+  _, phases = track(loss_phase_tracker(rule=rule, **then), losses[380:], state)
+  _, fresh = track(loss_phase_tracker(rule=rule, **then), losses[380:])
+  assert abs(phases.mean() - fresh.mean()) < 0.05
+
+
+@WITHOUT_A_MEAN
+def test_an_exponential_mean_goes_on_from_the_mean_of_all():
+  losses = np.random.default_rng(0).gamma(2.0, size=300).astype(np.float32)
+  state, _ = track(loss_phase_tracker(), losses[:200])
+  state, _ = track(loss_phase_tracker(mean_decay=0.9), losses[200:], state)
+  mean = losses[:200].mean(dtype=np.float64)
+  for count, loss in enumerate(losses[200:].tolist(), 201):
+    mean += (1 - 0.9) / (1 - 0.9**count) * (loss - mean)
+  np.testing.assert_allclose(total(state), mean, rtol=1e-6)

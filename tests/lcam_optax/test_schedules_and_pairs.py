@@ -34,6 +34,16 @@ def test_drops_that_meet_each_count():
   np.testing.assert_allclose(step_drops(1.0, 10, drop_epochs=(1, 1, 2))(10), 0.04, rtol=1e-6)
 
 
+@pytest.mark.parametrize('schedule', [step_drops, hold_then_decay])
+@pytest.mark.parametrize('kind', [jnp.int32, np.int64, float])
+def test_schedules_take_the_integers_of_jax_and_numpy(schedule, kind):
+  steps = np.arange(400)
+  expected = jax.vmap(schedule(0.1, 10))(steps)
+  np.testing.assert_array_equal(jax.vmap(schedule(0.1, kind(10)))(steps), expected)
+  traced = jax.jit(lambda number: jax.vmap(schedule(0.1, number))(steps))(10)
+  np.testing.assert_allclose(traced, expected, rtol=1e-6)
+
+
 def test_schedules_drive_an_optimizer():
   solver = optax.sgd(hold_then_decay(0.5, 1, hold_epochs=1, decay_rate=0.5))
   one = jnp.ones(())
