@@ -11,10 +11,11 @@ import time
 
 import pytest
 
+from tests.train.launch.checks import check_goes_on, check_shared_runs, check_stop
 from tests.train.support import (
-  LCAM,
   YOKED,
   checkpoints_in,
+  children_of,
   run_command,
   start,
   tables,
@@ -163,55 +164,22 @@ def test_small_runs_share_the_cores_of_a_cpu(monkeypatch, cores, platform, expec
 @pytest.mark.slow
 def test_two_commands_on_one_directory_share_its_runs(problem, tmp_path):
   path, expected = problem
-  arguments = (path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
-  commands = [start(*arguments) for _ in range(2)]
-  outputs = [command.communicate() for command in commands]
-  assert [command.returncode for command in commands] == [0, 0], outputs
-  assert tables(tmp_path) == expected
-  for output, _ in outputs:
-    assert f'{LCAM}  ' in output, 'each command reports on all runs'
-    assert '\x1b' not in output
-  lines = '\n'.join(output for output, _ in outputs).splitlines()
-  for arm in (LCAM, YOKED):
-    for seed in (0, 1):
-      name = f'{arm} seed {seed}'
-      assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in lines) == 1, 'trained once'
+  check_shared_runs((path, '--jobs', 2, *THREADS), tmp_path, expected)
 
 
 def orphans(workdir: pathlib.Path):
   return [path for path in workdir.glob('*/seed-*') if has_writer(path)]
 
 
-def children_of(process: subprocess.Popen) -> list[int]:
-  path = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
-  return [int(child) for child in path.read_text().split()]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_goes_on_to_the_same_bytes(long_problem, tmp_path, number):
   path, expected = long_problem
-  arguments = (path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
-  command = start(*arguments)
-  wait_until(lambda: len(checkpoints_in(tmp_path)) == 2, command)
-  processes = children_of(command)
-  command.send_signal(number)
-  output, errors = command.communicate()
-  assert tables(tmp_path) != expected, 'it was stopped too late'
-  if number == signal.SIGKILL:
-    assert command.returncode == -signal.SIGKILL
-  else:
-    assert command.returncode == 128 + number
-    assert 'Stopped and saved wherever each run was; go on with: ' in errors
-    assert str(tmp_path) in errors
-    assert 'Traceback' not in output + errors
-    assert not orphans(tmp_path)
-  # At once: what the killed command has left may still be saving.
-  again = start(*arguments)
-  output, errors = again.communicate()
-  assert again.returncode == 0, errors
-  assert 'goes on after epoch' in output
-  assert tables(tmp_path) == expected
+  arguments = path, '--jobs', 2, *THREADS
+  processes = check_stop(number, arguments, tmp_path, expected)
+  # What a killed command has left may still be saving.
+  assert number == signal.SIGKILL or not orphans(tmp_path)
+  check_goes_on(arguments, tmp_path, expected)
   for process in processes:
     assert_ended(process)
 
