@@ -76,6 +76,12 @@ def start(*arguments, **environment) -> subprocess.Popen:
   )
 
 
+def children_of(process: subprocess.Popen) -> list[int]:
+  """Returns the processes that a process has started; Linux only."""
+  path = pathlib.Path(f'/proc/{process.pid}/task/{process.pid}/children')
+  return [int(child) for child in path.read_text().split()]
+
+
 def tables(workdir: pathlib.Path) -> dict[str, bytes]:
   """Returns the tables of all runs that hold nothing of the clock."""
   return {

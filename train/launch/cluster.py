@@ -1,4 +1,4 @@
-"""Runs at the same time on the nodes of a Ray cluster: ``--cluster``."""
+"""Trains runs at the same time on the nodes of a Ray cluster: ``--cluster``."""
 
 import contextlib
 import os
@@ -12,11 +12,11 @@ from train.launch.worker import Result, Task, python_path, train_task
 from train.system.errors import UserError
 
 _SECONDS_TO_ANSWER = 10
-_OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster of our own; tasks and results are small
+_OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start; tasks and results are small
 
 
 class Cluster:
-  """A Ray cluster, where each task has a fresh process and the resources that it asks for."""
+  """A Ray cluster that gives each task a fresh process and the resources it needs."""
 
   def __init__(self, address: str, cpus: int, gpus: int, tpus: int):
     """Connects to a cluster, or starts one.
@@ -28,8 +28,7 @@ class Cluster:
       tpus: TPU chips of each run.
 
     Raises:
-      UserError: If Ray is not installed, there is no cluster, or the one that was started has not
-        what a run asks for.
+      UserError: If Ray is not installed, no cluster answers, or this machine is too small for a run.
     """
     self._ray = ray = _import_ray(address)
     if address != 'local':
@@ -41,11 +40,11 @@ class Cluster:
         if number > (found := ray.cluster_resources().get(name, 0)):
           ray.shutdown()
           raise UserError(
-            f'A run was to have {number} {name}{"" if number == 1 else "s"}, but this machine has '
+            f'Each run needs {number} {name}{"" if number == 1 else "s"}, but this machine has '
             f'{found:g}: ask for fewer.'
           )
-    # The process of a run ends with it, so that the next has JAX and the GPU to itself. A run whose
-    # process died is submitted again by the driver, which knows whether it got any further.
+    # The process of a run ends with the run, so that the next run has JAX and the GPU to itself. If a
+    # process dies, the driver submits its run again: it knows whether the run made progress.
     self._train = ray.remote(
       num_cpus=cpus,
       num_gpus=gpus,
@@ -56,11 +55,11 @@ class Cluster:
     self._tasks = {}
 
   def has_room(self) -> bool:
-    """Returns whether another task may be submitted: always, for Ray lets it wait for its turn."""
+    """Returns True: Ray queues the tasks that have to wait."""
     return True
 
   def submit(self, task: Task) -> None:
-    """Has a run trained, on whichever node has room for it."""
+    """Trains a run on any node that has room for it."""
     self._tasks[self._train.remote(task)] = task
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
@@ -83,8 +82,8 @@ class Cluster:
   def close(self) -> None:
     """Ends all runs at once and leaves the cluster; checkpoints stay."""
     self._tasks.clear()
-    # Ray ends the tasks of a program that leaves. To cancel one that may be ending, as when it has just
-    # been asked to stop, can abort this process (Ray 2.60: "Tried to complete task that was not pending").
+    # Ray ends the tasks of a program that disconnects. Cancelling a task that is just ending can abort
+    # this process (Ray 2.60: "Tried to complete task that was not pending").
     self._ray.shutdown()
 
   def _result(self, reference) -> Result:
@@ -96,25 +95,20 @@ class Cluster:
     except (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError) as error:
       return Result(Outcome.FAILED, reason=str(error))
     except exceptions.RayError as error:  # the process, its node, or the memory was lost
-      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {_first_line(error)}')
+      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {_lines(error)[0]}')
 
 
-def _first_line(error: Exception) -> str:
-  return str(error).strip().partition('\n')[0]
-
-
-def _first_and_last_line(error: Exception) -> str:
-  """Returns what failed and why: Ray may put a traceback of its server between the two."""
+def _lines(error: Exception) -> list[str]:
+  """Returns the lines of an error's message, at least one."""
   lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  first, *others = lines or [type(error).__name__]
-  return ' '.join([first, *others[-1:]])
+  return lines or [type(error).__name__]
 
 
 def _import_ray(address: str):
-  os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # no question about statistics
-  os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # what Ray tells of dying nodes may go to a file
+  os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # do not ask about statistics
+  os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # messages about dying nodes may go to a file
   if address == 'local':
-    # Has servers listen to this machine only, as they do on Windows and macOS.
+    # Servers listen on the loopback interface only, as they do on Windows and macOS.
     os.environ['RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER'] = '0'
   try:
     import ray
@@ -124,46 +118,40 @@ def _import_ray(address: str):
 
 
 def _check_that_it_answers(address: str) -> None:
-  """Refuses a cluster that is not there, which Ray would try to reach for minutes.
-
-  Raises:
-    UserError: If nothing answers.
-  """
+  """Raises a ``UserError`` if no cluster answers; Ray itself would try for minutes."""
   found = address
   if address == 'auto':
     with contextlib.suppress(ImportError, AttributeError, ConnectionError):
-      # Ray has no public name for it. Where none is found, `ray.init` says so at once.
+      # Ray has no public function for this. If there is no address, `ray.init` fails at once.
       from ray._private.services import get_ray_address_from_environment
 
       found = get_ray_address_from_environment('auto', None)
-  place = re.fullmatch(r'(?:ray://)?(.+):(\d{1,5})', found)
-  if place is None:
+  if (place := re.fullmatch(r'(?:ray://)?(.+):(\d{1,5})', found)) is None:
     return
+  host, port = place.groups()
   try:
-    socket.create_connection((place[1].strip('[]'), int(place[2])), _SECONDS_TO_ANSWER).close()
+    socket.create_connection((host.strip('[]'), int(port)), _SECONDS_TO_ANSWER).close()
   except (OSError, OverflowError) as error:
     raise UserError(
-      f'--cluster {address}: no Ray cluster answers at {place[1]}:{place[2]} ({error}): start one '
-      'there with `ray start --head`, or name another.'
+      f'--cluster {address}: no Ray cluster answers at {host}:{port} ({error}): start one there '
+      'with `ray start --head`, or give another address.'
     ) from error
 
 
 def _connect(ray, address: str) -> None:
   settings = {
-    # Nodes run the same code, from a place that they share.
+    # All nodes run the same code, from a path that they share.
     'runtime_env': {'env_vars': {'PYTHONPATH': python_path()}},
     'log_to_driver': False,
     'logging_level': 'ERROR',
   }
   if address == 'local':
-    settings |= {
-      'include_dashboard': False,
-      'object_store_memory': _OBJECT_STORE_BYTES,
-    }
+    settings |= {'include_dashboard': False, 'object_store_memory': _OBJECT_STORE_BYTES}
   with warnings.catch_warnings():
-    warnings.simplefilter('ignore')  # what goes wrong is raised; defaults that change are not used
+    warnings.simplefilter('ignore')  # errors are raised; changing defaults do not concern us
     try:
       ray.init(address=address, **settings)
-    except Exception as error:  # Ray has no type of its own where a start takes too long
-      ray.shutdown()  # ends what it has started
-      raise UserError(f'--cluster {address}: {_first_and_last_line(error)}') from error
+    except Exception as error:  # Ray raises a bare Exception if a start takes too long
+      ray.shutdown()  # ends the servers that it has started
+      first, *others = _lines(error)  # between what failed and why there may be a traceback
+      raise UserError(f'--cluster {address}: {" ".join([first, *others[-1:]])}') from error

@@ -1,13 +1,13 @@
-"""Runs on a Ray cluster equal those made one after the other, also when a node dies."""
+"""Runs on a Ray cluster equal runs made one after the other, also when a node dies."""
 
 import signal
 import sys
 
 import pytest
 
+from tests.train.launch.checks import check_goes_on, check_shared_runs, check_stop
 from tests.train.support import (
   LCAM,
-  YOKED,
   checkpoints_in,
   run_command,
   start,
@@ -50,14 +50,14 @@ def expected_tables(path, folder, *arguments):
 
 @pytest.fixture(autouse=True)
 def settings(monkeypatch):
-  """Has Ray listen and talk on this machine only, without a token that it would keep at home."""
+  """Keeps Ray on the loopback interface, without the token that it would write to ``~/.ray``."""
   monkeypatch.setenv('RAY_USAGE_STATS_ENABLED', '0')
   monkeypatch.setenv('RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER', '0')
   monkeypatch.setenv('RAY_AUTH_MODE', 'disabled')
 
 
 def make_cluster(**head):
-  """Starts a cluster of one node, processes of this machine."""
+  """Starts a cluster of one node, made of processes of this machine."""
   cluster_utils = pytest.importorskip('ray.cluster_utils')
   return cluster_utils.Cluster(
     initialize_head=True, head_node_args={'include_dashboard': False, **HERE, **head}
@@ -66,7 +66,7 @@ def make_cluster(**head):
 
 @pytest.fixture
 def cluster():
-  """Returns a cluster whose head trains nothing, with two nodes that train one run at a time."""
+  """Returns a cluster of a head that trains nothing and two nodes that train one run at a time."""
   cluster = make_cluster(num_cpus=0)
   try:
     cluster.nodes = [cluster.add_node(num_cpus=THREADS, **HERE) for _ in range(2)]
@@ -98,16 +98,8 @@ def test_two_commands_on_one_cluster_and_directory_share_its_runs(cluster, tmp_p
   path = write_problem(tmp_path)
   expected = expected_tables(path, tmp_path)
   workdir = tmp_path / 'runs'
-  arguments = (path, '--workdir', workdir, '--cluster', 'auto', '--cpus-per-run', THREADS)
-  commands = [start(*arguments, RAY_ADDRESS=cluster.address) for _ in range(2)]
-  outputs = [command.communicate() for command in commands]
-  assert [command.returncode for command in commands] == [0, 0], outputs
-  assert tables(workdir) == expected
-  lines = '\n'.join(output for output, _ in outputs).splitlines()
-  for arm in (LCAM, YOKED):
-    for seed in (0, 1):
-      name = f'{arm} seed {seed}'
-      assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in lines) == 1, 'trained once'
+  arguments = path, '--cluster', 'auto', '--cpus-per-run', THREADS
+  check_shared_runs(arguments, workdir, expected, RAY_ADDRESS=cluster.address)
 
 
 @pytest.mark.slow
@@ -116,21 +108,9 @@ def test_a_command_that_is_stopped_goes_on_to_the_same_bytes(cluster, tmp_path, 
   path = write_problem(tmp_path, epochs=60)
   expected = expected_tables(path, tmp_path)
   workdir = tmp_path / 'runs'
-  arguments = (path, '--workdir', workdir, '--cluster', 'auto', '--cpus-per-run', THREADS)
-  command = start(*arguments, RAY_ADDRESS=cluster.address)
-  wait_until(lambda: len(checkpoints_in(workdir)) == 2, command)
-  command.send_signal(number)
-  output, errors = command.communicate()
-  assert tables(workdir) != expected, 'it was stopped too late'
-  if number == signal.SIGTERM:
-    assert command.returncode == 128 + number
-    assert 'Stopped and saved wherever each run was; go on with: ' in errors
-    assert 'Traceback' not in output + errors
-  again = start(*arguments, RAY_ADDRESS=cluster.address)
-  output, errors = again.communicate()
-  assert again.returncode == 0, errors
-  assert 'goes on after epoch' in output
-  assert tables(workdir) == expected
+  arguments = path, '--cluster', 'auto', '--cpus-per-run', THREADS
+  check_stop(number, arguments, workdir, expected, RAY_ADDRESS=cluster.address)
+  check_goes_on(arguments, workdir, expected, RAY_ADDRESS=cluster.address)
 
 
 @pytest.mark.slow
@@ -142,7 +122,7 @@ def test_a_cluster_of_this_machine_is_started_and_ended(tmp_path):
   command = start(*arguments, '--cpus-per-run', 10_000)
   _, errors = command.communicate()
   assert command.returncode == 2
-  assert errors.startswith('A run was to have 10000 CPUs, but this machine has ')
+  assert errors.startswith('Each run needs 10000 CPUs, but this machine has ')
   expected = expected_tables(path, tmp_path)
   command = start(*arguments, '--cpus-per-run', THREADS)
   _, errors = command.communicate()

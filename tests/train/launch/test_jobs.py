@@ -1,18 +1,21 @@
 """Runs at the same time on one machine equal those made one after the other, whatever happens."""
 
+import multiprocessing
 import os
 import pathlib
-import pickle
 import signal
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
+from tests.train.launch.checks import check_goes_on, check_shared_runs, check_stop
 from tests.train.support import (
-  LCAM,
   YOKED,
   checkpoints_in,
+  children_of,
   run_command,
   start,
   tables,
@@ -20,10 +23,23 @@ from tests.train.support import (
   write_problem,
 )
 from train.launch.jobs import jobs_of_small_runs, share_of_cores
+from train.launch.run import Outcome
+from train.launch.worker import Result
 from train.storage.locks import has_writer
 
 THREADS = ('--cpus-per-run', share_of_cores(1))  # as many as a process has that trains alone
 LONG = 60
+
+
+def assert_ended(pid: int):
+  """Checks that a process ends soon; who has inherited it may never ask for its status."""
+  for _ in range(100):
+    state = subprocess.run(['ps', '-o', 'stat=', '-p', str(pid)], capture_output=True, text=True)
+    if state.stdout.strip()[:1] in ('', 'Z'):
+      return
+    time.sleep(0.1)
+  os.kill(pid, signal.SIGKILL)
+  raise AssertionError(f'{pid} goes on')
 
 
 @pytest.fixture(scope='module')
@@ -66,8 +82,10 @@ def test_a_process_trains_run_after_run(tmp_path):
   assert len(set(read_by)) <= 1 + 2, 'the command itself and its two processes'
 
 
-def test_a_process_ends_that_loses_its_starter_in_the_last_step_of_a_run():
+def test_a_process_that_loses_its_parent_ends_its_last_step_and_its_children():
   program = """
+import os
+import sys
 import time
 from train.launch import jobs
 from train.system.signals import Interrupts
@@ -77,23 +95,61 @@ from train.launch.worker import Result
 class LastStep:
   def train(self, task):
     with Interrupts() as interrupts:
-      print('training', flush=True)
+      child = os.fork()
+      if child == 0:
+        time.sleep(600)
+      print(child, flush=True)
       while interrupts.requested is None:
         time.sleep(0.01)
     return Result(Outcome.FINISHED)
 
 jobs.Worker = LastStep
-jobs.main()
+jobs.work(int(sys.argv[1]), os.getppid())
 """
-  pipe = subprocess.PIPE
-  command = [sys.executable, '-c', program]
-  with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe) as process:
-    process.stdin.write(pickle.dumps('a run'))
-    process.stdin.flush()
-    assert process.stderr.readline() == b'training\n'  # earlier, the signal would just end it
-    results, _ = process.communicate(timeout=120)
-  assert results.splitlines() == [b'["finished", "", ""]']
-  assert process.returncode == 0
+  ours, theirs = multiprocessing.Pipe()
+  descriptor = theirs.fileno()
+  command = [sys.executable, '-c', program, str(descriptor)]
+  options = {'pass_fds': [descriptor], 'stdout': subprocess.PIPE, 'start_new_session': True}
+  with ours, theirs, subprocess.Popen(command, **options) as process:
+    theirs.close()
+    ours.send('a run')
+    child = int(process.stdout.readline())
+    # As if the parent had died, but that the result can be read.
+    with socket.socket(fileno=os.dup(ours.fileno())) as connection:
+      connection.shutdown(socket.SHUT_WR)
+    assert ours.poll(120)
+    assert ours.recv() == Result(Outcome.FINISHED)
+    assert process.wait(120) == -signal.SIGKILL
+    assert_ended(child)
+
+
+def test_children_of_a_process_that_dies_neither_hang_the_command_nor_stay(tmp_path):
+  path = write_problem(tmp_path)
+  death = f"""
+import os, sys, time
+
+def data():
+  if os.getpid() == os.getsid(0):  # not in the process of the command
+    os.chdir({str(tmp_path)!r})
+    child = os.fork()
+    if child == 0:
+      time.sleep(600)
+    print(child, file=open('children', 'a'))
+    if not os.path.exists('died'):
+      open('died', 'x').close()
+      print('these are my last words', file=sys.stderr)
+      os._exit(3)
+"""
+  path.write_text(path.read_text().replace('def data():', death))
+  command = start(path, '--jobs', 2, '--workdir', tmp_path / 'runs')
+  output, errors = command.communicate(timeout=300)
+  assert command.returncode == 0, errors
+  assert 'to be tried again, from its newest checkpoint: exit status 3' in output
+  assert 'these are my last words' in output
+  children = (tmp_path / 'children').read_text().split()
+  assert len(children) >= 3, 'of two processes, and of the one that replaced the dead one'
+  for child in children:
+    assert_ended(int(child))
 
 
 @pytest.mark.parametrize(
@@ -108,19 +164,7 @@ def test_small_runs_share_the_cores_of_a_cpu(monkeypatch, cores, platform, expec
 @pytest.mark.slow
 def test_two_commands_on_one_directory_share_its_runs(problem, tmp_path):
   path, expected = problem
-  arguments = (path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
-  commands = [start(*arguments) for _ in range(2)]
-  outputs = [command.communicate() for command in commands]
-  assert [command.returncode for command in commands] == [0, 0], outputs
-  assert tables(tmp_path) == expected
-  for output, _ in outputs:
-    assert f'{LCAM}  ' in output, 'each command reports on all runs'
-    assert '\x1b' not in output
-  lines = '\n'.join(output for output, _ in outputs).splitlines()
-  for arm in (LCAM, YOKED):
-    for seed in (0, 1):
-      name = f'{arm} seed {seed}'
-      assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in lines) == 1, 'trained once'
+  check_shared_runs((path, '--jobs', 2, *THREADS), tmp_path, expected)
 
 
 def orphans(workdir: pathlib.Path):
@@ -131,26 +175,13 @@ def orphans(workdir: pathlib.Path):
 @pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT, signal.SIGKILL])
 def test_a_command_that_is_stopped_goes_on_to_the_same_bytes(long_problem, tmp_path, number):
   path, expected = long_problem
-  arguments = (path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
-  command = start(*arguments)
-  wait_until(lambda: len(checkpoints_in(tmp_path)) == 2, command)
-  command.send_signal(number)
-  output, errors = command.communicate()
-  assert tables(tmp_path) != expected, 'it was stopped too late'
-  if number == signal.SIGKILL:
-    assert command.returncode == -signal.SIGKILL
-  else:
-    assert command.returncode == 128 + number
-    assert 'Stopped and saved wherever each run was; go on with: ' in errors
-    assert str(tmp_path) in errors
-    assert 'Traceback' not in output + errors
-    assert not orphans(tmp_path)
-  # At once: what the killed command has left may still be saving.
-  again = start(*arguments)
-  output, errors = again.communicate()
-  assert again.returncode == 0, errors
-  assert 'goes on after epoch' in output
-  assert tables(tmp_path) == expected
+  arguments = path, '--jobs', 2, *THREADS
+  processes = check_stop(number, arguments, tmp_path, expected)
+  # What a killed command has left may still be saving.
+  assert number == signal.SIGKILL or not orphans(tmp_path)
+  check_goes_on(arguments, tmp_path, expected)
+  for process in processes:
+    assert_ended(process)
 
 
 @pytest.mark.slow
@@ -158,8 +189,7 @@ def test_a_run_whose_process_is_killed_goes_on(long_problem, tmp_path):
   path, expected = long_problem
   command = start(path, '--jobs', 2, *THREADS, '--workdir', tmp_path)
   wait_until(lambda: len(checkpoints_in(tmp_path)) == 2, command)
-  children = pathlib.Path(f'/proc/{command.pid}/task/{command.pid}/children').read_text().split()
-  os.kill(int(children[0]), signal.SIGKILL)
+  os.kill(children_of(command)[0], signal.SIGKILL)
   output, errors = command.communicate()
   assert command.returncode == 0, errors
   assert 'to be tried again, from its newest checkpoint: signal SIGKILL' in output
