@@ -1,4 +1,4 @@
-"""What the runs of a study differ in: where the phase comes from, and what it sets."""
+"""Defines the arms of a study: where the phase comes from, and what it sets."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -12,7 +12,7 @@ from train.problem.controls import replay_tracker
 
 Number = jax.typing.ArrayLike
 
-# 'weights' is the theory in its purest form: no momentum changes, gradients are weighed.
+# 'weights' is the theory in its purest form: a fixed momentum and weighted gradients.
 Rule = Literal['equation9', 'algorithm1', 'weights']
 
 
@@ -21,10 +21,11 @@ class Arm:
   """A kind of run.
 
   Attributes:
-    name: What tables call it.
-    signal: The number whose phase decides: the loss of the batch ('own'), that of an independent
-      batch with the same weights ('other'), or the first minus the second ('difference').
-    partner: The arm whose run of the next seed had the phases; None decides by the signal.
+    name: Its name in tables.
+    signal: The number that decides the phase: the loss of the batch ('own'), the loss of an
+      independent batch with the same weights ('other'), or the difference ('difference').
+    partner: The arm whose phases are replayed, from the run of the next seed; None to decide by the
+      signal.
   """
 
   name: str
@@ -49,14 +50,14 @@ class Numbers(NamedTuple):
 def make_optimizer(
   rule: Rule, steps_per_epoch: int, numbers: Numbers, phases: jax.Array | None = None
 ) -> optax.GradientTransformationExtraArgs:
-  """Returns LCAM, or what it is compared with.
+  """Returns LCAM, or an optimizer that it is compared with.
 
   Args:
     rule: See :func:`lcam_optax.lcam`; with 'weights' the momentum is the mean of the two, and the
-      gradient is weighed as the theory says that 'algorithm1' weighs it.
-    steps_per_epoch: After how many updates the mean of the losses restarts.
+      gradient is weighted as in the theory of 'algorithm1'.
+    steps_per_epoch: The number of updates after which the mean of the losses restarts.
     numbers: Learning rate and momenta.
-    phases: Those to replay, of every step; None decides by the loss.
+    phases: The phase of every step, to replay; None to decide by the loss.
 
   Returns:
     A transformation whose ``update`` needs ``value``.
@@ -85,7 +86,7 @@ class WeighState(NamedTuple):
 
   Attributes:
     phase: The state of the tracker.
-    mean: The mean of the signs, +1 or -1, of the epoch or so before.
+    mean: The mean of the signs, +1 or -1, over about the last epoch.
   """
 
   phase: tuple
@@ -98,12 +99,12 @@ def weigh_by_phase(
   """Multiplies gradients by ``1 + strength * (s - mean s)``, ``s`` +1 in the high phase, else -1.
 
   Args:
-    tracker: Says in which phase an update is.
-    strength: How much; half the difference of two momenta.
-    memory: Over about how many updates before this one ``s`` is averaged.
+    tracker: Determines the phase of each update.
+    strength: Half the difference of two momenta.
+    memory: The approximate number of updates before this one over which ``s`` is averaged.
 
   Returns:
-    A transformation whose ``update`` gives ``value`` to the tracker.
+    A transformation whose ``update`` passes ``value`` to the tracker.
   """
 
   def init_fn(params):

@@ -1,4 +1,4 @@
-"""Which fixed momentum is as strong as momenta that change."""
+"""Computes the fixed momentum that is as strong as momenta that change."""
 
 import numpy as np
 from jaxtyping import Float, Int8
@@ -13,20 +13,20 @@ def momenta_used(
   """Returns the momentum of every update.
 
   Args:
-    phases: Of every step, 1 where its loss was high.
+    phases: For every step, 1 if its loss was high.
     rule: See :func:`lcam_optax.lcam`.
     high: The momentum in the high-loss phase.
     low: The momentum in the low-loss phase.
   """
-  if rule == 'algorithm1':  # that of the step before; before the first it is that of a tie, high
+  if rule == 'algorithm1':  # the phase of the step before; the first step has that of a tie, high
     phases = np.concatenate([np.ones_like(phases[:, :1]), phases[:, :-1]], axis=1)
   return np.where(phases == 1, high, low)
 
 
 def mean_total_weight(momenta: Momenta) -> float:
-  """Returns the mean, over steps and runs, of how often a gradient is applied until the end.
+  """Returns the total weight of a gradient until the end, averaged over steps and runs.
 
-  The gradient of step t is in the trace with weight 1 at once, beta[t+1] then, and so on.
+  The gradient of step t has weight 1 in the trace of this step, beta[t+1] in the next, and so on.
 
   Example:
     >>> float(mean_total_weight(np.array([[0.9, 0.5]])))  # 1 + 0.5 and 1
@@ -41,7 +41,7 @@ def mean_total_weight(momenta: Momenta) -> float:
 
 
 def momentum_of_mean_weight(weight: float, steps: int) -> float:
-  """Returns the fixed momentum whose gradients have this mean total weight in so many steps."""
+  """Returns the fixed momentum with this mean total weight of a gradient."""
 
   def excess(momentum):
     return mean_total_weight(np.full((1, steps), momentum)) - weight

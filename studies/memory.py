@@ -47,11 +47,11 @@ def contrast_of(runner: Runner, problem: str, rule: str, restart: int) -> np.nda
 
 
 def main(
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/memory'
   ),
 ) -> None:
-  """Measures what LCAM does when only the memory of its mean changes."""
+  """Measures the effect of LCAM when only the memory of its mean changes."""
   made = environment()
   lines = [
     '# Is the effect of equation9 the memory of the running mean?',

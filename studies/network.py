@@ -1,4 +1,4 @@
-"""The networks of the studies: softmax regression, and with one hidden layer."""
+"""The networks of the studies: softmax regression, and a perceptron with one hidden layer."""
 
 import itertools
 
@@ -14,7 +14,7 @@ def initial_params(key: Key[Array, ''], sizes: tuple[int, ...]) -> Params:
 
   Args:
     key: Determines the weights.
-    sizes: Of the inputs, hidden layers and logits.
+    sizes: The sizes of the inputs, hidden layers and logits.
 
   Returns:
     The weights and biases of each layer; biases are zero.

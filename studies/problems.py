@@ -1,6 +1,6 @@
-"""The problems of the studies: real data that is at hand, each as rows of a few dozen numbers.
+"""Defines the problems of the studies: real data, reduced to rows of a few dozen numbers.
 
-All have the same numbers of examples, so that networks of the same shape share compiled programs.
+All have the same number of examples, so that networks of the same shape share compiled programs.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ from sklearn import datasets
 from train.data import find_source
 
 TRAIN_EXAMPLES, TEST_EXAMPLES = 1024, 768
-_SPLIT_SEED = 0  # which examples are drawn, the same in every run
+_SPLIT_SEED = 0  # every run has the same examples
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -21,9 +21,9 @@ class Examples:
   """The examples of a problem.
 
   Attributes:
-    inputs: Of the training examples, standardized.
+    inputs: The inputs of the training examples, standardized.
     labels: Their classes.
-    test_inputs: Of the test examples.
+    test_inputs: The inputs of the test examples.
     test_labels: Their classes.
   """
 
@@ -38,12 +38,12 @@ class Problem:
   """A classification problem and the network that learns it.
 
   Attributes:
-    name: What tables call it.
-    about: Its data in a line.
+    name: Its name in tables.
+    about: A line about its data.
     read: Returns all inputs and labels, in the order of the source.
-    hidden: Width of the hidden layer; 0 is softmax regression.
-    classes: How many classes there are.
-    sparse: Whether the inputs are mostly zeros, which they stay.
+    hidden: The width of the hidden layer; 0 for softmax regression.
+    classes: The number of classes.
+    sparse: Whether the inputs are mostly zeros; they are then not standardized.
   """
 
   name: str
@@ -54,13 +54,13 @@ class Problem:
   sparse: bool = False
 
   def load(self) -> Examples:
-    """Draws the training and test examples; all but sparse ones are standardized by the former."""
+    """Returns the training and test examples, standardized by the former unless they are sparse."""
     inputs, labels = self.read()
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
     train, test = np.split(order[: TRAIN_EXAMPLES + TEST_EXAMPLES], [TRAIN_EXAMPLES])
     inputs = inputs.astype(np.float32)
     if not self.sparse:
-      # One scale for all features: pixels at the edge, which hardly ever change, stay small.
+      # One scale for all features, so that pixels at the edge, which hardly change, stay small.
       inputs = (inputs - inputs[train].mean(0)) / inputs[train].std(0).mean()
     labels = labels.astype(np.int32)
     return Examples(inputs[train], labels[train], inputs[test], labels[test])
@@ -82,7 +82,7 @@ def _spoken_digits():
   waves = np.asarray(clips.inputs, np.float32)[:, :4096]  # 0.5 s; most clips are shorter
   frames = waves.reshape(len(waves), 8, 512) * np.hanning(512)
   power = np.abs(np.fft.rfft(frames))[:, :, 1:] ** 2
-  # Eight bands of the spectrum below 4 kHz, wider the higher they are.
+  # Eight bands of the spectrum below 4 kHz; higher bands are wider.
   edges = [0, 4, 8, 14, 24, 40, 70, 130]
   bands = np.add.reduceat(power, edges, axis=2)
   return np.log10(bands + 1e4).reshape(len(waves), -1), clips.labels
@@ -103,7 +103,7 @@ def _vehicles():
 
 def _long_tail():
   inputs, labels = _grey('cifar10')
-  # Each class has 0.6 times the examples of the one before: a half to one in two hundred.
+  # Each class has 0.6 times the examples of the class before: from a half to one in two hundred.
   rank = np.array([np.sum(labels[:i] == label) for i, label in enumerate(labels)])
   kept = rank < 720 * 0.6**labels
   return inputs[kept], labels[kept]

@@ -19,15 +19,15 @@ _SEEDS_AT_ONCE = 16  # their weights and traces fit in a cache of one core
 
 
 class Results(NamedTuple):
-  """What each run came to; every field has the axis of runs first.
+  """The results of each run; the first axis of every field is that of the runs.
 
   Attributes:
     train_loss: Mean loss over the whole training set after the last step.
     loss_spread: Standard deviation of the losses of the training examples after the last step.
     test_loss: Mean loss over the test set.
     test_error: Share of wrong answers on the test set.
-    phases: Of every step, 1 in the high-loss phase.
-    batch_losses: Of every step, the loss of its batch before the update.
+    phases: For every step, 1 in the high-loss phase, else 0.
+    batch_losses: For every step, the loss of its batch before the update.
   """
 
   train_loss: Float[np.ndarray, ' runs']
@@ -39,9 +39,9 @@ class Results(NamedTuple):
 
 
 class Runner:
-  """The runs of a problem at a batch size: what all arms share.
+  """Runs the arms of a problem at a batch size.
 
-  Weights and batches are functions of the seed alone, so that arms have common random numbers.
+  Weights and batches depend on the seed alone, so that all arms have the same random numbers.
   """
 
   def __init__(self, problem: Problem, batch_size: int, epochs: int, seeds: Sequence[int]):
@@ -49,9 +49,9 @@ class Runner:
 
     Args:
       problem: The problem.
-      batch_size: Examples of a step; a divisor of the number of training examples.
+      batch_size: Examples per step; a divisor of the number of training examples.
       epochs: Passes over the training examples.
-      seeds: One run each; the partner of a run is that of the next one, of the last the first.
+      seeds: One run each; the partner of a run has the next seed, and that of the last the first.
     """
     examples = problem.load()
     self._data = jax.tree.map(
@@ -63,7 +63,7 @@ class Runner:
     self._sizes = (features, *hidden, problem.classes)
     self._seeds = jnp.asarray(seeds)
     self.steps_per_epoch = number // batch_size
-    # The independent batches are those of epochs that are never trained.
+    # The independent batches are those of later epochs, which are never trained.
     own, other = (
       _batches(self._seeds, range(first, first + epochs), number, batch_size)
       for first in (0, epochs)
@@ -72,7 +72,7 @@ class Runner:
 
   @property
   def steps(self) -> int:
-    """Steps of a run."""
+    """The number of steps of a run."""
     return self._batches.shape[1]
 
   def run(
@@ -90,7 +90,7 @@ class Runner:
       rule: See :func:`studies.arms.make_optimizer`.
       numbers: Learning rate and momenta.
       partners: The phases of the partner arm's runs, by seed; run i replays those of run i + 1.
-      restart: After how many steps the mean of the losses restarts; None is every epoch.
+      restart: The number of steps after which the mean of the losses restarts; None is every epoch.
 
     Returns:
       The results, one per seed.

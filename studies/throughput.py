@@ -1,10 +1,10 @@
-"""How many runs an hour: the runner of the studies against the trainer, on the same problem.
+"""Measures the runs an hour of the studies' runner and of the trainer, on the same problem.
 
     python -m studies.throughput
 
-The trainer is ``python -m train run studies/throughput.py``, one run after the other, with all that it
-does besides: an evaluation and a checkpoint each epoch, records, phases. Of both, what is done once
-(starting, compiling) is left out: of the trainer by the difference of two calls.
+The trainer is ``python -m train run studies/throughput.py``, one run after the other, with an evaluation
+and a checkpoint each epoch, records and phases. Costs that occur once (starting, compiling) are left out
+for both, for the trainer by taking the difference of two calls.
 """
 
 import pathlib
@@ -30,7 +30,7 @@ _PROBLEM = next(problem for problem in PROBLEMS if problem.name == 'digits')
 
 
 def digits() -> Dataset:
-  """Returns the problem as the trainer takes it."""
+  """Returns the problem as a data set of the trainer."""
   examples = _PROBLEM.load()
   return Dataset(
     'digits',
@@ -63,7 +63,7 @@ comparison = Comparison(
 
 def main(
   seeds: Annotated[int, tyro.conf.arg(help='runs of the runner')] = 400,
-  trainer_seeds: Annotated[int, tyro.conf.arg(help='runs of the trainer that are timed')] = 4,
+  trainer_seeds: Annotated[int, tyro.conf.arg(help='timed runs of the trainer')] = 4,
 ) -> None:
   """Prints the runs an hour of both, and their ratio."""
   runner_seconds = _seconds_of_runner(seeds)

@@ -1,1 +1,1 @@
-"""Does the theory hold for a network with convolutions?"""
+"""Study: does the theory hold for a network with convolutions?"""

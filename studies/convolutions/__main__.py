@@ -1,6 +1,6 @@
-"""The command of the study; what it asks is in :mod:`studies.convolutions.definition`.
+"""Runs the study that is defined in :mod:`studies.convolutions.definition`.
 
-python -m studies.convolutions        # goes on where it was stopped
+python -m studies.convolutions        # resumes where it was stopped
 """
 
 import pathlib
@@ -18,14 +18,14 @@ from train.training.loop import SavePolicy
 
 
 def main(
-  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/convolutions'
   ),
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/convolutions'
   ),
 ) -> None:
-  """Trains what is missing of the study and writes its report."""
+  """Trains the missing runs of the study and writes its report."""
   quiet_background_errors()
   for comparison in comparisons():
     run_comparison(

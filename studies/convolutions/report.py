@@ -1,4 +1,4 @@
-"""The report of the study, and the table that it is computed from."""
+"""Writes the report of the study, and the table that it is computed from."""
 
 import csv
 import math
@@ -21,7 +21,7 @@ from train.system.environment import commit_words, environment
 from train.system.statistics import estimate, format_estimate, holm, p_value
 
 ENDPOINTS = ('train_loss', 'loss_spread')
-# By arm, one value per seed; NaN where the run diverged, or is not finished.
+# By arm, one value per seed; NaN if the run diverged or is not finished.
 Values = Mapping[str, Float[np.ndarray, ' seeds']]
 
 
@@ -29,8 +29,8 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
   """Writes report.md and runs.csv of the finished runs.
 
   Args:
-    workdir: Where the runs are.
-    output: Where the report goes.
+    workdir: The folder of the runs.
+    output: The folder for the report.
 
   Returns:
     The report.
@@ -78,11 +78,11 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
 
 
 def endpoints_of(comparison: Comparison, workdir: pathlib.Path) -> dict[str, Values]:
-  """Returns by endpoint what the runs of a comparison came to.
+  """Returns the final values of a comparison's runs, by endpoint.
 
   Args:
     comparison: The comparison.
-    workdir: Where its runs are.
+    workdir: The folder of its runs.
   """
   columns = ('test_loss', comparison.metric_column)
 
@@ -110,7 +110,7 @@ def endpoints_of(comparison: Comparison, workdir: pathlib.Path) -> dict[str, Val
 
 
 def relative(values: Values, direction: Direction) -> Float[np.ndarray, ' seeds']:
-  """Returns (LCAM - yoked) / mean of yoked in a direction, by seed; NaN where one diverged."""
+  """Returns (LCAM - yoked) / mean of yoked in a direction, by seed; NaN if one of them diverged."""
   own, yoked = values[direction.lcam.name], values[direction.yoked.name]
   return (own - yoked) / np.nanmean(yoked)
 

@@ -1,6 +1,6 @@
-"""The command of the study; what it asks is in :mod:`studies.dispersion.definition`.
+"""Runs the study that is defined in :mod:`studies.dispersion.definition`.
 
-python -m studies.dispersion          # goes on where it was stopped
+python -m studies.dispersion          # resumes where it was stopped
 """
 
 import pathlib
@@ -14,14 +14,14 @@ from studies.dispersion.run import run_cells
 
 
 def main(
-  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/dispersion'
   ),
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/dispersion'
   ),
 ) -> None:
-  """Trains what is missing of the study and writes its report."""
+  """Trains the missing runs of the study and writes its report."""
   run_cells(list(cells()), SEEDS, workdir)
   print(write_report(workdir, output))
 

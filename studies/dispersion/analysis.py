@@ -1,4 +1,4 @@
-"""What the study comes to: every number of its report."""
+"""Computes every number of the study's report."""
 
 import dataclasses
 import math
@@ -32,7 +32,7 @@ class Tested:
     pair: The cells.
     contrast: The contrast.
     estimate: Its mean.
-    adjusted_p: Its p-value after Holm's adjustment over the cells of its rule; NaN without verdict.
+    adjusted_p: Its p-value after Holm's adjustment over the cells of its rule; NaN for no verdict.
     equivalent: Whether it is equivalent to zero.
   """
 
@@ -44,12 +44,12 @@ class Tested:
 
   @property
   def shown(self) -> bool:
-    """Whether there is an effect."""
+    """Whether an effect is shown."""
     return self.adjusted_p < 0.05
 
 
 def tested(pairs: Pairs, rule: str, endpoint: str) -> list[Tested]:
-  """Returns the contrasts of LCAM of a rule, of all its cells."""
+  """Returns the contrasts of LCAM in all cells of a rule."""
   chosen = sorted(pair for pair in pairs if pair.rule == rule)
   found = [contrast(pair, pairs[pair], 'lcam', 'yoked', endpoint) for pair in chosen]
   p_values = [p_value(one.values) if one.usable else math.nan for one in found]
@@ -71,7 +71,7 @@ def pooled_contrast(
 
 
 def complete(pairs: Pairs, delta: float, batch_size: int) -> list[str]:
-  """Returns the problems whose cells of all rules are done and usable at a delta and batch size."""
+  """Returns the problems whose cells at a delta and batch size are done and usable for all rules."""
   problems = []
   for problem in definition.LEARNING_RATES:
     chosen = [Pair(problem, batch_size, delta, rule) for rule in definition.RULES]
@@ -84,7 +84,7 @@ def complete(pairs: Pairs, delta: float, batch_size: int) -> list[str]:
 
 
 def shares(batch_size: int) -> Shares:
-  """Returns the shares of luck that the memory of the mean leaves in this study."""
+  """Returns the shares of luck that are left by the memory of the mean in this study."""
   return shares_of_luck(TRAIN_EXAMPLES // batch_size, definition.MEAN_MOMENTUM)
 
 
@@ -93,11 +93,11 @@ def predicted_effect(pair: Pair, weights: Sequence[Tested]) -> float | None:
 
   Args:
     pair: A cell of LCAM.
-    weights: The contrasts of weighed gradients, one of which is of the same cell.
+    weights: The contrasts of weighted gradients, among them that of the same cell.
 
   Returns:
-    That contrast times the share of luck of the rule over that of the weights; None if the cell of
-    weighed gradients is missing.
+    That contrast times the rule's share of luck divided by the share of the weights; None if the
+    cell of weighted gradients is missing.
   """
   left = shares(pair.batch_size)
   for one in weights:
@@ -107,7 +107,7 @@ def predicted_effect(pair: Pair, weights: Sequence[Tested]) -> float | None:
 
 
 def seen_before_memory(pair: Pair) -> bool:
-  """Whether a pair had been looked at when the memory of the mean was added to the theory."""
+  """Returns whether a pair had been seen when the memory of the mean was added to the theory."""
   softmax_or_mlp = pair.problem in ('digits', 'digits-softmax')
   one_hot = pair.problem == 'one-hot' and pair.batch_size == 8
   return pair.delta == 0.25 and (softmax_or_mlp or one_hot)

@@ -1,4 +1,4 @@
-"""The contrasts of the study, seed by seed, and what they are pooled to."""
+"""Computes the contrasts of the study, seed by seed, and pools them."""
 
 import csv
 import dataclasses
@@ -23,7 +23,7 @@ Table = Mapping[str, Mapping[str, Float[np.ndarray, ' seeds']]]
 
 @dataclasses.dataclass(frozen=True, order=True)
 class Pair:
-  """The two cells, one per direction, that a contrast is between.
+  """The two cells of a contrast, one per direction.
 
   Attributes:
     problem: See :class:`Cell`.
@@ -39,7 +39,7 @@ class Pair:
 
   @property
   def dose(self) -> float:
-    """What the effect should be proportional to."""
+    """The number that the effect should be proportional to."""
     return self.delta / math.sqrt(self.batch_size)
 
 
@@ -48,9 +48,9 @@ class Contrast:
   """Half the difference between the directions, of the relative difference to the yoked runs.
 
   Attributes:
-    values: One per seed; NaN where a run diverged.
-    high: The relative difference with the high momentum in the high-loss phase, likewise.
-    low: That with the high momentum in the low-loss phase.
+    values: One per seed; NaN if a run diverged.
+    high: The relative difference with the high momentum in the high-loss phase, one per seed.
+    low: The relative difference with the high momentum in the low-loss phase, one per seed.
   """
 
   values: Float[np.ndarray, ' seeds']
@@ -59,23 +59,23 @@ class Contrast:
 
   @property
   def excluded(self) -> int:
-    """How many seeds were left out."""
+    """The number of seeds that were left out."""
     return int(np.isnan(self.values).sum())
 
   @property
   def usable(self) -> bool:
-    """Whether so few seeds were left out that there is a verdict."""
+    """Whether few enough seeds were left out for a verdict."""
     return self.excluded <= definition.LARGEST_EXCLUDED_SHARE * len(self.values)
 
 
 def read_pairs(directory: pathlib.Path) -> dict[Pair, dict[str, Table]]:
-  """Reads the pairs of which both cells are done.
+  """Reads the pairs whose cells are both done.
 
   Args:
-    directory: Where the tables of the cells are.
+    directory: The folder of the tables of the cells.
 
   Returns:
-    By pair and direction, the table of the cell.
+    The table of each cell, by pair and direction.
   """
   found: dict[Pair, dict[str, Table]] = {}
   for cell in definition.cells():
@@ -107,9 +107,9 @@ def contrast(
 
   Args:
     pair: The pair.
-    tables: By direction, the table of its cell.
+    tables: The table of each cell, by direction.
     arm: The arm.
-    partner: The arm that it is set against.
+    partner: The arm that it is compared with.
     endpoint: One of :data:`definition.ENDPOINTS`.
   """
   bound = 2 * math.log(_CLASSES[pair.problem])
@@ -142,9 +142,10 @@ def of_seeds(values: Float[np.ndarray, ' seeds']) -> Estimate:
 def correlation_of_neighbours(values: Float[np.ndarray, ' seeds']) -> float:
   """Returns the correlation of a seed's value with that of the next seed, cyclically.
 
-  A yoked run replays the phases of the run of the next seed, which that seed's contrast holds with
-  the other sign. The intervals take seeds as independent, so that they are too wide where this is
-  negative: the variance of the mean is ``1 + 2 * correlation`` times that of independent seeds.
+  A yoked run replays the phases of the run of the next seed, whose contrast contains them with the
+  opposite sign. The intervals assume independent seeds, so that they are too wide if this
+  correlation is negative: the variance of the mean is ``1 + 2 * correlation`` times that of
+  independent seeds.
   """
   deviations = values - np.nanmean(values)
   products = deviations * np.roll(deviations, -1)
@@ -160,7 +161,7 @@ def is_equivalent_to_zero(values: Float[np.ndarray, ' seeds']) -> bool:
 
 
 def pooled(contrasts: Iterable[Contrast]) -> Float[np.ndarray, ' seeds']:
-  """Averages usable contrasts seed by seed, over those in which the seed was not left out."""
+  """Averages usable contrasts by seed, each over the contrasts that do not leave the seed out."""
   values = [one.values for one in contrasts if one.usable]
   return np.nanmean(values, axis=0)
 
@@ -168,11 +169,11 @@ def pooled(contrasts: Iterable[Contrast]) -> Float[np.ndarray, ' seeds']:
 def slopes(
   pairs: Sequence[Pair], contrasts: Sequence[Contrast]
 ) -> Float[np.ndarray, ' seeds'] | None:
-  """Returns the slope of the contrast against the dose, through the origin, of each seed.
+  """Returns the slope of the contrast against the dose, through the origin, for each seed.
 
   Args:
-    pairs: Of one problem and rule.
-    contrasts: Theirs. Cells weigh by their inverse variance.
+    pairs: The pairs of one problem and rule.
+    contrasts: Their contrasts; cells are weighted by their inverse variance.
 
   Returns:
     The slopes; None if no contrast is usable.
@@ -191,7 +192,7 @@ def slopes(
 def ratio(
   numerators: Float[np.ndarray, ' seeds'], denominators: Float[np.ndarray, ' seeds']
 ) -> Estimate:
-  """Returns the ratio of two means of the same seeds, with the interval of the delta method."""
+  """Returns the ratio of two means over the same seeds, with the interval of the delta method."""
   both = ~(np.isnan(numerators) | np.isnan(denominators))
   top, bottom = numerators[both], denominators[both]
   quotient = top.mean() / bottom.mean()

@@ -1,4 +1,4 @@
-"""Draws what happens in one cell of the study, step by step, for docs/what-lcam-does.md.
+"""Draws the losses in one cell of the study, step by step, for docs/what-lcam-does.md.
 
 python -m studies.dispersion.curves
 """
@@ -18,8 +18,8 @@ from studies.problems import PROBLEMS
 from studies.runner import Runner
 
 PROBLEM, BATCH_SIZE, DELTA, RULE = 'digits', 8, 0.25, 'algorithm1'
-WINDOW = 16  # steps that are averaged
-# By arm, its label and how it is drawn.
+WINDOW = 16  # the number of steps to average
+# The label and the style of each arm.
 LOOKS = {
   'fixed-mean': ('fixed momentum, the same mean', {'color': '0.5', 'linestyle': ':'}),
   'yoked': ("yoked: another run's momenta", {'color': 'C1', 'linestyle': '--'}),
@@ -45,7 +45,7 @@ def smoothed(losses: Losses) -> Losses:
 
 
 def main(
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the plot goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the file for the plot')] = pathlib.Path(
     'results/dispersion/curves.png'
   ),
 ) -> None:

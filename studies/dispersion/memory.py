@@ -22,7 +22,7 @@ import numpy as np
 
 
 class Shares(NamedTuple):
-  """How much of the luck of a batch weighs its gradient, with each rule; 1 without memory.
+  """The share of a batch's luck that weights its own gradient, for each rule; 1 without memory.
 
   Attributes:
     algorithm1: See :func:`lcam_optax.lcam`.
@@ -39,10 +39,10 @@ def shares_of_luck(steps_per_epoch: int, momentum: float, restart: int | None = 
   """Returns the shares for a mean that restarts every epoch, or more often.
 
   Args:
-    steps_per_epoch: Batches of an epoch, at least 2, without replacement.
+    steps_per_epoch: The number of batches in an epoch, at least 2, without replacement.
     momentum: The mean momentum, c.
-    restart: After how many batches the mean restarts, a divisor of those of the epoch; None is the
-      epoch.
+    restart: The number of batches after which the mean restarts, a divisor of ``steps_per_epoch``;
+      None is the epoch.
 
   Returns:
     The shares.
@@ -52,10 +52,10 @@ def shares_of_luck(steps_per_epoch: int, momentum: float, restart: int | None = 
     [0.44, -0.53, 0.81]
   """
   n = steps_per_epoch
-  lucks = np.full((n, n), -1 / (n - 1))  # their covariances
+  lucks = np.full((n, n), -1 / (n - 1))  # the covariances of the lucks
   np.fill_diagonal(lucks, 1)
   step = np.arange(n)
-  first = step - step % (restart or n)  # of those that the mean of each step holds
+  first = step - step % (restart or n)  # the first batch in the mean of each step
   held = (step >= first[:, None]) & (step <= step[:, None])
   excess = np.eye(n) - held / held.sum(1, keepdims=True)
   deviations = np.sqrt(np.diag(excess @ lucks @ excess.T).clip(0))
@@ -63,7 +63,7 @@ def shares_of_luck(steps_per_epoch: int, momentum: float, restart: int | None = 
   correlations = np.zeros((n, n))
   correlations[decided] = (excess @ lucks)[decided] / deviations[decided, None]
   age = step[:, None] - step
-  kept = np.where(age >= 0, momentum ** np.maximum(age, 0), 0)  # of gradient j, in trace t
+  kept = np.where(age >= 0, momentum ** np.maximum(age, 0), 0)  # weight of gradient j in trace t
   before = np.where(age >= 1, momentum ** np.maximum(age - 1, 0), 0)  # in the trace before t
   return Shares(
     algorithm1=float((correlations * kept).sum() / n),

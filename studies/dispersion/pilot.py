@@ -1,4 +1,4 @@
-"""How the sizes of the study were chosen: training loss by learning rate, on seeds outside it.
+"""Measures the training loss by learning rate, to choose the sizes of the study, on other seeds.
 
 python -m studies.dispersion.pilot
 """

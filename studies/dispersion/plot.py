@@ -1,4 +1,4 @@
-"""The plot of the study: the effect against the dose, over all cells."""
+"""Draws the plot of the study: the effect against the dose, over all cells."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,11 +18,11 @@ _LABELS = {
 
 
 def plot_doses(path: pathlib.Path, endpoints: Mapping[str, Mapping[str, list[Tested]]]) -> None:
-  """Draws all contrasts: against the dose, and against what is predicted cell by cell.
+  """Draws all contrasts, against the dose and against the prediction for each cell.
 
   Args:
     path: The PNG file.
-    endpoints: By what is measured and by rule, the contrasts.
+    endpoints: The contrasts, by the name of the endpoint and by rule.
   """
   figure = Figure(figsize=(11, 4 * len(endpoints)), layout='constrained')
   rows = figure.subplots(len(endpoints), 2, squeeze=False)
@@ -67,7 +67,7 @@ def _draw_points(panel, rule: str, x: Sequence[float], found: Sequence[Tested]) 
 
 
 def _draw_slope(panel, found: Sequence[Tested]) -> None:
-  """Draws the line through the origin of the weighed gradients."""
+  """Draws the line of the weighted gradients, through the origin."""
   if found:
     doses = np.array([one.pair.dose for one in found])
     means = np.array([one.estimate.mean for one in found])

@@ -1,4 +1,4 @@
-"""Writes what the study comes to, from the cells that are done.
+"""Writes the report of the study, from the cells that are done.
 
 python -m studies.dispersion.report
 """
@@ -43,8 +43,8 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   """Writes tables, plot and report.
 
   Args:
-    directory: Where the cells are.
-    output: Where the results go.
+    directory: The folder of the cells.
+    output: The folder for the results.
 
   Returns:
     The report.
@@ -357,10 +357,10 @@ def _ratio_of_logs(value: Estimate) -> str:
 
 
 def main(
-  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/dispersion'
   ),
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/dispersion'
   ),
 ) -> None:

@@ -1,4 +1,4 @@
-"""Trains the cells of the study and writes each to a file, whole or not at all."""
+"""Trains the cells of the study and writes each to a file, atomically."""
 
 import csv
 import io
@@ -26,9 +26,9 @@ def run_cells(cells: Sequence[Cell], seeds: Sequence[int], directory: pathlib.Pa
   """Trains the cells that have no file yet.
 
   Args:
-    cells: The cells; those of the same problem and batch size are best together.
+    cells: The cells; order them by problem and batch size, which share data and programs.
     seeds: The seeds of every arm.
-    directory: Where their files are.
+    directory: The folder of their files.
   """
   directory.mkdir(parents=True, exist_ok=True)
   write_environment(directory)
@@ -58,7 +58,7 @@ def run_cells(cells: Sequence[Cell], seeds: Sequence[int], directory: pathlib.Pa
 
 
 def path_of(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
-  """Returns where the table of a cell is."""
+  """Returns the path of the table of a cell."""
   return directory / f'{cell.name}.csv'
 
 
@@ -66,11 +66,11 @@ def run_cell(runner: Runner, cell: Cell) -> dict[str, tuple[Results, float | Non
   """Trains all arms of a cell.
 
   Args:
-    runner: That of its problem and batch size.
+    runner: The runner of its problem and batch size.
     cell: The cell.
 
   Returns:
-    By name of the arm its results and, where all its momenta are the same, that momentum.
+    By the name of each arm, its results and, if all its momenta are equal, that momentum.
   """
   numbers = Numbers(cell.learning_rate, *cell.momenta)
   results: dict[str, tuple[Results, float | None]] = {}
@@ -91,7 +91,7 @@ def run_cell(runner: Runner, cell: Cell) -> dict[str, tuple[Results, float | Non
     momenta = (float(used.mean()), same_weight)
     for name, momentum in zip(definition.FIXED, momenta, strict=True):
       equal = Numbers(cell.learning_rate, momentum, momentum)
-      # With equal momenta, whatever is replayed, it is SGD with that momentum.
+      # With equal momenta it is SGD with that momentum, whatever phases are replayed.
       arm = Arm(name, partner='lcam')
       results[name] = runner.run(arm, cell.rule, equal, phases), momentum
   return results

@@ -1,4 +1,4 @@
-"""The tables of the study as files: what is kept of its runs."""
+"""Writes the tables of the study."""
 
 import csv
 import pathlib

@@ -1,1 +1,1 @@
-"""Study 2: the theory alone, on a quadratic where everything can be computed."""
+"""Study 2: the theory on a quadratic for which everything can be computed."""

@@ -1,4 +1,4 @@
-"""The theory beside a simulation, on a noisy quadratic; writes results/quadratic.
+"""Compares the theory with a simulation, on a noisy quadratic; writes results/quadratic.
 
 python -m studies.quadratic
 """
@@ -32,12 +32,12 @@ DOSES = tuple((delta, batch) for delta in (0.25, 0.1, 0.025) for batch in (8, 32
 
 
 def main(
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/quadratic'
   ),
   blocks: Annotated[int, tyro.conf.arg(help=f'simulated runs / {RUNS_OF_BLOCK}')] = BLOCKS,
 ) -> None:
-  """Compares the theory of what LCAM does with a simulation."""
+  """Compares the theory of LCAM's effect with a simulation."""
   output.mkdir(parents=True, exist_ok=True)
   console = Console()
   modes, doses = {}, {}

@@ -1,4 +1,4 @@
-"""The effect of LCAM on a noisy quadratic: half the difference between the directions."""
+"""Computes the effect of LCAM on a noisy quadratic: half the difference between the directions."""
 
 import dataclasses
 from collections.abc import Callable, Sequence
@@ -19,10 +19,10 @@ def contrasts(
   """Returns half the difference between the directions of (LCAM - yoked) / yoked.
 
   Args:
-    problem: The quadratic, in the direction in which the high momentum goes with the high loss.
-    path_loss: What is contrasted, with an axis of modes last; see below.
-    blocks: How many blocks of runs are simulated.
-    kinds: With which phases.
+    problem: The quadratic, in the direction with the high momentum in the high-loss phase.
+    path_loss: Computes the loss to contrast, with modes as the last axis.
+    blocks: The number of simulated blocks of runs.
+    kinds: The kinds of phases to simulate.
 
   Returns:
     An estimate per mode: predicted (without an interval), and simulated with each kind of phase.

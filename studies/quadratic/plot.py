@@ -1,4 +1,4 @@
-"""The plot of the quadratic: predicted and simulated effect by stiffness."""
+"""Draws the predicted and the simulated effect by stiffness."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -21,8 +21,8 @@ def plot_modes(
 
   Args:
     path: The PNG file.
-    quadratic: Whose modes they are.
-    modes: By rule and kind, an estimate per mode.
+    quadratic: The quadratic.
+    modes: An estimate per mode, by rule and kind.
   """
   figure = Figure(figsize=(9, 3.6), layout='constrained')
   panels = figure.subplots(1, len(modes), sharey=True)

@@ -1,4 +1,4 @@
-"""The noisy quadratic, simulated with the library."""
+"""Simulates the noisy quadratic with the library."""
 
 from functools import partial
 from typing import Literal
@@ -15,8 +15,8 @@ from train.problem.controls import ReplayState, replay_tracker
 RUNS_OF_BLOCK = 500
 _MEAN_DECAY = 0.99
 
-# 'luck': above what is expected with these parameters, which is known here. 'running-mean': above
-# the running mean of such deviations, as LCAM decides.
+# 'luck': the loss is above its expectation at these parameters, which is known here. 'running-mean':
+# its deviation is above the running mean of such deviations, as in LCAM.
 PhaseOf = Literal['luck', 'running-mean']
 
 
@@ -26,10 +26,11 @@ def simulate(problem: Quadratic, phase_of: PhaseOf, blocks: int) -> tuple[Moment
   Args:
     problem: The quadratic.
     phase_of: What decides the phase.
-    blocks: How many blocks of runs; each has the axis of blocks in front.
+    blocks: The number of blocks of runs.
 
   Returns:
-    The moments of LCAM, and those of runs that replay the phases of the next run.
+    The moments of LCAM, and those of runs that replay the phases of the next run; the first axis is
+    that of the blocks.
   """
   c, d = problem.mean_momentum, problem.delta
   moments = _simulate(
@@ -58,7 +59,7 @@ def _simulate(phase_of, rule, batch_size, steps, stiffness, start, momenta, bloc
     solver = optax.chain(
       scale_by_phase(tracker, momenta[0], momenta[1]), optax.scale_by_learning_rate(1.0)
     )
-    # All that matters of a batch: the mean of its examples, and their scatter around it.
+    # Only two things of a batch matter: the mean of its examples, and their scatter around it.
     mean_key, scatter_key = jax.random.split(key)
     means = jax.random.normal(mean_key, (steps, stiffness.size)) / jnp.sqrt(batch_size * stiffness)
     degrees = stiffness.size * (batch_size - 1)
@@ -85,7 +86,7 @@ def _simulate(phase_of, rule, batch_size, steps, stiffness, start, momenta, bloc
 
 
 def _sign_tracker(rule: str) -> PhaseTracker:
-  """The phase of a number whose mean is known to be 0; keeps time as ``replay_tracker`` does."""
+  """Returns a tracker of the sign of a number whose mean is 0, with the timing of the rule."""
   replay = replay_tracker(jnp.zeros(1), rule=rule)
 
   def update(state: ReplayState, loss: jax.Array) -> tuple[jax.Array, ReplayState]:

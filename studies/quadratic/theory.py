@@ -1,8 +1,8 @@
-"""What the theory predicts for a noisy quadratic: first and second moments, step by step.
+"""Predicts the first and second moments on a noisy quadratic, step by step.
 
 The loss of an example x is ``sum_i h_i (theta_i - x_i)**2 / 2`` with ``x_i`` normal of mean 0 and
-variance ``1 / h_i``, so that the modes are alike but for their stiffness. docs/theory.md derives
-what stands here.
+variance ``1 / h_i``, so that the modes differ only in their stiffness. docs/theory.md has the
+derivation.
 """
 
 import dataclasses
@@ -21,11 +21,11 @@ class Quadratic:
 
   Attributes:
     stiffness: Learning rate times the second derivative of each mode; the learning rate is 1.
-    batch_size: Examples of a step.
+    batch_size: Examples per step.
     mean_momentum: c.
-    delta: The high-loss momentum is ``c + delta``, the low-loss one ``c - delta``.
+    delta: The high-loss momentum is ``c + delta``, the low-loss momentum ``c - delta``.
     rule: See :func:`lcam_optax.lcam`.
-    steps: How many.
+    steps: The number of steps.
   """
 
   stiffness: tuple[float, ...]
@@ -37,12 +37,12 @@ class Quadratic:
 
   @property
   def start(self) -> Modes:
-    """Where every run starts: each mode has twice the loss of its noise."""
+    """The start of every run, at which the loss of each mode is twice that of its noise."""
     return np.sqrt(2 / np.asarray(self.stiffness))
 
   @property
   def critical_stiffness(self) -> float:
-    """Stiffer modes are underdamped: they swing."""
+    """The stiffness above which modes are underdamped: they oscillate."""
     return (1 - math.sqrt(self.mean_momentum)) ** 2
 
 
@@ -50,8 +50,8 @@ class Moments(NamedTuple):
   """Moments before every step.
 
   Attributes:
-    mean: Of the parameters.
-    square: Mean of their squares.
+    mean: The mean of the parameters.
+    square: The mean of their squares.
   """
 
   mean: Float[np.ndarray, 'steps modes']
@@ -61,12 +61,12 @@ class Moments(NamedTuple):
 def predict(problem: Quadratic, *, yoked: bool = False) -> Moments:
   """Returns the moments that the theory predicts.
 
-  The phase ``s`` is taken to be the sign of the luck of the batch, independent of all before, and
-  its covariances with the gradient to be those of a normal variable.
+  It assumes that the phase ``s`` is the sign of the luck of the batch, independent of all earlier
+  ones, and that its covariances with the gradient are those of a normal variable.
 
   Args:
     problem: The quadratic.
-    yoked: Whether the phase is that of another run, and has no covariance with the gradient.
+    yoked: Whether the phase is that of another run, without covariance with the gradient.
   """
   h = np.asarray(problem.stiffness)
   c, d, batch = problem.mean_momentum, problem.delta, problem.batch_size
@@ -87,7 +87,7 @@ def predict(problem: Quadratic, *, yoked: bool = False) -> Moments:
       cross = c * b + d * s_cross
       beta_square = (c**2 + d**2) * m + 2 * c * d * s_square
       extra = 0.0
-    else:  # beta = c + d * s of this step, whose noise it knows
+    else:  # beta = c + d * s of this step, which correlates with its noise
       beta_trace, cross, beta_square = c * trace, c * b, (c**2 + d**2) * m
       extra = 2 * d * k * b
     trace = h * theta + beta_trace
@@ -95,6 +95,6 @@ def predict(problem: Quadratic, *, yoked: bool = False) -> Moments:
     at_theta = h * a + cross  # of theta * trace, both of this step
     s_trace, s_square, s_cross = k * theta, 2 * k * at_theta + q, k * a
     theta, b, a = theta - trace, at_theta - m, a - 2 * at_theta + m
-    # From here on theta is that of the next step, and so is what multiplies it.
+    # theta is now that of the next step, so s * theta * trace must be, too.
     s_cross = s_cross - s_square
   return Moments(np.array(means), np.array(squares))

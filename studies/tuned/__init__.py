@@ -1,1 +1,1 @@
-"""Study 3: does LCAM help, when everything is tuned by the same budget?"""
+"""Study 3: does LCAM help when everything is tuned with the same budget?"""

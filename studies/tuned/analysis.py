@@ -1,4 +1,4 @@
-"""What the study comes to: every number of its report."""
+"""Computes every number of the study's report."""
 
 import csv
 import dataclasses
@@ -24,14 +24,14 @@ _CHOICES = ('effective_rate', 'momentum', 'validation_loss')
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Tuned:
-  """A method as the repeats of a setting tuned it; every array has one value per repeat.
+  """A method as tuned in each repeat of a setting; every array has one value per repeat.
 
   Attributes:
-    tuning: Which tuning the point is of.
-    point: Which of its points was chosen.
-    effective_rate: The effective learning rate that was chosen.
-    momentum: The mean momentum that was chosen.
-    validation_loss: The loss that it was chosen for.
+    tuning: The number of the tuning.
+    point: The number of the chosen point in it.
+    effective_rate: The chosen effective learning rate.
+    momentum: The chosen mean momentum.
+    validation_loss: The validation loss of the chosen point.
     test_error: Mean over the fresh seeds.
     test_loss: Mean over the fresh seeds.
     guesses: Share of the fresh seeds that count as a guess.
@@ -49,11 +49,11 @@ class Tuned:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Results:
-  """The repeats of which all settings are done.
+  """The repeats whose settings are all done.
 
   Attributes:
-    repeats: How many.
-    tuned: By setting, name of the method and part of the epochs.
+    repeats: The number of repeats.
+    tuned: The tuned methods, by setting, name of the method and part of the epochs.
   """
 
   repeats: int
@@ -68,11 +68,11 @@ class Results:
     against: str = definition.FIXED.name,
     against_part: str | None = None,
   ) -> Float[np.ndarray, ' repeats']:
-    """Returns how much a method is above another one, in percent of that one, by repeat.
+    """Returns the difference of a method to another one, in percent of that one, by repeat.
 
     Args:
       setting: The setting.
-      name: Of the method or control.
+      name: The name of the method or control.
       endpoint: One of :data:`definition.ENDPOINTS`.
       part: The part of the epochs.
       against: The name of the other method.
@@ -104,15 +104,15 @@ class Tested:
 
   @property
   def shown(self) -> bool:
-    """Whether there is a difference."""
+    """Whether a difference is shown."""
     return self.adjusted_p < 0.05
 
 
 def read_results(directory: pathlib.Path) -> Results:
-  """Reads the repeats of which all cells are done, up to the first that is not.
+  """Reads the repeats whose cells are all done, up to the first that is not complete.
 
   Args:
-    directory: Where the tables of the cells are.
+    directory: The folder of the tables of the cells.
 
   Raises:
     FileNotFoundError: If there is no such repeat.
@@ -194,7 +194,7 @@ def marked(one: Tested) -> str:
 
 
 def listed(names: Sequence[str]) -> str:
-  """Returns names in brackets, to go behind their number; nothing if there are none."""
+  """Returns names in parentheses, to follow their number; an empty text if there are none."""
   return f' ({", ".join(names)})' if names else ''
 
 
@@ -208,11 +208,11 @@ def near_ends(
 
   Args:
     results: The results.
-    names: Of the methods.
-    share: How much of a range is near its end; one of 14 is half an octave of the rate.
+    names: The names of the methods.
+    share: The share of a range that counts as near its end; 1/14 is half an octave of the rate.
 
   Returns:
-    The shares of choices, by effective rate and momentum, near the low end and the high end.
+    The shares of choices near the low end and the high end, by effective rate and momentum.
   """
   places = []
   for (setting, name, _), tuned in results.tuned.items():

@@ -92,7 +92,7 @@ def run_followup(cell: Cell, directory: pathlib.Path) -> str:
 
 
 def main(
-  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/tuned'
   ),
 ) -> None:

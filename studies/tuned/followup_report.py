@@ -1,4 +1,4 @@
-"""What the follow-up comes to: the part of the report that says whether it is the loss."""
+"""Writes the part of the report on the follow-up: is it the loss?"""
 
 import csv
 import dataclasses
@@ -19,12 +19,12 @@ _Means = dict[tuple[Setting, str, str], Float[np.ndarray, 'repeats endpoints']]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Followup:
-  """The repeats of the follow-up of which all settings are done.
+  """The repeats of the follow-up whose settings are all done.
 
   Attributes:
-    repeats: How many.
-    means: By setting, method and arm the test errors and losses, means over the seeds.
-    fixed: By setting those of tuned fixed momentum in the study itself.
+    repeats: The number of repeats.
+    means: Test errors and losses, averaged over the seeds, by setting, method and arm.
+    fixed: Those of tuned fixed momentum in the study itself, by setting.
   """
 
   repeats: int
@@ -34,15 +34,15 @@ class Followup:
   def averaged(
     self, own: tuple[str, str], other: tuple[str, str] | None = None, endpoint: int = 0
   ) -> Float[np.ndarray, ' repeats']:
-    """Returns how much one is above another, averaged over settings, by repeat.
+    """Returns the difference of one arm to another, averaged over settings, by repeat.
 
     Args:
       own: A method and an arm.
-      other: Another; None is fixed momentum with a constant rate.
+      other: Another method and arm; None is fixed momentum with a constant rate.
       endpoint: 0 is the test error, 1 the test loss.
 
     Returns:
-      The difference in percent: of fixed momentum with decay if both have it, else without.
+      The difference in percent of fixed momentum: with decay if both have it, else without.
     """
     found = []
     for setting in definition.settings():
@@ -56,11 +56,11 @@ class Followup:
 
 
 def read_followup(results: Results, directory: pathlib.Path) -> Followup | None:
-  """Reads the follow-up; None if no repeat of it is complete.
+  """Reads the follow-up; returns None if no repeat of it is complete.
 
   Args:
-    results: Those of the study.
-    directory: Where the tables are.
+    results: The results of the study.
+    directory: The folder of the tables.
   """
   repeats, means = 0, {}
   while repeats < results.repeats:
@@ -91,7 +91,7 @@ def _read(path: pathlib.Path) -> dict[tuple[str, str], list[float]]:
 
 
 def against_yoked(followup: Followup, endpoint: int = 0) -> dict[str, Tested]:
-  """Returns the differences of LCAM to its yoked runs, one family."""
+  """Returns the differences of LCAM to its yoked runs, as one family."""
   return tested(
     {
       method.name: followup.averaged((method.name, 'lcam'), (method.name, 'yoked'), endpoint)
@@ -101,7 +101,7 @@ def against_yoked(followup: Followup, endpoint: int = 0) -> dict[str, Tested]:
 
 
 def with_decay(followup: Followup, endpoint: int = 0) -> dict[str, Tested]:
-  """Returns the differences to fixed momentum where all have a rate that decays, one family."""
+  """Returns the differences to fixed momentum, all with a decaying rate, as one family."""
   fixed = (FIXED.name, 'decay')
   return tested(
     {
@@ -112,7 +112,7 @@ def with_decay(followup: Followup, endpoint: int = 0) -> dict[str, Tested]:
 
 
 def followup_answer(followup: Followup) -> str:
-  """Returns what it comes to, in three sentences."""
+  """Returns the result in three sentences."""
   own = {method.name: followup.averaged((method.name, 'lcam')) for method in LCAM}
   best = min(own, key=lambda name: own[name].mean())
   apart = [name for name, one in against_yoked(followup).items() if one.shown]
@@ -134,7 +134,7 @@ def followup_answer(followup: Followup) -> str:
 
 
 def followup_lines(followup: Followup) -> Sequence[str]:
-  """Returns the part of the report."""
+  """Returns the lines of this part of the report."""
   lines = [
     '',
     '## Is it the loss, or a learning rate that falls?',

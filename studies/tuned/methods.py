@@ -1,4 +1,4 @@
-"""The methods that are tuned: each makes optimizer numbers of the same two that are searched."""
+"""Defines the methods to tune; all turn the same two searched numbers into optimizer numbers."""
 
 import dataclasses
 from typing import Literal, NamedTuple
@@ -14,11 +14,11 @@ LARGEST_MOMENTUM = 0.99
 
 
 class Point(NamedTuple):
-  """What is tuned.
+  """The two numbers that are tuned.
 
   Attributes:
-    effective_rate: The learning rate over one minus the mean momentum: how far a gradient moves
-      the weights in the end.
+    effective_rate: The learning rate divided by one minus the mean momentum: how far a gradient
+      moves the weights in total.
     momentum: The mean momentum.
   """
 
@@ -28,13 +28,13 @@ class Point(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """A way to train that has two numbers to tune.
+  """A method of training with two numbers to tune.
 
   Attributes:
-    name: What tables call it.
+    name: Its name in tables.
     rule: The optimizer.
-    delta: Half the difference of the momenta of LCAM, or the strength of a reweighting; negative
-      where the low-loss phase has the higher momentum, or weight.
+    delta: Half the difference of LCAM's momenta, or the strength of a reweighting; negative if the
+      low-loss phase has the higher momentum or weight.
   """
 
   name: str
@@ -46,7 +46,7 @@ class Method:
     high, low = point.momentum + self.delta, point.momentum - self.delta
     if self.rule in ('equation9', 'algorithm1'):
       high, low = (min(max(momentum, 0.0), LARGEST_MOMENTUM) for momentum in (high, low))
-    if self.rule == 'momo':  # its trace is a mean of gradients: the learning rate is the effective
+    if self.rule == 'momo':  # its trace is a mean of gradients, so this is the learning rate
       return Numbers(point.effective_rate, high, low)
     return Numbers(point.effective_rate * (1 - (high + low) / 2), high, low)
 
@@ -58,9 +58,9 @@ def make_optimizer(
 
   Args:
     rule: The rule; for those of LCAM and 'weights' see :func:`studies.arms.make_optimizer`.
-    steps_per_epoch: After how many updates the mean of the losses restarts.
-    numbers: May be traced; of the momenta 'sgd' and 'momo' take the first.
-    phases: Those to replay, of every step; None decides by the loss.
+    steps_per_epoch: The number of updates after which the mean of the losses restarts.
+    numbers: The numbers, which may be traced; 'sgd' and 'momo' use the first momentum.
+    phases: The phase of every step, to replay; None to decide by the loss.
 
   Returns:
     A transformation whose ``update`` needs ``value``.

@@ -1,9 +1,9 @@
-"""How the sizes of the study were chosen, on seeds and divisions outside it; no test examples.
+"""Measures what the sizes of the study were chosen by, on other seeds, without test examples.
 
 python -m studies.tuned.pilot
 
-Fixed momentum is tried at 64 points with 16 seeds on half of the training examples. From these,
-smaller tunings are drawn: how far does the error on a quarter that decided nothing depend on them?
+It tries fixed momentum at 64 points with 16 seeds, on half of the training examples, and draws smaller
+tunings from these. How much does the error on a quarter that was not used for tuning depend on them?
 """
 
 import time
@@ -21,7 +21,7 @@ _DRAWS = 50
 
 
 def main() -> None:
-  """Prints what each setting comes to."""
+  """Prints the result of each setting."""
   random = np.random.default_rng(_REPEATS[0])
   for setting in definition.settings():
     examples, epochs = setting.problem.load(), definition.EPOCHS[setting.batch_size]
@@ -41,7 +41,7 @@ def main() -> None:
         [values.reshape(len(points), len(_SEEDS), 2) for values in score(trained, rows)]
         for rows in (validation, held_out)
       )
-      cost = 1000 * (time.perf_counter() - start) / len(runs)  # of the second without compiling
+      cost = 1000 * (time.perf_counter() - start) / len(runs)  # the second is without compiling
       best += [points[i] for i in decided[1].mean(1).argmin(0)]
       for size in _SIZES:
         for by, values in zip(('error', 'loss'), decided, strict=True):

@@ -1,4 +1,4 @@
-"""The plot of the study: the difference of every method to tuned fixed momentum."""
+"""Draws the difference of every method to tuned fixed momentum."""
 
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -13,11 +13,11 @@ _COLOURS = {'algorithm1': 'C0', 'equation9': 'C1', 'reweigh': 'C2', 'momo': 'C3'
 def plot_differences(
   path: pathlib.Path, panels: Sequence[Sequence[tuple[str, Mapping[str, Estimate]]]]
 ) -> None:
-  """Draws the differences of all methods, a panel each.
+  """Draws panels with the differences of all methods.
 
   Args:
     path: The PNG file.
-    panels: Rows of titles and the differences by method, in percent; the methods are the same.
+    panels: Rows of panels: a title, and the differences in percent, of the same methods in each.
   """
   figure = Figure(figsize=(13, 3.6 * len(panels)), layout='constrained')
   axes = figure.subplots(len(panels), len(panels[0]), sharey=True, squeeze=False)

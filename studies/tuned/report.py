@@ -1,4 +1,4 @@
-"""Writes what the study comes to, from the repeats that are done.
+"""Writes the report of the study, from the repeats that are done.
 
 python -m studies.tuned.report
 """
@@ -44,8 +44,8 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   """Writes tables, plot and report.
 
   Args:
-    directory: Where the cells are.
-    output: Where the results go.
+    directory: The folder of the cells.
+    output: The folder for the results.
 
   Returns:
     The report.
@@ -322,7 +322,7 @@ def _plot(path: pathlib.Path, results: Results) -> None:
 
 
 def _write_repeats(path: pathlib.Path, results: Results) -> None:
-  """Writes what every repeat chose and came to: means over its fresh seeds."""
+  """Writes the choice and the results of every repeat: means over its fresh seeds."""
   columns = ('effective_rate', 'momentum', 'validation_loss', *definition.ENDPOINTS)
   with path.open('w', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
@@ -334,7 +334,7 @@ def _write_repeats(path: pathlib.Path, results: Results) -> None:
 
 
 def _write_differences(path: pathlib.Path, results: Results) -> None:
-  """Writes the differences to fixed momentum, of settings and averaged, in percent."""
+  """Writes the differences to fixed momentum in percent, by setting and averaged."""
   head = ('problem', 'batch', 'method', 'part', 'endpoint', 'difference', 'half_width', 'holm_p')
   with path.open('w', newline='') as file:
     writer = csv.writer(file, lineterminator='\n')
@@ -352,7 +352,7 @@ def _write_differences(path: pathlib.Path, results: Results) -> None:
 
 
 def _shown(tested: Mapping) -> tuple[list, list]:
-  """Returns the keys of what is shown to be below 0, and above."""
+  """Returns the keys of the differences that are shown below 0, and of those shown above."""
   better = [key for key, one in tested.items() if one.shown and one.estimate.mean < 0]
   worse = [key for key, one in tested.items() if one.shown and one.estimate.mean > 0]
   return better, worse
@@ -363,10 +363,10 @@ def _percent(value: Estimate) -> str:
 
 
 def main(
-  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='where the runs are kept')] = pathlib.Path(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/tuned'
   ),
-  output: Annotated[pathlib.Path, tyro.conf.arg(help='where the report goes')] = pathlib.Path(
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
     'results/tuned'
   ),
 ) -> None:

@@ -1,4 +1,4 @@
-"""Tunes, trains and tests the cells of the study; each is written to files, whole or not at all."""
+"""Tunes, trains and tests the cells of the study, and writes each to files, atomically."""
 
 import csv
 import functools
@@ -30,11 +30,11 @@ class Tried(NamedTuple):
 
   Attributes:
     method: The method.
-    tuning: Of which tuning it is.
+    tuning: The number of its tuning.
     part: Half of the epochs or all of them.
-    index: Which of the points of the tuning it is.
+    index: Its number among the points of the tuning.
     point: The point.
-    validation_loss: Mean over the seeds of the tuning.
+    validation_loss: The mean over the seeds of the tuning.
   """
 
   method: Method
@@ -50,7 +50,7 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
 
   Args:
     cells: The cells.
-    directory: Where their files are.
+    directory: The folder of their files.
   """
   directory.mkdir(parents=True, exist_ok=True)
   write_environment(directory)
@@ -67,7 +67,7 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
       progress.update(task, description=cell.name)
       search, test = run_cell(cell)
       write_whole(search_path(cell, directory), search)
-      # The file of the tests says that the cell is done: it comes last.
+      # The file of the tests marks the cell as done, so it is written last.
       write_whole(final_path(cell, directory), test)
       minutes = (time.monotonic() - start) / done * (len(missing) - done) / 60
       left = f'{minutes:.0f} min left'
@@ -77,23 +77,23 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
 
 
 def search_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
-  """Returns where the points are that a cell tried."""
+  """Returns the path of the points that a cell tried."""
   return directory / f'{cell.name}-search.csv'
 
 
 def final_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
-  """Returns where the tests are that a cell ends with."""
+  """Returns the path of the tests of a cell."""
   return directory / f'{cell.name}-test.csv'
 
 
 def run_cell(cell: Cell) -> tuple[str, str]:
-  """Tunes all methods, trains them with what was found, and tests them.
+  """Tunes all methods, trains them with the chosen numbers, and tests them.
 
   Args:
     cell: The cell.
 
   Returns:
-    The table of the points that were tried, and that of the tests.
+    The table of the tried points, and the table of the tests.
   """
   trainer, validation, test_rows = prepare(cell)
   tried = search(trainer, validation, cell)
@@ -101,7 +101,7 @@ def run_cell(cell: Cell) -> tuple[str, str]:
 
 
 def prepare(cell: Cell) -> tuple[Trainer, Rows, Rows]:
-  """Returns the trainer of a cell, which has its training examples, and its other examples.
+  """Returns the trainer of a cell, with its training examples, and the other examples.
 
   Args:
     cell: The cell.
@@ -118,7 +118,7 @@ def prepare(cell: Cell) -> tuple[Trainer, Rows, Rows]:
 
 
 def divide(examples: Examples, repeat: int) -> tuple[Rows, Rows]:
-  """Divides the training examples of a problem into those of a repeat and its validation."""
+  """Divides the training examples of a problem into training and validation for a repeat."""
   order = np.random.default_rng(repeat).permutation(len(examples.labels))
   training, validation = (
     Rows(examples.inputs[rows], examples.labels[rows])
@@ -134,12 +134,12 @@ def search(trainer: Trainer, validation: Rows, cell: Cell) -> list[Tried]:
   """Tries the points of all tunings.
 
   Args:
-    trainer: Has the training examples.
-    validation: The examples that decide.
+    trainer: The trainer, with the training examples.
+    validation: The validation examples.
     cell: The cell.
 
   Returns:
-    What was tried, by method, tuning, part and point.
+    The tried points, ordered by method, tuning, part and point.
   """
   tunings = {method: range(1) for method in definition.METHODS}
   tunings[definition.FIXED] = range(1 + definition.FURTHER_TUNINGS)
@@ -168,10 +168,10 @@ def choose(tried: Iterable[Tried]) -> dict[tuple[str, str], Tried]:
   """Chooses the points with the lowest validation loss.
 
   Args:
-    tried: What was tried.
+    tried: The tried points.
 
   Returns:
-    By name of the method, or of a control, and part the point.
+    The chosen point, by the name of the method or control and the part.
   """
   sets: dict[tuple[str, str], list[Tried]] = {}
   for one in tried:

@@ -22,7 +22,7 @@ class Rows(NamedTuple):
   """Examples.
 
   Attributes:
-    inputs: Of each example.
+    inputs: The inputs of each example.
     labels: Their classes.
   """
 
@@ -43,11 +43,11 @@ class Run(NamedTuple):
 
 
 class Trained(NamedTuple):
-  """What training came to; every array has the axis of runs first.
+  """The results of training; the first axis of every array is that of the runs.
 
   Attributes:
-    params: The weights after half of the epochs and after all, which are the second axis.
-    phases: Of every step, 1 in the high-loss phase; zeros where the rule has no phases.
+    params: The weights after half of the epochs and after all, along the second axis.
+    phases: For every step, 1 in the high-loss phase, else 0; zeros if the rule has no phases.
   """
 
   params: Params
@@ -55,7 +55,7 @@ class Trained(NamedTuple):
 
 
 class Scores(NamedTuple):
-  """How good runs are, after half of their epochs and after all of them.
+  """Errors and losses of runs, after half of their epochs and after all of them.
 
   Attributes:
     error: Share of wrong answers.
@@ -67,16 +67,16 @@ class Scores(NamedTuple):
 
 
 class Trainer:
-  """Trains on some examples at a batch size; it never sees others."""
+  """Trains on the given examples at a batch size; it never sees others."""
 
   def __init__(self, examples: Rows, batch_size: int, epochs: int, sizes: tuple[int, ...]):
     """Puts the examples in place.
 
     Args:
       examples: The training examples.
-      batch_size: Examples of a step; a divisor of their number.
+      batch_size: Examples per step; a divisor of their number.
       epochs: Passes over them; an even number.
-      sizes: Of the inputs, hidden layers and logits.
+      sizes: The sizes of the inputs, hidden layers and logits.
     """
     self._examples = jax.tree.map(jnp.asarray, examples)
     self._sizes = (len(examples.labels), batch_size, epochs, sizes)
@@ -93,7 +93,7 @@ class Trainer:
     Args:
       rule: The rule.
       runs: The runs.
-      replayed: The phases that they replay; None decides by the loss.
+      replayed: The phases to replay; None to decide by the loss.
       decay: Whether the learning rate decays to zero as a cosine, instead of being constant.
 
     Returns:
@@ -102,7 +102,7 @@ class Trainer:
     trained = []
     for first in range(0, len(runs), _AT_ONCE):
       rows = np.arange(first, first + _AT_ONCE)
-      rows[rows >= len(runs)] = first  # always as many, so that there is one compiled program
+      rows[rows >= len(runs)] = first  # always the same number, for one compiled program
       numbers = Numbers(*np.array([runs[row].numbers for row in rows], np.float32).T)
       start = _draw(*self._sizes, np.array([runs[row].seed for row in rows]))
       phases = None if replayed is None else replayed[rows]
@@ -114,7 +114,7 @@ def score(params: Params, rows: Rows) -> Scores:
   """Scores trained weights; those that are not finite, or worse than a guess, count as a guess.
 
   Args:
-    params: Those of :class:`Trained`.
+    params: The weights of :class:`Trained`.
     rows: Examples that were not trained on.
 
   Returns:
@@ -133,7 +133,7 @@ def score(params: Params, rows: Rows) -> Scores:
 def _draw(
   examples: int, batch_size: int, epochs: int, sizes: tuple[int, ...], seeds: Int[Array, ' runs']
 ) -> tuple[Params, Int[Array, 'runs epochs steps batch']]:
-  """Draws initial weights and batches: apart from training, so that rules share the program."""
+  """Draws initial weights and batches, apart from training, so that rules share this program."""
 
   def of_seed(seed):
     order_of = partial(epoch_order, seed, examples=examples)
