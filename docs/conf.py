@@ -1,7 +1,7 @@
-"""The site: python -m sphinx -W -n -c docs . build/site.
+"""Configures the site: python -m sphinx -W -n -c docs . build/site.
 
-The sources are in the root of the repository, so that results, examples and notes that stand beside
-what they describe are pages themselves and need no copy.
+The source folder is the root of the repository, so that the pages of results, examples and studies
+are used where they are, without copies.
 """
 
 import os
@@ -35,7 +35,7 @@ templates_path = ['_templates']
 
 html_theme = 'sphinx_book_theme'
 html_title = 'lcam-optax'
-# The column on the left has a field to search; a second one above it would be the theme's default.
+# The left column has a search field; the theme would add a second one above it by default.
 html_theme_options = {'show_toc_level': 2, 'navbar_persistent': []}
 html_static_path = ['_static']
 html_css_files = ['narrow.css']
@@ -49,15 +49,15 @@ myst_heading_anchors = 3
 nb_execution_mode = 'force'
 nb_execution_raise_on_error = True
 nb_execution_timeout = 600
-nb_output_stderr = 'remove'  # a slow compilation's complaints
+nb_output_stderr = 'remove'  # warnings of slow compilations
 
 autodoc_member_order = 'bysource'
-autodoc_typehints = 'none'  # the docstrings say shapes and dtypes as well
+autodoc_typehints = 'none'  # the docstrings also have shapes and dtypes
 napoleon_attr_annotations = False
 napoleon_use_rtype = False
 
-# The links to others' documentation need the network, and a build must not: they are made where
-# the site is published.
+# Links to other projects' documentation need the network, which a build must not need: they are made
+# only where the site is published.
 intersphinx_mapping = {}
 if os.environ.get('LCAM_DOCS_LINKS'):
   intersphinx_mapping = {
@@ -71,7 +71,7 @@ nitpick_ignore_regex = [('py:.*', r'((flax|jax|jnp|np|numpy|nnx|optax)\..*|UserE
 
 
 def _unlink_folders(app, page, content):
-  """Leaves only the text of links to folders, which are pages on GitHub but not here."""
+  """Replaces links to folders, which are pages on GitHub but not here, by their text."""
   del app
   folder = (ROOT / page).parent
 
@@ -83,7 +83,7 @@ def _unlink_folders(app, page, content):
 
 
 def _leave_reports_to_results(app, document):
-  """Says that reports are reached through the page of results, not the list of pages."""
+  """Marks reports as pages that are linked from the page of results, not from the list of pages."""
   del document
   page = app.env.docname
   if page.startswith('results/') and page != 'results/README':
@@ -91,7 +91,7 @@ def _leave_reports_to_results(app, document):
 
 
 def _keep_intervals_whole(app, document):
-  """Keeps a line from ending between a number and its interval, in text."""
+  """Prevents line breaks between a number and its interval, in text."""
   del app
   for text in list(document.findall(docutils.nodes.Text)):
     if ' ± ' in text and not isinstance(text.parent, docutils.nodes.literal_block):
@@ -101,14 +101,14 @@ def _keep_intervals_whole(app, document):
 
 
 def _formula(translator, node):
-  """Writes a formula as MathML, which browsers draw; MathJax would be fetched by each reader."""
+  """Writes a formula as MathML, which browsers draw; readers would have to download MathJax."""
   display = 'block' if isinstance(node, docutils.nodes.math_block) else 'inline'
   translator.body.append(latex2mathml.converter.convert(node.astext(), display=display))
   raise docutils.nodes.SkipNode
 
 
 def setup(app):
-  """Called by Sphinx."""
+  """Registers the functions above; Sphinx calls it."""
   app.add_html_math_renderer('mathml', (_formula, None), (_formula, None))
   app.connect('source-read', _unlink_folders)
   app.connect('doctree-read', _leave_reports_to_results)

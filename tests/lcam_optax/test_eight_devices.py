@@ -77,7 +77,7 @@ def test_jit_over_a_divided_batch(trained, optimizer, rule):
 @pytest.mark.parametrize(
   'ways',
   [
-    (True, True, False, True),  # what the README says, with both settings of check_vma
+    (True, True, False, True),  # as in docs/choosing.md, with both settings of check_vma
     (False, True, False, True),
     (True, True, True, True),
     (True, True, False, False),
