@@ -17,7 +17,7 @@ from train.command.output import Output, write_what_can_be_written
 from train.problem.comparison import Comparison
 from train.problem.experiments import QUICKSTART
 from train.system import processes as hosts
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 from train.system.errors import StorageError, UserError
 from train.system.signals import (
   imports_are_done,

@@ -18,7 +18,7 @@ from train.launch.plan import Plan
 from train.launch.run import Outcome, train_run, working_in
 from train.storage.checkpoints import quiet_background_errors
 from train.storage.tables import run_directory
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import SavePolicy, Trainer

@@ -11,12 +11,12 @@ import sys
 import pytest
 
 from tests.attack.damage import WAYS
-from train.system.compilation_cache import _CheckedPrograms
+from train.system.caches import CheckedPrograms
 from train.training import allocator
 
 _KEEP = """
 import jax, jax.numpy as jnp
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 keep_compiled_programs()
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
 """
@@ -60,19 +60,19 @@ def test_programs_that_are_damaged_are_compiled_and_kept_anew(tmp_path):
 
 
 def test_a_program_of_another_name_is_not_taken(tmp_path):
-  programs = _CheckedPrograms(str(tmp_path))
+  programs = CheckedPrograms(str(tmp_path))
   programs.put('one', b'a program')
   assert programs.get('one') == b'a program'
-  (tmp_path / 'one.program').rename(tmp_path / 'other.program')
+  (tmp_path / 'one').rename(tmp_path / 'other')
   assert programs.get('one') is None
   assert programs.get('other') is None
 
 
 @pytest.mark.parametrize('way', WAYS)
 def test_a_damaged_program_is_not_taken(tmp_path, way):
-  programs = _CheckedPrograms(str(tmp_path))
+  programs = CheckedPrograms(str(tmp_path))
   programs.put('one', b'line\nof a program\n')
-  way(tmp_path / 'one.program', random.Random(0))
+  way(tmp_path / 'one', random.Random(0))
   assert programs.get('one') is None
   programs.put('one', b'another')
   assert programs.get('one') in (b'another', None)  # None where there is a folder now
