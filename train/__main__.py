@@ -19,11 +19,7 @@ from train.problem.experiments import QUICKSTART
 from train.system import processes as hosts
 from train.system.caches import keep_compiled_programs
 from train.system.errors import StorageError, UserError
-from train.system.signals import (
-  imports_are_done,
-  let_the_exit_be_interrupted,
-  raise_again_what_is_swallowed,
-)
+from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
 from train.training.shortage import shortage_explained
 
 
@@ -81,7 +77,6 @@ def main() -> None:
   comparison diverged; a signal that stopped a run gives 128 + its number.
   """
   write_what_can_be_written()
-  imports_are_done()
   try:
     command = read_command(sys.argv[1:], _COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())
@@ -223,14 +218,15 @@ def _run_one_by_one(
 
 
 def program() -> None:
-  """Is what ``python -m train`` does, which ends with the process."""
-  sys.unraisablehook = raise_again_what_is_swallowed
+  """Does what ``python -m train`` does; the process must end after it."""
+  sys.unraisablehook = resend_swallowed_signal
   try:
+    let_ctrl_c_kill(False)
     main()
   except KeyboardInterrupt:  # another one, while the first was told
     sys.exit(128 + signal.SIGINT)
   finally:
-    let_the_exit_be_interrupted()
+    let_ctrl_c_kill(True)  # all is done, and the process only cleans up
 
 
 if __name__ == '__main__':

@@ -19,12 +19,12 @@ from train.launch.run import Outcome, train_run, working_in
 from train.storage.checkpoints import quiet_background_errors
 from train.storage.tables import run_directory
 from train.system.caches import keep_compiled_programs
+from train.system.environment import CHECKOUT
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import SavePolicy, Trainer
 from train.training.shortage import shortage_explained
 
-_CHECKOUT = pathlib.Path(__file__).parents[2]
 _WIDTH = 200  # of what is said; it is broken where it is shown
 
 
@@ -141,5 +141,5 @@ def _check_shared(workdir: pathlib.Path, task: Task) -> None:
 
 def python_path() -> str:
   """Returns what ``PYTHONPATH`` must be, so that a process anywhere runs this code."""
-  path = [str(_CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
+  path = [str(CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
   return os.pathsep.join(filter(None, path))

@@ -13,7 +13,7 @@ import jax
 
 from train.system.files import read_object, write_whole
 
-_CHECKOUT = pathlib.Path(__file__).parents[2]
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
@@ -60,7 +60,7 @@ def _git(*arguments: str) -> str | None:
   """Returns what git says of this checkout; None where there is no git, or no checkout."""
   try:
     done = subprocess.run(
-      ['git', '-C', str(_CHECKOUT), *arguments], capture_output=True, text=True, check=True
+      ['git', '-C', str(CHECKOUT), *arguments], capture_output=True, text=True, check=True
     )
   except (OSError, subprocess.CalledProcessError):
     return None

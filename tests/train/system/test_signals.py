@@ -13,7 +13,7 @@ from train.system.signals import (
   InterruptedRunError,
   Interrupts,
   StoppedAtOnceError,
-  raise_again_what_is_swallowed,
+  resend_swallowed_signal,
   request_stop,
 )
 
@@ -37,7 +37,7 @@ def test_the_second_signal_ends_with_its_own_status(first, second):
 
 
 def test_a_signal_that_a_callback_swallows_comes_again(monkeypatch):
-  monkeypatch.setattr(sys, 'unraisablehook', raise_again_what_is_swallowed)
+  monkeypatch.setattr(sys, 'unraisablehook', resend_swallowed_signal)
 
   class Swallowing:
     def __del__(self):
