@@ -13,9 +13,9 @@ if sys.argv[:1] == [
 ]:  # Python is looking for the program, so this process is `python -m train`
   let_ctrl_c_kill(True)  # during the imports below, which take seconds
 
-from train.data import Dataset, Split  # noqa: E402
-from train.problem import arms, schedules  # noqa: E402
-from train.problem.comparison import Comparison, cross_entropy, wrong_answer  # noqa: E402
+from train.data import Dataset, Split
+from train.problem import arms, schedules
+from train.problem.comparison import Comparison, cross_entropy, wrong_answer
 
 __all__ = [
   'Comparison',

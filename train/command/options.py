@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
+from train.command.arguments import flag_of
 from train.data import SOURCES, DataSource, find_source
 from train.problem.arms import ARM_FORMS
 from train.problem.comparison import Comparison
@@ -164,11 +165,11 @@ def configure(options: RunOptions) -> tuple[Comparison, ...]:
   ):
     value = getattr(options, name)
     if value is not None and value < 1:
-      raise UserError(f'{_flag(name)} must be at least 1, not {value}.')
+      raise UserError(f'{flag_of(name)} must be at least 1, not {value}.')
   for name in ('learning_rate', 'checkpoint_minutes'):
     value = getattr(options, name)
     if value is not None and not value > 0:
-      raise UserError(f'{_flag(name)} must be above 0, not {value}.')
+      raise UserError(f'{flag_of(name)} must be above 0, not {value}.')
   if options.depth is not None and options.depth > _GREATEST_DEPTH:
     raise UserError(f'--depth must be at most {_GREATEST_DEPTH}, not {options.depth}.')
   if options.weight_decay is not None and not options.weight_decay >= 0:
@@ -227,10 +228,10 @@ def _check_places(options: RunOptions) -> None:
   for name in ('gpus_per_run', 'tpus_per_run'):
     value = getattr(options, name)
     if value < 0:
-      raise UserError(f'{_flag(name)} must be at least 0, not {value}.')
+      raise UserError(f'{flag_of(name)} must be at least 0, not {value}.')
     if value and options.cluster is None:
       raise UserError(
-        f'{_flag(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
+        f'{flag_of(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
       )
   if options.jobs > 1 and options.devices is not None:
     raise UserError(
@@ -359,7 +360,3 @@ def _is_file(path: pathlib.Path) -> bool:
     return path.is_file() and os.access(path, os.R_OK)
   except OSError:  # a name that is too long, or a folder that may not be read
     return False
-
-
-def _flag(name: str) -> str:
-  return f'--{name.replace("_", "-")}'

@@ -161,7 +161,10 @@ def test_help_shows_names_and_defaults():
       ['run', 'quickstart', '--zzz'],
       'There is no option --zzz: `python -m train run --help`',
     ),
-    (['run', 'quickstart', '--seeds', '0,1'], '--seeds cannot be 0,1: .* spaces between several'),
+    (
+      ['run', 'quickstart', '--seeds', '0,1'],
+      '--seeds cannot be 0,1 .*separate several values with spaces',
+    ),
     (['run', 'quickstart', '--epochs', 'two'], '--epochs cannot be two: `python'),
     (['run', 'quickstart', '--checkpoint-epochs', '1.5'], '--checkpoint-epochs cannot be 1.5: `py'),
     (['run', 'quickstart', '--dtype', 'int8'], '--dtype cannot be int8: `python'),
@@ -170,11 +173,11 @@ def test_help_shows_names_and_defaults():
       'Unrecognized options: figure3: `python -m train run --help`',
     ),
     (['run', 'quickstart', '--arms', '--seeds', '0'], '--arms has no value'),
-    (['run', 'quickstart', '--workdir', ''], 'A value of --workdir is empty'),
+    (['run', 'quickstart', '--workdir', ''], 'An argument after --workdir is empty'),
     (['run', 'quickstart', '--workdir='], '--workdir has no value'),
     (['run'], 'NAME_OR_FILE is missing: `python -m train run --help`'),
-    (['runn', 'quickstart'], 'There is no command runn: choose one of quickstart, list, run'),
-    (['report', ''], 'An argument of report is empty'),
+    (['runn', 'quickstart'], 'There is no command runn: choose from quickstart, list, run'),
+    (['report', ''], 'An argument after report is empty'),
     (['run', 300 * 'x' + '.py'], 'is no file'),
     (['run', 'quickstart', '--gpus-per-run', '1'], 'add `--cluster local` for this machine'),
     (['run', 'quickstart', '--cpus-per-run', '2'], '--cpus-per-run is for --jobs and --cluster'),
@@ -201,6 +204,11 @@ def test_errors_are_one_sentence(refused, arguments, message, tmp_path, monkeypa
   monkeypatch.chdir(tmp_path)
   assert re.search(message if '.*' in message else re.escape(message), refused(*arguments))
   assert not list(tmp_path.glob('runs/*/*/*/metrics.csv'))
+
+
+def test_errors_are_plain_where_colours_are_forced(refused, monkeypatch):
+  monkeypatch.setenv('FORCE_COLOR', '1')
+  assert refused('run').startswith('NAME_OR_FILE is missing: ')
 
 
 def test_a_batch_of_more_than_there_is_is_told(tmp_path):

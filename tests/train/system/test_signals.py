@@ -13,8 +13,8 @@ from train.system.signals import (
   InterruptedRunError,
   Interrupts,
   StoppedAtOnceError,
-  resend_swallowed_signal,
   request_stop,
+  resend_swallowed_signal,
 )
 
 
