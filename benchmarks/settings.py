@@ -4,7 +4,7 @@
 
 * XLA's options: those that the trainer compiles with, on a CPU for wide residual networks, on a GPU for the
   same bits each time, see `train.training.compiler_options`.
-* kept buffers: freed memory stays in the process where batches are large, see `train.training.allocator`.
+* kept buffers: freed memory stays in the process where batches are large, see `train.training.memory`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` beside these two. It is yours to set (Linux).
 
 The last two are a CPU's.

@@ -20,7 +20,7 @@ from train.system import processes as hosts
 from train.system.caches import keep_compiled_programs
 from train.system.errors import StorageError, UserError
 from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
-from train.training.shortage import shortage_explained
+from train.training.memory import out_of_memory_explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -201,7 +201,7 @@ def _run_one_by_one(
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
   trained, left = 0, []
   for comparison in comparisons:
-    with hosts.lost_processes_explained(), shortage_explained():
+    with hosts.lost_processes_explained(), out_of_memory_explained():
       ended, elsewhere = run_comparison(
         comparison,
         comparison_directory(options, workdir, comparison),

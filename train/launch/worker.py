@@ -23,7 +23,7 @@ from train.system.environment import CHECKOUT
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import SavePolicy, Trainer
-from train.training.shortage import shortage_explained
+from train.training.memory import out_of_memory_explained
 
 _WIDTH = 200  # of what is said; it is broken where it is shown
 
@@ -110,7 +110,7 @@ class Worker:
       assert options.workdir is not None
       workdir = comparison_directory(options, options.workdir, comparison)
       _check_shared(workdir, task)
-      with working_in(workdir), shortage_explained():
+      with working_in(workdir), out_of_memory_explained():
         plan = Plan(comparison, workdir, options.data_dir, partners_elsewhere=True)
         run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
         trainer = self._trainer(options, plan)

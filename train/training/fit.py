@@ -17,8 +17,8 @@ from train.problem.own_code import definition, explain_errors
 from train.system.devices import ONE_DEVICE, Devices
 from train.system.errors import UserError
 from train.training.compiler_options import compiler_options
+from train.training.memory import check_parameters_fit
 from train.training.programs import Programs
-from train.training.shortage import check_parameters
 
 _BATCH = 3  # examples of the trial
 _OTHER_BATCH = 5  # which no array operation takes for the same
@@ -116,7 +116,7 @@ def make_programs(
   """
   structure = nnx.eval_shape(lambda: build_network(comparison, num_classes))
   parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
-  check_parameters(sum(array.size for array in parameters), comparison.network.describe())
+  check_parameters_fit(sum(array.size for array in parameters), comparison.network.describe())
   preprocessing = preprocessing_of(comparison)
   return Programs(
     structure,

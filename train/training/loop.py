@@ -23,8 +23,8 @@ from train.system import processes as hosts
 from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
-from train.training.allocator import KeptBuffers
 from train.training.fit import check_fit, make_initializer, make_programs
+from train.training.memory import KeptBuffers
 from train.training.programs import EpochSums, EvalSums, TrainState, TrainStep
 
 EVAL_BATCH_SIZE = 250  # on CPU faster than 1000, whose activations no cache holds
