@@ -56,7 +56,7 @@ def flag_of(name: str) -> str:
 
 
 def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[str]]:
-  """Returns the values of each option; refuses unknown, repeated and empty ones, as tyro does not."""
+  """Returns the values of each option; refuses unknown, repeated and empty ones."""
   hints = typing.get_type_hints(command)
   switches = [name for name, hint in hints.items() if hint is bool]
   without_value = {'--help', *map(flag_of, switches), *(flag_of(f'no_{name}') for name in switches)}

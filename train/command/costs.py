@@ -11,8 +11,8 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column, Table
+from rich.status import Status
+from rich.table import Table
 
 from train.data import Batch, DataSource
 from train.data.inputs import is_streamed
@@ -26,24 +26,20 @@ from train.training.fit import make_programs
 from train.training.memory import memory_limit
 from train.training.programs import TrainState, TrainStep
 
-PROBE_SECONDS = 10.0
-MAX_PROBE_STEPS = 10
+_PROBE_SECONDS = 10.0
+_MOST_PROBE_STEPS = 10
 FLOP = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
 BYTES = ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB'), (1, 'bytes'))
 HOURS = ((3600, 'hours'),)
-_BAR_WIDTH = 20
 # While a checkpoint is written: the trainer's copy, Orbax's and its encoded form.
 _CHECKPOINT_COPIES = 3
 _LABEL_BYTES = 4
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints experiments with their arms and costs, each as soon as it is known.
+  """Prints the named experiments, or all, with their arms and costs, each as soon as it is known.
 
-  Args:
-    console: Where to print.
-    names: The experiments; all if neither these nor any to probe are named.
-    probed: Further experiments, of which a step is timed on this device.
+  A training step of the probed ones is timed on this device.
 
   Raises:
     UserError: If one of them does not exist.
@@ -54,18 +50,13 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
   listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
   timed = {_key(comparison) for name in probed for comparison in listed[name]}
   measured: dict[Hashable, Costs] = {}
-  with Progress(
-    TextColumn('{task.description}', markup=False, table_column=Column(no_wrap=True)),
-    BarColumn(bar_width=_BAR_WIDTH),
-    console=console,
-    transient=True,
-  ) as progress:
+  with console.status('') as status:
     for experiment, comparisons in listed.items():
       console.print(f'\n[bold]{experiment}[/]', highlight=False)
       for comparison in comparisons:
         key = _key(comparison)
         if key not in measured:
-          measured[key] = measure(comparison, key in timed, progress)
+          measured[key] = measure(comparison, key in timed, status)
         title = f'{comparison.name}: {comparison.about.summary}'
         table = Table.grid(padding=(0, 2, 0, 0))
         for row in _rows(comparison, measured[key]):
@@ -86,12 +77,12 @@ class Costs(NamedTuple):
     devices: How many devices train a run.
     params: The shapes of the parameters.
     flops: Floating-point operations of a step on a whole batch.
-    step: Memory of each device for the buffers of a step: the state, activations, the batch. Calls
-      and the allocator take more: on a CPU, 1.1 to 5 times as much was seen.
-    state: The part of it that stays from step to step: parameters, statistics, the optimizer's state.
-    data: Memory of the host for the data set. The arrays of TFDS are mapped from disk.
+    step: Memory of each device for the buffers of a step: the state, activations, the batch. On a
+      CPU, calls and the allocator were seen to take 1.1 to 5 times as much.
+    state: The part of it that stays from step to step: parameters, statistics, the optimizer's.
+    data: Memory of the host for the data set; the arrays of TFDS are mapped from disk.
     resident: The part of the data that each device holds besides.
-    seconds: The time of a step; None if it was not measured.
+    seconds: The time of a step; None if not measured.
   """
 
   devices: int
@@ -121,11 +112,11 @@ def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
   if costs.seconds is not None:
     training += f'; {in_unit(runs * steps * costs.seconds, HOURS)} here'
 
-  device = jax.devices()[0].device_kind
-  if costs.devices > 1:
-    device = f'each of {costs.devices} x {device}'
-  memory = f'at least {in_unit(costs.step, BYTES)} for a training step of {comparison.arms[0].name}'
-  memory += f', {in_unit(costs.state, BYTES)} of it the state'
+  memory = f'each of {costs.devices} x ' if costs.devices > 1 else ''
+  memory += (
+    f'{jax.devices()[0].device_kind}: at least {in_unit(costs.step, BYTES)} for a training step of '
+    f'{comparison.arms[0].name}, {in_unit(costs.state, BYTES)} of it the state'
+  )
   larger, more = _larger_state(comparison, costs.params)
   if more > costs.state / 10:
     memory += f' ({in_unit(more, BYTES)} more with {larger})'
@@ -139,14 +130,11 @@ def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
   )
 
   low, high = comparison.pair
+  size = f'{comparison.epochs} epochs of batch {comparison.batch_size}'
   rows = [
-    (
-      'network',
-      f'{comparison.network.describe()} on {comparison.dataset.name}, {comparison.epochs} epochs of '
-      f'batch {comparison.batch_size}',
-    ),
+    ('network', f'{comparison.network.describe()} on {comparison.dataset.name}, {size}'),
     ('training', training),
-    ('memory', f'{device}: {memory}'),
+    ('memory', memory),
     ('', f'host: {host}'),
     ('arms', ' '.join(arm.name for arm in comparison.arms)),
     ('controls', f'yoked coin swapped, of low {low:g}, high {high:g}'),
@@ -168,44 +156,41 @@ def in_unit(number: float, units: Sequence[tuple[float, str]]) -> str:
   return f'{number:,.0f} {unit}' if number >= 1000 else f'{number:.3g} {unit}'
 
 
-def measure(comparison: Comparison, timed: bool, progress: Progress) -> Costs:
-  """Compiles the training step of a comparison for the devices here, which allocates nothing.
+def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
+  """Compiles the training step of a comparison, which allocates nothing; times it if asked to.
 
   Args:
     comparison: A comparison of a named data set.
-    timed: Whether to run and time the step, too, if it fits into memory.
-    progress: Shows what is done, and an estimate of the hours after the first step.
+    timed: Whether to run the step, too, if it fits into memory.
+    status: Shows what is done.
   """
   name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
-  task = progress.add_task(f'{name}: compiling', total=2 + MAX_PROBE_STEPS * timed)
+  status.update(f'{name}: compiling')
   devices = choose_devices(comparison.batch_size)
   step, state, batch = abstract_step(comparison, devices)
   lowered = step.lower(state, batch, 0, 0, 0)
-  progress.advance(task)
   compiled = lowered.compile()
-  progress.advance(task)
   counted = lowered.cost_analysis()  # None for devices other than a CPU
   flops = counted['flops'] if counted else step_flops(comparison)
   data, resident = data_bytes(_source(comparison))
   costs = Costs(
     devices.count, state.params, flops, step_bytes(compiled), _bytes_of(state), data, resident
   )
-  if timed and costs.fits:
-    rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
-    state, batch = jax.tree.map(
-      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
-    )
-    progress.update(task, description=f'{name}: timing')
-    times: list[float] = []
-    while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
-      start = time.perf_counter()
-      state = jax.block_until_ready(compiled(state, batch._replace(rows=rows), 0, 0, len(times)))
-      times.append(time.perf_counter() - start)
-      run = in_unit(times[0] * steps_per_epoch(comparison) * comparison.epochs, HOURS)
-      progress.update(task, advance=1, description=f'{name}: about {run} a run')
-    costs = costs._replace(seconds=float(np.median(times)))
-  progress.remove_task(task)
-  return costs
+  if not (timed and costs.fits):
+    return costs
+  rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
+  state, batch = jax.tree.map(
+    lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
+  )
+  status.update(f'{name}: timing')
+  times: list[float] = []
+  while len(times) < _MOST_PROBE_STEPS and sum(times) < _PROBE_SECONDS:
+    start = time.perf_counter()
+    state = jax.block_until_ready(compiled(state, batch._replace(rows=rows), 0, 0, len(times)))
+    times.append(time.perf_counter() - start)
+    run = in_unit(times[0] * steps_per_epoch(comparison) * comparison.epochs, HOURS)
+    status.update(f'{name}: about {run} a run')
+  return costs._replace(seconds=float(np.median(times)))
 
 
 def steps_per_epoch(comparison: Comparison) -> int:
@@ -216,8 +201,8 @@ def steps_per_epoch(comparison: Comparison) -> int:
 def step_flops(comparison: Comparison) -> float:
   """Returns the floating-point operations of a training step on a whole batch, before optimization.
 
-  They are counted for the host's CPU: JAX counts those of other devices only after compilation, where
-  some compilers hide a part of them in calls.
+  Counts them for the host's CPU: for other devices JAX counts only what is compiled, and some
+  compilers hide a part of that in calls.
   """
   try:
     host = jax.local_devices(backend='cpu')[0]
@@ -252,7 +237,7 @@ def data_bytes(source: DataSource) -> tuple[int, int]:
 
 
 def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:
-  """Returns the arm with the largest state, and how many bytes larger than the first one's it is."""
+  """Returns the arm with the largest state, and by how many bytes it exceeds the first arm's."""
   steps = steps_per_epoch(comparison)
   # The first of several arms with the same program, because tracing takes a while, too.
   arms = {arm.program: arm for arm in reversed(comparison.arms)}.values()

@@ -72,9 +72,9 @@ def keep_compiled_programs() -> None:
 class CheckedPrograms:
   """Replaces JAX's file cache, so that a damaged program is compiled and written again.
 
-  JAX's own cache never rewrites a damaged file, and warns about it at each start. Where it compresses
-  with zstd, which has no checksum, it may execute the damaged program: one flipped bit ends the
-  process with a segmentation fault.
+  JAX's own cache never rewrites a damaged file, and warns about it at each start. Where it
+  compresses with zstd, without a checksum, it may execute the damaged program: one flipped bit was
+  enough for a segmentation fault.
   """
 
   def __init__(self, folder: str):

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one saves and stops a run, the second one ends the process at once."""
+"""Ctrl-C and SIGTERM: the first one saves and stops a run, a second one ends the process."""
 
 import shlex
 import signal

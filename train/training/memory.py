@@ -1,4 +1,4 @@
-"""Memory of devices and the host: how much there is, what to say when it runs out, buffers kept on a CPU."""
+"""The memory of training: its limit, what to say when it runs out, and buffers kept on a CPU."""
 
 import contextlib
 import ctypes
@@ -89,7 +89,7 @@ class KeptBuffers:
       self._library.mallopt(_TRIM_THRESHOLD, -1)
 
   def give_back_if_scarce(self) -> None:
-    """Gives the memory back for good if less than a quarter of the machine's memory is available."""
+    """Gives the memory back, and keeps none from now on, if less than a quarter is available."""
     if self._library is not None and _available_share() < _SCARCE_SHARE:
       self._library.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
       self._library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)

@@ -1,4 +1,4 @@
-"""What the command line says to what a user may type."""
+"""Wrong command lines get one sentence, and the help is complete."""
 
 import os
 import re

@@ -30,7 +30,7 @@ def measured(monkeypatch):
   """Replaces the compilation of programs; returns the comparisons whose programs were asked for."""
   asked = []
 
-  def measure(comparison, timed, progress):
+  def measure(comparison, timed, status):
     asked.append(comparison)
     return COSTS
 
@@ -85,10 +85,10 @@ def test_list_tells_of_several_devices_with_memory_of_their_own(measured, monkey
 def test_list_prints_what_it_knows_while_it_compiles_the_rest(monkeypatch, measured):
   before = costs.measure
 
-  def measure(comparison, timed, progress):
+  def measure(comparison, timed, status):
     if measured:
       raise UserError('the second program')
-    return before(comparison, timed, progress)
+    return before(comparison, timed, status)
 
   monkeypatch.setattr(costs, 'measure', measure)
   assert re.search('arms +fixed-0.9 low0.857', run_command('list', status=2))

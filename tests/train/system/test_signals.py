@@ -1,4 +1,4 @@
-"""Signals: the first saves, the second ends at once, and each is told by the exit status."""
+"""The first signal saves a run, the second ends it, and the exit status names the signal."""
 
 import os
 import pathlib
