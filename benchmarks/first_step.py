@@ -12,7 +12,7 @@ def take(experiment: str) -> None:
   import train.__main__
   import train.launch.run  # noqa: F401  a run imports it when it begins
   from train.problem.experiments import find_comparisons
-  from train.system.compilation_cache import keep_compiled_programs
+  from train.system.caches import keep_compiled_programs
   from train.training.loop import Trainer
 
   times.append(time.perf_counter())

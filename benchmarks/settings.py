@@ -4,7 +4,7 @@
 
 * XLA's options: the options that the trainer compiles with, on a CPU for wide residual networks, on a
   GPU for the same bits each time; see `train.training.compiler_options`.
-* kept buffers: for large batches the process keeps freed memory; see `train.training.allocator`.
+* kept buffers: for large batches the process keeps freed memory; see `train.training.memory`.
 * huge pages: `GLIBC_TUNABLES=glibc.malloc.hugetlb=1` in addition to these two. The trainer does not set
   it; you can (on Linux).
 

@@ -33,7 +33,7 @@ from benchmarks.training_step import (
   source_of,
   training,
 )
-from train.command.costs import format_flops, step_flops
+from train.command.costs import FLOP, in_unit, step_flops
 from train.data import gather, step_key
 from train.problem.comparison import Comparison
 from train.problem.networks import Network
@@ -117,7 +117,7 @@ def main(
   size = _matrix_size()
   rate, peak = flops / several, 2 * size**3 / product
   print(
-    f'  {format_flops(rate)}/s, {100 * rate / peak:.0f} % of the {format_flops(peak)}/s of a '
+    f'  {in_unit(rate, FLOP)}/s, {100 * rate / peak:.0f} % of the {in_unit(peak, FLOP)}/s of a '
     f'{dtype} product of {size} x {size}',
     flush=True,
   )

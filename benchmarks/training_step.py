@@ -93,7 +93,7 @@ def main(
   if without == 'options':
     unsettled = mock.patch('train.training.programs.compiler_options', return_value={})
   elif without == 'buffers':
-    unsettled = mock.patch('train.training.allocator._LARGE', math.inf)
+    unsettled = mock.patch('train.training.memory._LARGE', math.inf)
   with unsettled:
     train = training(comparison)
   for line in sys.stdin:

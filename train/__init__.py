@@ -4,13 +4,16 @@ Start it with ``python -m train``. Describe your own problem in a Python file th
 ``comparison``, a :class:`Comparison`.
 """
 
-from train.system.signals import let_imports_be_interrupted
+import sys
 
-let_imports_be_interrupted()  # before those below, which take seconds
+from train.system.signals import let_ctrl_c_kill
 
-from train import arms, schedules  # noqa: E402
-from train.data import Dataset, Split  # noqa: E402
-from train.problem.comparison import Comparison, cross_entropy, wrong_answer  # noqa: E402
+if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python -m train`
+  let_ctrl_c_kill(True)  # during the imports below, which take seconds
+
+from train import arms, schedules
+from train.data import Dataset, Split
+from train.problem.comparison import Comparison, cross_entropy, wrong_answer
 
 __all__ = [
   'Comparison',

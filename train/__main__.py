@@ -10,11 +10,7 @@ from train.command.commands import COMMANDS, Quickstart, execute
 from train.command.output import Output, write_what_can_be_written
 from train.system import processes
 from train.system.errors import StorageError, UserError
-from train.system.signals import (
-  imports_are_done,
-  let_the_exit_be_interrupted,
-  raise_again_what_is_swallowed,
-)
+from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
 
 
 def main() -> None:
@@ -24,7 +20,6 @@ def main() -> None:
   comparison diverged; a signal that stopped a run gives 128 + its number.
   """
   write_what_can_be_written()
-  imports_are_done()
   try:
     command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())
@@ -55,13 +50,14 @@ def main() -> None:
 
 def program() -> None:
   """Runs the command of this process, and ends with it."""
-  sys.unraisablehook = raise_again_what_is_swallowed
+  sys.unraisablehook = resend_swallowed_signal
   try:
+    let_ctrl_c_kill(False)
     main()
   except KeyboardInterrupt:  # another one, while the first was told
     sys.exit(128 + signal.SIGINT)
   finally:
-    let_the_exit_be_interrupted()
+    let_ctrl_c_kill(True)
 
 
 if __name__ == '__main__':

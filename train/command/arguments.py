@@ -1,4 +1,4 @@
-"""Reads the command line with tyro, and tells in a sentence what cannot be read."""
+"""Reads the command line with tyro, and says in one sentence what is wrong with it."""
 
 import contextlib
 import difflib
@@ -11,29 +11,24 @@ from typing import Annotated, Any, Union
 import tyro
 
 from train.command.options import option_types
-from train.problem.changes import flag as _flag
+from train.problem.changes import flag_of
 from train.system.errors import UserError
 
-PROGRAM = 'python -m train'
+_PROGRAM = 'python -m train'
 
 
 def read_command(
   arguments: Sequence[str], commands: Mapping[str, type], default: Any, description: str
 ) -> Any:
-  """Returns the command that the arguments say.
-
-  Args:
-    arguments: Those of the program.
-    commands: From the name of each command to the dataclass of its options.
-    default: The command without any arguments.
-    description: What `--help` says of the program.
+  """Returns the command that the arguments ask for, as an instance of its dataclass.
 
   Raises:
-    UserError: If it cannot be read; the sentence names the option.
+    UserError: If an argument is wrong; the sentence names it.
     SystemExit: After the help was printed.
   """
+  given: Mapping[str, Sequence[str]] = {}
   if arguments and (options := commands.get(arguments[0])):
-    _check_options(arguments, options)
+    given = _check_options(arguments, options)
   kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())
   complaint = io.StringIO()
   try:
@@ -41,7 +36,7 @@ def read_command(
       return tyro.cli(
         Union[kinds],  # noqa: UP007
         args=list(arguments),
-        prog=PROGRAM,
+        prog=_PROGRAM,
         description=description,
         default=default,
         config=(tyro.conf.OmitArgPrefixes,),
@@ -49,54 +44,56 @@ def read_command(
   except SystemExit as error:
     if not error.code:
       raise
-    raise UserError(_sentence(complaint.getvalue(), arguments, commands)) from error
+    if arguments[0] not in commands:
+      sentence = f'There is no command {arguments[0]}: choose from {", ".join(commands)}.'
+    else:
+      sentence = f'{_what_is_wrong(complaint.getvalue(), given)}: {_help_of(arguments[0])}.'
+    raise UserError(sentence) from error
 
 
-def _check_options(arguments: Sequence[str], command: type) -> None:
-  """Refuses options that there are not, are given twice or have no value, and empty arguments."""
+def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[str]]:
+  """Returns the values of each option; refuses unknown, repeated and empty ones."""
   hints = option_types(command)
-  switches = {'--help'}
-  for name in (name for name, hint in hints.items() if hint is bool):
-    switches |= {_flag(name), _flag(f'no_{name}')}
-  known = {_flag(name) for name in hints} | switches
-  given: list[str] = []
-  for argument, following in itertools.pairwise([*arguments, '--']):
-    name, equals, value = argument.partition('=')
+  switches = [name for name, hint in hints.items() if hint is bool]
+  without_value = {'--help', *map(flag_of, switches), *(flag_of(f'no_{name}') for name in switches)}
+  known = {*map(flag_of, hints), *without_value}
+  given: dict[str, list[str]] = {}
+  flag = arguments[0]
+  for argument in arguments[1:]:
     if not argument:
-      where = f'A value of {given[-1]}' if given else f'An argument of {arguments[0]}'
-      raise UserError(f'{where} is empty: say which, or leave it out.')
+      raise UserError(f'An argument after {flag} is empty: give a value, or leave it out.')
     if not argument.startswith('--'):
+      given.get(flag, []).append(argument)
       continue
-    flag = _flag(name.removeprefix('--'))
+    name, equals, value = argument.partition('=')
+    flag = flag_of(name.removeprefix('--'))
     if flag not in known:
       near = difflib.get_close_matches(flag, sorted(known), n=1, cutoff=0.7)
-      advice = f'did you mean {near[0]}?' if near else f'{_help_of(arguments[0])} shows all.'
+      advice = f'did you mean {near[0]}?' if near else f'{_help_of(arguments[0])}.'
       raise UserError(f'There is no option {flag}: {advice}')
     if flag in given:
       raise UserError(f'{flag} is given twice: give it once.')
-    given.append(flag)
-    if flag not in switches and not value and (equals or following.startswith('--')):
+    given[flag] = [value] if equals else []
+  for flag, values in given.items():
+    if flag not in without_value and not all(values or ['']):
       raise UserError(f'{flag} has no value: give it one, or leave it out.')
+  return given
 
 
-def _sentence(box: str, arguments: Sequence[str], commands: Mapping[str, type]) -> str:
-  """Returns what tyro says in a box, below its title, in a sentence."""
-  if arguments[0] not in commands:
-    return f'There is no command {arguments[0]}: choose one of {", ".join(commands)}.'
-  lines = [line.strip(' │|') for line in box.splitlines()[1:]]
-  text = ' '.join(line for line in lines if not re.fullmatch(r'[-─╰╯ ]*', line))
-  text = re.split(r' (?:Argument helptext|For full helptext|Got errors)', text)[0].strip(' .')
-  shows = f'{_help_of(arguments[0])} shows what there is'
-  if found := re.search(r'Error parsing (--[a-z-]+): .*?\[?\'(.*)\'\]?$', text):
-    values = found[2].replace("', '", ' ')
-    spaces = ', with spaces between several values' if ',' in values else ''
-    return f'{found[1]} cannot be {values}: {shows}{spaces}.'
-  if found := re.search(r"invalid choice '(.*)' for argument '(--[a-z-]+)'", text):
-    return f'{found[2]} cannot be {found[1]}: {shows}.'
-  if found := re.search(r'Missing from .*?: (\S+)', text):
-    return f'{found[1]} is missing: {shows}.'
-  return f'{text}: {shows}.'
+def _what_is_wrong(box: str, given: Mapping[str, Sequence[str]]) -> str:
+  """Returns in a few words what tyro's box says in its first paragraph, below the title."""
+  plain = re.sub(r'\x1b\[[\d;]*m', '', box)  # without colours
+  lines = [line.strip(' │') for line in plain.splitlines()[1:]]
+  paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip('-─╰╯')))
+  first = next((' '.join(lines).strip('.') for is_text, lines in paragraphs if is_text), '')
+  if flag := next((flag for flag in re.findall(r'--[a-z-]+', first) if given.get(flag)), None):
+    values = ' '.join(given[flag])
+    advice = ' (separate several values with spaces)' if ',' in values else ''
+    return f'{flag} cannot be {values}{advice}'
+  if missing := re.match(r'Missing from .*?: (\S+)', first):
+    return f'{missing[1]} is missing'
+  return first
 
 
 def _help_of(command: str) -> str:
-  return f'`{PROGRAM} {command} --help`'
+  return f'`{_PROGRAM} {command} --help` shows the options'

@@ -10,7 +10,7 @@ from rich.console import Console
 from train.command.options import Place, RunOptions, Saving
 from train.command.run import run_and_report
 from train.problem.experiments import QUICKSTART
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,10 +1,9 @@
-"""What experiments cost: steps, parameters, arithmetic, memory, and the hours to expect on this device."""
+"""Lists experiments with their costs: arithmetic, memory and, if a step is timed, hours."""
 
-import dataclasses
 import math
 import time
-from collections.abc import Hashable
-from typing import Any
+from collections.abc import Hashable, Sequence
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -12,31 +11,33 @@ import numpy as np
 from flax import nnx
 from rich.console import Console
 from rich.padding import Padding
-from rich.progress import BarColumn, Progress, TextColumn
-from rich.table import Column
+from rich.status import Status
+from rich.table import Table
 
 from train.data import Batch, DataSource
+from train.data.inputs import is_streamed
 from train.problem.arms import ARM_FORMS, Arm
 from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS, find_comparisons
 from train.system.devices import ONE_DEVICE, Devices, choose_devices
 from train.system.errors import UserError
-from train.training.memory import Memory, memory_of, size_of
+from train.training.memory import memory_limit
 from train.training.programs import TrainState, TrainStep, make_programs
 
-PROBE_SECONDS = 10.0
-MAX_PROBE_STEPS = 10
-_BAR_WIDTH = 20
-_UNITS = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
+_PROBE_SECONDS = 10.0
+_MOST_PROBE_STEPS = 10
+FLOP = ((1e15, 'PFLOP'), (1e12, 'TFLOP'), (1e9, 'GFLOP'), (1e6, 'MFLOP'))
+BYTES = ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB'), (1, 'bytes'))
+HOURS = ((3600, 'hours'),)
+# While a checkpoint is written: the trainer's copy, Orbax's and its encoded form.
+_CHECKPOINT_COPIES = 3
+_LABEL_BYTES = 4
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints experiments, their arms and what they cost, each as soon as it is known.
+  """Prints the named experiments, or all, with their arms and costs, each as soon as it is known.
 
-  Args:
-    console: Where to print.
-    names: Which ones; all if neither these nor others to probe are named.
-    probed: Which ones besides, of which a step is timed on this device, too.
+  A training step of the probed ones is timed on this device.
 
   Raises:
     UserError: If one of them does not exist.
@@ -46,103 +47,148 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
   listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
   timed = {_key(comparison) for name in probed for comparison in listed[name]}
-  measured: dict[Hashable, Measured] = {}
-  with Progress(
-    TextColumn('{task.description}', markup=False, table_column=Column(no_wrap=True)),
-    BarColumn(bar_width=_BAR_WIDTH),
-    console=console,
-    transient=True,
-  ) as progress:
-    for experiment, several in listed.items():
+  measured: dict[Hashable, Costs] = {}
+  with console.status('') as status:
+    for experiment, comparisons in listed.items():
       console.print(f'\n[bold]{experiment}[/]', highlight=False)
-      for comparison in several:
+      for comparison in comparisons:
         key = _key(comparison)
         if key not in measured:
-          measured[key] = measure(comparison, key in timed, progress)
-        for line in describe(comparison, measured[key]):
-          indent = 2 + len(line) - len(line.lstrip())  # of what runs over to the next line, too
-          console.print(Padding(line.lstrip(), (0, 0, 0, indent), expand=False), highlight=False)
+          measured[key] = measure(comparison, key in timed, status)
+        title = f'{comparison.name}: {comparison.about.summary}'
+        table = Table.grid(padding=(0, 2, 0, 0))
+        for row in _rows(comparison, measured[key]):
+          table.add_row(*row)
+        for lines, indent in ((title, 2), (table, 4)):
+          console.print(Padding(lines, (0, 0, 0, indent), expand=False), highlight=False)
   console.print(
     f'\n--arms takes these names, and any other of {ARM_FORMS}. `list --probe NAME ...` also times '
-    f'a step, to tell the hours of a training on this device ({jax.devices()[0].device_kind}).',
+    f'a step, to estimate the hours of a training on this device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
 
 
-@dataclasses.dataclass(frozen=True)
-class Measured:
-  """What the compiled training step of a comparison's first arm tells.
+class Costs(NamedTuple):
+  """Costs of a comparison's first arm, from its compiled training step. Memory is in bytes.
 
   Attributes:
-    devices: The devices that train a run.
+    devices: How many devices train a run.
     params: The shapes of the parameters.
-    flops: The floating-point operations of a step on a whole batch.
-    memory: The memory that a training takes.
-    seconds: What a step takes; None if it was not timed.
+    flops: Floating-point operations of a step on a whole batch.
+    step: Memory of each device for the buffers of a step: the state, activations, the batch. On a
+      CPU, calls and the allocator were seen to take 1.1 to 5 times as much.
+    state: The part of it that stays from step to step: parameters, statistics, the optimizer's.
+    data: Memory of the host for the data set; the arrays of TFDS are mapped from disk.
+    resident: The part of the data that each device holds besides.
+    seconds: The time of a step; None if not measured.
   """
 
-  devices: Devices
+  devices: int
   params: Any
   flops: float
-  memory: Memory
-  seconds: float | None
+  step: int
+  state: int
+  data: int
+  resident: int
+  seconds: float | None = None
+
+  @property
+  def fits(self) -> bool:
+    """Whether a device has the memory of a step."""
+    return self.step + self.resident <= memory_limit()
 
 
-def describe(comparison: Comparison, measured: Measured) -> list[str]:
-  """Returns lines on a comparison of a named data set and what it costs.
-
-  Args:
-    comparison: The comparison.
-    measured: What its compiled step tells.
-  """
+def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
+  """Returns labels and texts about a comparison of a named data set."""
   steps = steps_per_epoch(comparison) * comparison.epochs
   runs = len(comparison.arms) * len(comparison.seeds)
-  parameters = sum(leaf.size for leaf in jax.tree.leaves(measured.params))
-  costs = [
-    f'{parameters:,} parameters',
-    f'{runs} runs of {steps:,} steps and {format_flops(measured.flops * steps)}',
-  ]
-  if measured.seconds is not None:
-    costs.append(f'{format_hours(runs * steps * measured.seconds)} here')
-  memory = measured.memory.describe(
-    measured.devices, comparison.arms[0].name, _larger_state(comparison, measured.params)
+  parameters = sum(leaf.size for leaf in jax.tree.leaves(costs.params))
+  training = (
+    f'{parameters:,} parameters; {runs} runs of {steps:,} steps and '
+    f'{in_unit(costs.flops * steps, FLOP)}'
   )
+  if costs.seconds is not None:
+    training += f'; {in_unit(runs * steps * costs.seconds, HOURS)} here'
+
+  memory = f'each of {costs.devices} x ' if costs.devices > 1 else ''
+  memory += (
+    f'{jax.devices()[0].device_kind}: at least {in_unit(costs.step, BYTES)} for a training step of '
+    f'{comparison.arms[0].name}, {in_unit(costs.state, BYTES)} of it the state'
+  )
+  larger, more = _larger_state(comparison, costs.params)
+  if more > costs.state / 10:
+    memory += f' ({in_unit(more, BYTES)} more with {larger})'
+  if costs.resident:
+    memory += f', and {in_unit(costs.resident, BYTES)} for the data'
+  if not costs.fits:
+    memory += f': more than its {in_unit(memory_limit(), BYTES)}'
+  host = (
+    f'{in_unit(costs.data, BYTES)} for the data, up to '
+    f'{in_unit(_CHECKPOINT_COPIES * (costs.state + more), BYTES)} while a checkpoint is written'
+  )
+
   low, high = comparison.pair
-  lines = [
-    f'{comparison.name}: {comparison.about.summary}',
-    f'  {comparison.network.describe()} on {comparison.dataset.name}, {comparison.epochs} epochs of '
-    f'batch {comparison.batch_size}',
-    f'  {"; ".join(costs)}',
-    *(f'  {line}' for line in memory),
-    f'  arms: {" ".join(arm.name for arm in comparison.arms)}',
-    f'  controls of low {low:g}, high {high:g}: yoked coin swapped',
+  size = f'{comparison.epochs} epochs of batch {comparison.batch_size}'
+  rows = [
+    ('network', f'{comparison.network.describe()} on {comparison.dataset.name}, {size}'),
+    ('training', training),
+    ('memory', memory),
+    ('', f'host: {host}'),
+    ('arms', ' '.join(arm.name for arm in comparison.arms)),
+    ('controls', f'yoked coin swapped, of low {low:g}, high {high:g}'),
   ]
   if comparison.about.reported:
-    lines.append(f'  the paper: {comparison.about.reported}')
-  return lines
+    rows.append(('paper', comparison.about.reported))
+  return rows
 
 
-def format_flops(flops: float) -> str:
-  """Returns floating-point operations in the unit that gives a readable number.
+def in_unit(number: float, units: Sequence[tuple[float, str]]) -> str:
+  """Returns a number in the largest unit that it reaches, of units in falling order.
 
   Example:
-    >>> format_flops(5.27e7), format_flops(1.3e18)
-    ('52.7 MFLOP', '1,300 PFLOP')
+    >>> in_unit(5.27e7, FLOP), in_unit(1.3e18, FLOP), in_unit(291_905_819, BYTES)
+    ('52.7 MFLOP', '1,300 PFLOP', '278 MiB')
   """
-  size, unit = next((item for item in _UNITS if flops >= item[0]), _UNITS[-1])
-  number = flops / size
+  size, unit = next((item for item in units if number >= item[0]), units[-1])
+  number /= size
   return f'{number:,.0f} {unit}' if number >= 1000 else f'{number:.3g} {unit}'
 
 
-def format_hours(seconds: float) -> str:
-  """Returns seconds as hours, with two digits where there are few.
+def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
+  """Compiles the training step of a comparison, which allocates nothing; times it if asked to.
 
-  Example:
-    >>> format_hours(90), format_hours(4e7)
-    ('0.025 hours', '11,111 hours')
+  Args:
+    comparison: A comparison of a named data set.
+    timed: Whether to run the step, too, if it fits into memory.
+    status: Shows what is done.
   """
-  hours = seconds / 3600
-  return f'{hours:,.0f} hours' if hours >= 10 else f'{hours:.2g} hours'
+  name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
+  status.update(f'{name}: compiling')
+  devices = choose_devices(comparison.batch_size)
+  step, state, batch = abstract_step(comparison, devices)
+  lowered = step.lower(state, batch, 0, 0, 0)
+  compiled = lowered.compile()
+  counted = lowered.cost_analysis()  # None for devices other than a CPU
+  flops = counted['flops'] if counted else step_flops(comparison)
+  data, resident = data_bytes(_source(comparison))
+  costs = Costs(
+    devices.count, state.params, flops, step_bytes(compiled), _bytes_of(state), data, resident
+  )
+  if not (timed and costs.fits):
+    return costs
+  rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
+  state, batch = jax.tree.map(
+    lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
+  )
+  status.update(f'{name}: timing')
+  times: list[float] = []
+  while len(times) < _MOST_PROBE_STEPS and sum(times) < _PROBE_SECONDS:
+    start = time.perf_counter()
+    state = jax.block_until_ready(compiled(state, batch._replace(rows=rows), 0, 0, len(times)))
+    times.append(time.perf_counter() - start)
+    run = in_unit(times[0] * steps_per_epoch(comparison) * comparison.epochs, HOURS)
+    status.update(f'{name}: about {run} a run')
+  return costs._replace(seconds=float(np.median(times)))
 
 
 def steps_per_epoch(comparison: Comparison) -> int:
@@ -153,12 +199,12 @@ def steps_per_epoch(comparison: Comparison) -> int:
 def step_flops(comparison: Comparison) -> float:
   """Returns the floating-point operations of a training step on a whole batch, before optimization.
 
-  They are counted for the host's processor, because JAX counts only what is compiled for others, and
-  some compilers hide a part of that in calls.
+  Counts them for the host's CPU: for other devices JAX counts only what is compiled, and some
+  compilers hide a part of that in calls.
   """
   try:
     host = jax.local_devices(backend='cpu')[0]
-  except RuntimeError:  # JAX_PLATFORMS leaves it out
+  except RuntimeError:  # JAX_PLATFORMS excludes it
     step, state, batch = abstract_step(comparison)
     return step.lower(state, batch, 0, 0, 0).compile().cost_analysis()['flops']
   with jax.default_device(host):
@@ -166,59 +212,47 @@ def step_flops(comparison: Comparison) -> float:
     return step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
 
 
-def measure(comparison: Comparison, timed: bool, progress: Progress) -> Measured:
-  """Compiles the training step of a comparison for the devices here, which allocates nothing.
+def step_bytes(program: jax.stages.Compiled) -> int:
+  """Returns the memory of a compiled step's buffers."""
+  needs = program.memory_analysis()
+  # Donated buffers count among arguments and outputs alike.
+  return (
+    needs.argument_size_in_bytes
+    + needs.output_size_in_bytes
+    - needs.alias_size_in_bytes
+    + needs.temp_size_in_bytes
+    + needs.generated_code_size_in_bytes
+  )
 
-  Args:
-    comparison: A comparison of a named data set.
-    timed: Whether the step is then run and timed, if it fits into memory.
-    progress: Where it is shown what is done; an estimate is, after the first step.
-  """
-  name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
-  task = progress.add_task(f'{name}: compiling', total=2 + MAX_PROBE_STEPS * timed)
-  devices = choose_devices(comparison.batch_size)
-  step, state, batch = abstract_step(comparison, devices)
-  lowered = step.lower(state, batch, 0, 0, 0)
-  progress.advance(task)
-  compiled = lowered.compile()
-  progress.advance(task)
-  memory = memory_of(compiled, state, _source(comparison))
-  counted = lowered.cost_analysis()  # None for devices other than a CPU
-  flops = counted['flops'] if counted else step_flops(comparison)
-  measured = Measured(devices, state.params, flops, memory, None)
-  if timed and memory.fits:
-    rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
-    state, batch = jax.tree.map(
-      lambda leaf: jnp.zeros(leaf.shape, leaf.dtype, device=leaf.sharding), (state, batch)
-    )
-    progress.update(task, description=f'{name}: timing')
-    times: list[float] = []
-    while len(times) < MAX_PROBE_STEPS and sum(times) < PROBE_SECONDS:
-      start = time.perf_counter()
-      state = jax.block_until_ready(compiled(state, batch._replace(rows=rows), 0, 0, len(times)))
-      times.append(time.perf_counter() - start)
-      run = format_hours(times[0] * steps_per_epoch(comparison) * comparison.epochs)
-      progress.update(task, advance=1, description=f'{name}: about {run} a run')
-    measured = dataclasses.replace(measured, seconds=float(np.median(times)))
-  progress.remove_task(task)
-  return measured
+
+def data_bytes(source: DataSource) -> tuple[int, int]:
+  """Returns the memory of a data set on the host, and of what each device holds of it besides."""
+  example = math.prod(source.shape) * np.dtype(source.dtype).itemsize + _LABEL_BYTES
+  splits = [examples * example for examples in (source.train_examples, source.test_examples)]
+  if jax.default_backend() == 'cpu':  # which reads the arrays of the host
+    return sum(splits), 0
+  return sum(splits), sum(size for size in splits if not is_streamed(size))
 
 
 def _larger_state(comparison: Comparison, params: Any) -> tuple[str, int]:
-  """Returns the arm with the largest state, and how many bytes larger than the first one's it is."""
+  """Returns the arm with the largest state, and by how many bytes it exceeds the first arm's."""
   steps = steps_per_epoch(comparison)
-  # Of arms with the same program the first; tracing how a state starts takes a while, too.
+  # The first of several arms with the same program, because tracing takes a while, too.
   arms = {arm.program: arm for arm in reversed(comparison.arms)}.values()
   sizes = {
-    arm.name: size_of(jax.eval_shape(comparison.build_optimizer(arm, steps, 0).init, params))
+    arm.name: _bytes_of(jax.eval_shape(comparison.build_optimizer(arm, steps, 0).init, params))
     for arm in arms
   }
   largest = max(sizes, key=sizes.get)
   return largest, sizes[largest] - sizes[comparison.arms[0].name]
 
 
+def _bytes_of(arrays: Any) -> int:
+  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+
+
 def _key(comparison: Comparison) -> Hashable:
-  """Returns what determines the program of its first arm."""
+  """Returns what determines the program of a comparison's first arm."""
   return (
     comparison.network,
     _source(comparison).name,
@@ -240,7 +274,7 @@ def abstract_step(
 
   Args:
     comparison: A comparison of a named data set.
-    devices: The devices that the batch is divided among.
+    devices: The devices that share the batch.
     arm: The optimizer; the comparison's first if not given.
   """
   source, steps = _source(comparison), steps_per_epoch(comparison)

@@ -12,7 +12,7 @@ import tyro
 from train.problem.changes import (
   Changes,
   check_at_least_1,
-  flag,
+  flag_of,
   has_parts,
   is_own_problem,
   option,
@@ -114,10 +114,10 @@ class Place:
     for name in ('gpus_per_run', 'tpus_per_run'):
       value = getattr(self, name)
       if value < 0:
-        raise UserError(f'{flag(name)} must be at least 0, not {value}.')
+        raise UserError(f'{flag_of(name)} must be at least 0, not {value}.')
       if value and self.cluster is None:
         raise UserError(
-          f'{flag(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
+          f'{flag_of(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
         )
     if self.jobs > 1 and self.devices is not None:
       raise UserError(

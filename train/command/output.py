@@ -1,4 +1,4 @@
-"""Where the program's output goes, and what happens where it cannot go there."""
+"""The program's output, also where its reader is gone or its encoding is small."""
 
 import io
 import os
@@ -13,21 +13,20 @@ from train.system.signals import request_stop
 class Output(Console):
   """The console of the program.
 
-  When nobody reads it any more, as after `| head`, it falls silent, and a run that is trained is
-  saved and stopped.
+  When its reader is gone, as after `| head`, it prints nothing more, and the current run is saved
+  and stopped.
   """
 
   def on_broken_pipe(self) -> None:
-    """See :meth:`rich.console.Console.on_broken_pipe`."""
     self.quiet = True
-    # What is still to be flushed goes nowhere.
+    # The rest of the buffer, which Python flushes at exit, must go somewhere.
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not request_stop(signal.SIGPIPE):
       raise SystemExit(128 + signal.SIGPIPE)
 
 
 def write_what_can_be_written() -> None:
-  """Has characters replaced that the output's encoding does not have, as ± in ASCII."""
+  """Replaces characters that the output's encoding lacks, such as ± in ASCII."""
   for stream in (sys.stdout, sys.stderr):
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='replace')

@@ -11,9 +11,9 @@ from train.command.progress import RunTable
 from train.problem.changes import changed_comparisons
 from train.problem.comparison import Comparison
 from train.system import processes
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 from train.system.errors import UserError
-from train.training.shortage import shortage_explained
+from train.training.memory import out_of_memory_explained
 
 Folders = Mapping[pathlib.Path, Comparison]
 
@@ -113,7 +113,7 @@ def _run_one_by_one(
   place, saving = options.place, options.saving
   trained, left = 0, []
   for folder, comparison in folders.items():
-    with processes.lost_processes_explained(), shortage_explained():
+    with processes.lost_processes_explained(), out_of_memory_explained():
       ended, elsewhere = run_comparison(
         comparison,
         folder,

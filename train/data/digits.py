@@ -6,7 +6,7 @@ from importlib import metadata
 import numpy as np
 
 from train.data.dataset import Dataset, Split
-from train.system.user_cache import keep, read_kept, user_cache
+from train.system.caches import keep, read_kept, user_cache
 
 _TRAIN_EXAMPLES = 1000
 _LARGEST_VALUE = 16

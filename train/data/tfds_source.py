@@ -10,8 +10,8 @@ from typing import Literal
 from train.data import cache
 from train.data.dataset import DataError
 from train.data.source import DataSource
+from train.system.environment import CHECKOUT
 
-_CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _CHOOSE = 'choose another with --data-dir or TFDS_DATA_DIR'
 
 
@@ -103,7 +103,7 @@ def _check_data_dir(data_dir):
 
 def _run_tfds(name, data_dir):
   environment = os.environ | {
-    'PYTHONPATH': os.pathsep.join(filter(None, [str(_CHECKOUT), os.environ.get('PYTHONPATH')])),
+    'PYTHONPATH': os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get('PYTHONPATH')])),
     # The accelerator belongs to the training process; TensorFlow's log is for its developers.
     'CUDA_VISIBLE_DEVICES': '-1',
     'JAX_PLATFORMS': 'cpu',

@@ -14,13 +14,12 @@ from train.launch.run import Outcome, train_run, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.checkpoints import quiet_background_errors
 from train.storage.tables import run_directory
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
+from train.system.environment import CHECKOUT
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import SavePolicy, Trainer
-from train.training.shortage import shortage_explained
-
-_CHECKOUT = pathlib.Path(__file__).parents[2]
+from train.training.memory import out_of_memory_explained
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Worker:
       comparison = next(one for one in comparisons if one.name == task.part)
       quiet_background_errors()
       _check_shared(task)
-      with working_in(workdir), shortage_explained():
+      with working_in(workdir), out_of_memory_explained():
         plan = plan_runs(comparison, workdir, settings.data_dir, partners_elsewhere=True)
         run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
         trainer = self._trainer(settings, plan)
@@ -169,5 +168,5 @@ def _check_shared(task: Task) -> None:
 
 def python_path() -> str:
   """Returns what ``PYTHONPATH`` must be, so that a process anywhere runs this code."""
-  path = [str(_CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
+  path = [str(CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
   return os.pathsep.join(filter(None, path))

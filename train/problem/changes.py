@@ -24,7 +24,7 @@ def option(text: str, metavar: str = '') -> Any:
   return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint='')
 
 
-def flag(name: str) -> str:
+def flag_of(name: str) -> str:
   """Returns the option of the command line that sets a field."""
   return f'--{name.replace("_", "-")}'
 
@@ -91,7 +91,7 @@ class Changes:
 def check_at_least_1(name: str, value: int | None) -> None:
   """Raises a ``UserError`` if the value of an option is given and below 1."""
   if value is not None and value < 1:
-    raise UserError(f'{flag(name)} must be at least 1, not {value}.')
+    raise UserError(f'{flag_of(name)} must be at least 1, not {value}.')
 
 
 def is_own_problem(name: str) -> bool:

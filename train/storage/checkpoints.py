@@ -20,7 +20,7 @@ from train.system import processes
 from train.system.devices import Devices
 from train.system.errors import StorageError, UserError
 from train.system.files import first_line, put_aside, storage_sentence
-from train.system.signals import raise_again_what_is_swallowed
+from train.system.signals import resend_swallowed_signal
 
 KEPT = 2
 _FORMAT = 2  # of the notes; before, they had no format, and the checksum was of the state alone
@@ -39,7 +39,7 @@ def quiet_background_errors() -> None:
 
 def _leave_out_closed_loops(unraisable) -> None:
   if str(unraisable.exc_value) != 'Event loop is closed':
-    raise_again_what_is_swallowed(unraisable)
+    resend_swallowed_signal(unraisable)
 
 
 class Checkpoints:

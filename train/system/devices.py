@@ -1,9 +1,8 @@
-"""The devices that train a run together, and how its arrays lie on them.
+"""The devices that train a run together, and how its arrays are sharded.
 
-Training is data parallel, and this is the one file that says how: the devices form a mesh of one
-axis, the state and resident data lie whole on every one of them, and the rows of each batch are
-divided among them. XLA does the rest: a mean over the batch, of batch norm, the loss or a gradient,
-is one over all devices.
+Training is data parallel, which only this file implements: the devices form a mesh with one axis,
+the state and resident data are replicated, and the rows of each batch are sharded. XLA does the
+rest: a mean over the batch, in batch norm, the loss or a gradient, is a mean over all devices.
 """
 
 import dataclasses
@@ -21,58 +20,46 @@ _AXIS = 'data'
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-  """The devices of a run. With one device, nothing here does anything.
+  """The devices of a run. With JAX's default device alone, arrays stay unsharded.
 
   Attributes:
-    mesh: The devices, along one axis, those of a process side by side; None for JAX's default device
-      alone.
+    mesh: The devices along one axis, those of a process side by side; None for one device.
   """
 
   mesh: jax.sharding.Mesh | None = None
 
   @property
   def count(self) -> int:
-    """How many devices there are, those of other processes included."""
+    """The number of devices, including those of other processes."""
     return 1 if self.mesh is None else self.mesh.size
 
   @property
   def replicated(self) -> NamedSharding | None:
-    """The sharding of what lies whole on every device."""
+    """The sharding of replicated arrays; None with one device."""
     return None if self.mesh is None else NamedSharding(self.mesh, PartitionSpec())
 
   def sharding_of_rows(self, rows: int) -> NamedSharding | None:
-    """Returns the sharding of a batch of so many rows, or None with one device.
+    """Returns the sharding of a batch with this number of rows; None with one device.
 
-    A batch that the devices do not divide evenly, as a short last one, lies whole on every device,
-    which then all compute the same. It is not padded, because rows that are no examples would be
-    part of batch norm's statistics.
-
-    Args:
-      rows: The size of the batch.
+    A batch that the devices do not divide evenly, such as a short last one, is replicated, and all
+    devices compute the same. It is not padded, because padding would enter batch norm's statistics.
     """
     if self.mesh is None:
       return None
     return NamedSharding(self.mesh, PartitionSpec(*([] if rows % self.count else [_AXIS])))
 
   def divide(self, batch: Any) -> Any:
-    """Divides arrays of the rows of a batch among the devices; to be called inside ``jax.jit``.
-
-    Args:
-      batch: A pytree of arrays with an axis of rows in front.
-
-    Returns:
-      The same arrays.
-    """
+    """Shards a pytree of arrays by their first axis, a batch's rows; for use in ``jax.jit``."""
     if self.mesh is None:
       return batch
     rows = len(jax.tree.leaves(batch)[0])
     return jax.lax.with_sharding_constraint(batch, self.sharding_of_rows(rows))
 
   def replicate(self, tree: Any) -> Any:
-    """Puts arrays, which every process has, whole on every device.
+    """Replicates arrays on all devices.
 
     Args:
-      tree: A pytree of arrays, NumPy's or JAX's, random keys among them; the same on all processes.
+      tree: A pytree of NumPy's or JAX's arrays, random keys included; the same on all processes.
     """
     if self.mesh is None:
       return jax.device_put(tree)
@@ -82,21 +69,18 @@ class Devices:
     if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       data = self._replicate_leaf(jax.random.key_data(leaf))
       return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    # `jax.device_put` would compare the numbers of all processes.
+    # `jax.device_put` would compare the values of all processes.
     array = np.asarray(leaf)
     return jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__)
 
   def put_rows(self, arrays: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[jax.Array, ...]:
-    """Takes the rows of a batch out of arrays on the host, and puts them on the devices.
+    """Copies a batch from arrays on the host to the devices; returns an array for each.
 
-    Each process reads the rows of its own devices only.
+    Each process reads only the rows of its own devices.
 
     Args:
       arrays: Arrays of the same length, the same on all processes.
-      rows: The rows of the batch.
-
-    Returns:
-      An array of the whole batch for each.
+      rows: The indices of the batch's rows.
     """
     sharding = self.sharding_of_rows(len(rows))
     if sharding is None:
@@ -115,11 +99,11 @@ ONE_DEVICE = Devices()
 
 
 def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
-  """Returns the devices that a batch is divided among: as many as divide it evenly.
+  """Returns the devices that share a batch: as many as divide it evenly.
 
   Args:
     batch_size: Examples per step.
-    limit: At most so many devices of each process; None means all.
+    limit: The most devices of each process; None means all.
 
   Raises:
     UserError: If there are fewer devices than asked for, or the processes do not divide the batch.
@@ -151,12 +135,12 @@ def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
 
 
 def describe_devices(devices: Devices, batch_size: int, limit: int | None = None) -> str:
-  """Returns a sentence on the devices that :func:`choose_devices` chose; empty if there is but one.
+  """Returns a sentence on the choice of :func:`choose_devices`; empty if there is one device only.
 
   Args:
-    devices: What it returned.
-    batch_size: What it was given.
-    limit: What it was given.
+    devices: The choice.
+    batch_size: The argument of that function.
+    limit: The argument of that function.
   """
   processes = jax.process_count()
   offered = jax.device_count() if limit is None else processes * limit

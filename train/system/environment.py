@@ -1,4 +1,4 @@
-"""With what a run was made: environment.json, which is not part of what the run is."""
+"""The environment of a run, environment.json, which is not part of its configuration."""
 
 import functools
 import importlib.metadata
@@ -13,16 +13,16 @@ import jax
 
 from train.system.files import read_object, write_whole
 
-_CHECKOUT = pathlib.Path(__file__).parents[2]
+CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
 def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
-  """Writes environment.json of a run; when a run goes on, it is that of its last start.
+  """Writes environment.json of a run, again each time it is started.
 
   Args:
     directory: The directory of the run.
-    devices_used: Among how many devices a batch is divided.
+    devices_used: How many devices share a batch.
   """
   found = {**environment(), 'devices_used': devices_used}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
@@ -35,7 +35,7 @@ def read_environment(directory: pathlib.Path) -> dict[str, Any]:
 
 @functools.cache
 def environment() -> dict[str, Any]:
-  """Returns the commit and whether the tree was changed, versions, and devices."""
+  """Returns the commit, whether the working tree differs from it, versions and devices."""
   changes = _git('status', '--porcelain', '--untracked-files=no')
   return {
     'commit': _git('rev-parse', 'HEAD'),
@@ -52,15 +52,15 @@ def environment() -> dict[str, Any]:
 
 
 def commit_words(made: Mapping[str, Any]) -> str:
-  """Returns the commit of an environment, short, and whether the tree was changed."""
+  """Returns the short commit of an environment, and whether the working tree differed from it."""
   return f'{str(made.get("commit"))[:7]}{", with changes" if made.get("changed") else ""}'
 
 
 def _git(*arguments: str) -> str | None:
-  """Returns what git says of this checkout; None where there is no git, or no checkout."""
+  """Returns git's output for this checkout; None without git or outside a checkout."""
   try:
     done = subprocess.run(
-      ['git', '-C', str(_CHECKOUT), *arguments], capture_output=True, text=True, check=True
+      ['git', '-C', str(CHECKOUT), *arguments], capture_output=True, text=True, check=True
     )
   except (OSError, subprocess.CalledProcessError):
     return None

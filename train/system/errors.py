@@ -1,22 +1,22 @@
-"""Errors that a user can mend."""
+"""Errors that a user can fix."""
 
 import contextlib
 from collections.abc import Iterator
 
 
 class UserError(Exception):
-  """Something the user asked for cannot be done; its text is one sentence that says what to do."""
+  """A request of the user is impossible; the text is one sentence that says what to do."""
 
 
 class StorageError(UserError):
-  """A run cannot be saved, and whatever still writes in the background will fail too."""
+  """A run cannot be saved, so that writers in the background will fail, too."""
 
 
 class DivergedError(UserError):
-  """Everything that was to be trained diverged.
+  """All runs diverged.
 
   Attributes:
-    exit_status: What the process returns; nothing was wrong with the command itself.
+    exit_status: The exit status of the process; the command itself was right.
   """
 
   exit_status = 1

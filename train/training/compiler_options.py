@@ -1,4 +1,4 @@
-"""Options of XLA's compiler: for the same bits each time on a GPU, and for speed on a CPU."""
+"""Options of XLA's compiler: reproducible bits on a GPU, speed on a CPU."""
 
 import functools
 import os
@@ -9,19 +9,19 @@ from train.problem.networks import Network
 
 CompilerOptions = dict[str, bool | int | str]
 
-# Without it, kernels that are chosen by their speed at the moment, and sums in the order in which threads
-# come, make other bits in each process: docs/speed.md tells what it costs.
+# Without it, kernels are chosen by their speed at the moment, and threads add in any order: each
+# process gets other bits. docs/speed.md says what it costs.
 _SAME_BITS: CompilerOptions = {'xla_gpu_deterministic_ops': True}
-# The new kernels of a CPU for 2-D convolutions are slower than those that it had, those for products,
-# sums and elementwise operations faster: docs/speed.md has the ratios.
+# XLA's newer CPU kernels are slower for 2-D convolutions, but faster for products, sums and
+# elementwise operations: docs/speed.md has the ratios.
 _OTHER_KERNELS: CompilerOptions = {
   'xla_cpu_experimental_ynn_fusion_type': ','.join(
     f'LIBRARY_FUSION_TYPE_{kind}' for kind in ('DOT', 'REDUCE', 'ELTWISE')
   )
 }
-# A program that draws random weights is compiled in less than half of the time with these. It then takes
-# more than twice the time, once in a training.
-_HURRIED: CompilerOptions = {
+# With these, the program that draws random weights compiles in less than half the time. It then
+# takes more than twice as long, but runs only once in a training.
+_QUICKLY_COMPILED: CompilerOptions = {
   'xla_backend_optimization_level': 0,
   'xla_cpu_use_fusion_emitters': False,
   'xla_cpu_experimental_ynn_fusion_type': '',
@@ -31,18 +31,18 @@ _HURRIED: CompilerOptions = {
 def compiler_options(network: Network, *, runs_once: bool = False) -> CompilerOptions:
   """Returns options of ``jax.jit`` for the programs of a network, on the default kind of device.
 
-  What the user has set in ``XLA_FLAGS`` is not among them, nor what this version of XLA does not know.
+  Leaves out options that the user sets in ``XLA_FLAGS``, and those that this version of XLA lacks.
 
   Args:
-    network: What is trained.
-    runs_once: Whether the program runs once in a training, and not in every step.
+    network: The network that is trained.
+    runs_once: Whether the program runs once in a training instead of in every step.
   """
   options: CompilerOptions = {}
   match jax.default_backend():
     case 'gpu':
       options = _SAME_BITS
     case 'cpu' if runs_once:
-      options = _HURRIED
+      options = _QUICKLY_COMPILED
     case 'cpu' if network.convolves_images:
       options = _OTHER_KERNELS
   flags = os.environ.get('XLA_FLAGS', '')

@@ -22,8 +22,8 @@ from train.system import processes
 from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
-from train.training.allocator import KeptBuffers
 from train.training.checks import check_fit
+from train.training.memory import KeptBuffers
 from train.training.programs import (
   EpochSums,
   EvalSums,

@@ -1,118 +1,107 @@
-"""The memory that a training takes: of a device, and of the host."""
+"""The memory of training: its limit, what to say when it runs out, and buffers kept on a CPU."""
 
-import dataclasses
-import math
+import contextlib
+import ctypes
 import os
+import pathlib
+import platform
+import re
+from collections.abc import Iterator
 
 import jax
-import numpy as np
 
-from train.data import DataSource
-from train.data.inputs import device_memory, is_streamed
-from train.system.devices import Devices
+from train.data.inputs import device_memory
+from train.system.errors import UserError
 
-# While a checkpoint is written: the trainer's copy, Orbax's, and what is encoded of it.
-_CHECKPOINT_COPIES = 3
-_LABEL_BYTES = 4
-_UNITS = ((2**30, 'GiB'), (2**20, 'MiB'), (2**10, 'KiB'), (1, 'bytes'))
-
-
-@dataclasses.dataclass(frozen=True)
-class Memory:
-  """What a training needs at its peaks, in bytes. On a CPU, device and host share their memory.
-
-  Attributes:
-    step: Of each device, in a training step: the state, what the gradient is computed from, the
-      batch. These are the buffers of the compiled program. What it calls takes memory besides, and
-      what the allocator keeps: on a CPU, 1.1 to 5 times as much was seen.
-    state: The part of it that stays from step to step: parameters, statistics, the optimizer's.
-    data: The arrays of the data set, on the host. Those of TFDS are mapped from disk.
-    resident: The part of the data that lies on each device besides.
-    limit: What each device has; infinite if that is not known.
-  """
-
-  step: int
-  state: int
-  data: int
-  resident: int
-  limit: float
-
-  @property
-  def fits(self) -> bool:
-    """Whether a device has what it needs."""
-    return self.step + self.resident <= self.limit
-
-  def describe(self, devices: Devices, arm: str, larger: tuple[str, int]) -> list[str]:
-    """Returns a line on the devices and one on the host.
-
-    Args:
-      devices: The devices that train a run.
-      arm: The name of the arm whose training step it is.
-      larger: The name of the arm with the largest state, and how many bytes more that is.
-    """
-    name, more = larger
-    with_it = f' ({format_bytes(more)} more with {name})' if more > self.state / 10 else ''
-    kind = jax.devices()[0].device_kind
-    where = 'this device' if devices.count == 1 else f'each of {devices.count} devices'
-    data = f', and {format_bytes(self.resident)} for the data' if self.resident else ''
-    limit = '' if self.fits else f': more than its {format_bytes(self.limit)}'
-    return [
-      f'memory of {where} ({kind}): at least {format_bytes(self.step)} for a training step of '
-      f'{arm}, {format_bytes(self.state)} of it the state{with_it}{data}{limit}',
-      f'memory of the host: {format_bytes(self.data)} for the data, up to '
-      f'{format_bytes(_CHECKPOINT_COPIES * (self.state + more))} while a checkpoint is written',
-    ]
-
-
-def memory_of(program: jax.stages.Compiled, state: object, source: DataSource) -> Memory:
-  """Returns the memory that a training takes.
-
-  Args:
-    program: Its compiled step.
-    state: The state of the step, or the shapes of it.
-    source: The data set.
-  """
-  needs = program.memory_analysis()
-  # What is donated is counted among arguments and among outputs.
-  step = (
-    needs.argument_size_in_bytes
-    + needs.output_size_in_bytes
-    - needs.alias_size_in_bytes
-    + needs.temp_size_in_bytes
-    + needs.generated_code_size_in_bytes
-  )
-  example = math.prod(source.shape) * np.dtype(source.dtype).itemsize + _LABEL_BYTES
-  splits = [examples * example for examples in (source.train_examples, source.test_examples)]
-  # A CPU reads the mapped arrays where they are.
-  in_place = jax.default_backend() == 'cpu'
-  return Memory(
-    step=step,
-    state=size_of(state),
-    data=sum(splits),
-    resident=0 if in_place else sum(size for size in splits if not is_streamed(size)),
-    limit=memory_limit(),
-  )
-
-
-def size_of(arrays: object) -> int:
-  """Returns the bytes of a tree of arrays, or of their shapes."""
-  return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
-
-
-def format_bytes(size: float) -> str:
-  """Returns bytes in the unit that gives a readable number.
-
-  Example:
-    >>> format_bytes(5.2e9), format_bytes(291_905_819), format_bytes(12)
-    ('4.84 GiB', '278 MiB', '12 bytes')
-  """
-  unit_size, unit = next((item for item in _UNITS if size >= item[0]), _UNITS[-1])
-  number = size / unit_size
-  return f'{number:,.0f} {unit}' if number >= 1000 else f'{number:.3g} {unit}'
+_GIB = 2**30
+# Training keeps at least the parameters, their gradients and one accumulator, in float32.
+_BYTES_PER_PARAMETER = 3 * 4
+# Parameters of mallopt, from malloc.h of the GNU C library, with their defaults.
+_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD = -1, 128 * 1024
+_MMAP_MAX, _USUAL_MMAP_MAX = -4, 65_536
+_ARENA_MAX = -8
+# Elements of a batch from which on kept buffers pay: in one arena, small steps are slower.
+_LARGE = 100_000
+_SCARCE_SHARE = 1 / 4
 
 
 def memory_limit() -> float:
-  """Returns the bytes of a device's memory; infinite if that is not known."""
+  """Returns the bytes of a device's memory; infinite if unknown."""
   if jax.default_backend() == 'cpu' and hasattr(os, 'sysconf'):  # not on Windows
     return os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
   return device_memory()
+
+
+def check_parameters_fit(parameters: int, network: str) -> None:
+  """Refuses a network whose parameters alone need more memory in training than a device has.
+
+  Raises:
+    UserError: If there are too many parameters.
+  """
+  needed, limit = parameters * _BYTES_PER_PARAMETER, memory_limit()
+  if needed > limit:
+    raise UserError(
+      f'{network} has {parameters:,} parameters, which take {needed / _GIB:,.0f} GiB with their '
+      f'gradients and momenta, and a device has {limit / _GIB:,.0f} GiB: choose a smaller network.'
+    )
+
+
+@contextlib.contextmanager
+def out_of_memory_explained() -> Iterator[None]:
+  """Turns the errors of Python and JAX that memory ran out into a sentence.
+
+  Raises:
+    UserError: Instead of such an error.
+  """
+  try:
+    yield
+  except (MemoryError, jax.errors.JaxRuntimeError) as error:
+    if not isinstance(error, MemoryError) and 'RESOURCE_EXHAUSTED' not in str(error):
+      raise
+    found = re.search(r'allocat\w* (\d+)\s?bytes', str(error))
+    size = f' where {int(found[1]) / _GIB:,.1f} GiB more were needed' if found else ''
+    raise UserError(
+      f'The memory ran out{size}: choose a smaller network, a smaller --batch-size or, if the data '
+      'did not fit on a GPU, --stream.'
+    ) from error
+
+
+class KeptBuffers:
+  """Has the GNU C library keep freed memory in the process while the machine has enough.
+
+  On a CPU, XLA allocates the buffers of each step anew. By default the library has the system map
+  large ones, which clears each of their pages again in every step. The memory that is kept instead
+  can grow to several times the buffers of a step.
+  """
+
+  def __init__(self, batch_elements: int):
+    """Starts to keep memory if batches are large; to be called before JAX is used.
+
+    Args:
+      batch_elements: How many numbers a batch of inputs has.
+    """
+    self._library = None
+    if batch_elements >= _LARGE and platform.libc_ver()[0] == 'glibc':
+      self._library = ctypes.CDLL(None)
+      # Only the first arena can hold large blocks that are not mapped.
+      self._library.mallopt(_ARENA_MAX, 1)
+      self._library.mallopt(_MMAP_MAX, 0)
+      self._library.mallopt(_TRIM_THRESHOLD, -1)
+
+  def give_back_if_scarce(self) -> None:
+    """Gives the memory back, and keeps none from now on, if less than a quarter is available."""
+    if self._library is not None and _available_share() < _SCARCE_SHARE:
+      self._library.mallopt(_MMAP_MAX, _USUAL_MMAP_MAX)
+      self._library.mallopt(_TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD)
+      self._library.malloc_trim(0)
+      self._library = None
+
+
+def _available_share() -> float:
+  """Returns the share of the machine's memory that is available; 1 if unknown."""
+  try:
+    words = pathlib.Path('/proc/meminfo').read_text()
+  except OSError:
+    return 1.0
+  found = dict(re.findall(r'(MemTotal|MemAvailable): +(\d+) kB', words))
+  return int(found['MemAvailable']) / int(found['MemTotal']) if len(found) == 2 else 1.0

@@ -18,7 +18,7 @@ from train.data import Batch, Preprocessing, gather, step_key
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.system.devices import ONE_DEVICE, Devices
 from train.training.compiler_options import CompilerOptions, compiler_options
-from train.training.shortage import check_parameters
+from train.training.memory import check_parameters_fit
 
 Scalar = Float[Array, '']
 TrainStep = Callable[..., 'TrainState']
@@ -192,7 +192,7 @@ def make_programs(
   """
   structure = nnx.eval_shape(lambda: comparison.build_network(num_classes))
   parameters = jax.tree.leaves(nnx.state(structure, nnx.Param))
-  check_parameters(sum(array.size for array in parameters), comparison.network.describe())
+  check_parameters_fit(sum(array.size for array in parameters), comparison.network.describe())
   return Programs(
     structure,
     comparison.preprocessing,

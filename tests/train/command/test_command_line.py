@@ -1,4 +1,4 @@
-"""What the command line says to what a user may type."""
+"""Wrong command lines get one sentence, and the help is complete."""
 
 import os
 import re
@@ -6,15 +6,10 @@ import signal
 import subprocess
 import sys
 
-import jax
 import pytest
 
 from tests.train.support import run_command
-from train.command import costs
 from train.problem.experiments import EXPERIMENTS
-from train.system.devices import ONE_DEVICE
-from train.system.errors import UserError
-from train.training.memory import Memory
 
 TINY = """
 import numpy as np
@@ -28,95 +23,6 @@ comparison = Comparison(
   arms=('fixed-0.9', 'low0.857-high0.93'), seeds=(0,),
 )
 """
-
-
-@pytest.fixture
-def measured(monkeypatch):
-  """Has programs not compiled; returns of which comparisons they were asked for."""
-  asked = []
-
-  def measure(comparison, timed, progress):
-    asked.append(comparison)
-    memory = Memory(step=5 * 2**30, state=2**20, data=2**30, resident=0, limit=2**40)
-    params = jax.ShapeDtypeStruct((2**17,), 'float32')
-    return costs.Measured(ONE_DEVICE, params, 3.65e12, memory, None)
-
-  monkeypatch.setattr(costs, 'measure', measure)
-  return asked
-
-
-def test_list_tells_what_experiments_cost(measured):
-  output = run_command('list')
-  words = output.split()
-  for name, comparisons in EXPERIMENTS.items():
-    assert f'\n{name}\n' in output
-    for comparison in comparisons:
-      assert f'\n  {comparison.name}: ' in output
-      assert all(arm.name in words for arm in comparison.arms)
-  figure3 = output.split('\nfigure3\n')[1].split('\nfigure4\n')[0]
-  assert '131,072 parameters; 12 runs of 58,650 steps and 214 PFLOP' in ' '.join(figure3.split())
-  everything = sum(len(comparisons) for comparisons in EXPERIMENTS.values())
-  assert output.count('memory of this device (cpu):') == everything
-  assert output.count('memory of the host:') == everything
-
-
-def test_list_compiles_each_program_once(measured):
-  run_command('list')
-  programs = [(one.network, one.dataset.name, one.batch_size) for one in measured]
-  assert len(programs) == len(set(programs)) == 8
-
-
-def test_list_names_the_arm_that_takes_more_memory_than_the_first(measured):
-  output = ' '.join(run_command('list', 'baselines').split())
-  words = (
-    '1 MiB of it the state (1,024 KiB more with amsgrad) memory of the host: 1 GiB for the data'
-  )
-  assert output.count(f'{words}, up to 6 MiB while') == 2
-  assert (
-    output.count('1 MiB of it the state memory of the host: 1 GiB for the data, up to 3 MiB') == 2
-  )
-
-
-def test_list_prints_what_it_knows_while_it_compiles_the_rest(monkeypatch, measured):
-  before = costs.measure
-
-  def measure(comparison, timed, progress):
-    if measured:
-      raise UserError('the second program')
-    return before(comparison, timed, progress)
-
-  monkeypatch.setattr(costs, 'measure', measure)
-  assert 'arms: fixed-0.9 low0.857' in run_command('list', status=2)
-
-
-def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
-  lines = run_command('list', 'figure3', columns=60).splitlines()
-  assert max(map(len, lines)) <= 60
-  assert '\x1b' not in ''.join(lines)
-  experiment = lines[lines.index('figure3') + 1 : lines.index('', lines.index('figure3'))]
-  assert [len(line) - len(line.lstrip()) for line in experiment] == [
-    2,
-    2,
-    *[4] * (len(experiment) - 2),
-  ]
-
-
-def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
-  output = run_command('list', '--probe', 'quickstart')
-  (hours,) = re.findall(r'([\d.e-]+) hours here', output)
-  assert float(hours) > 0
-  assert 'figure3' not in output
-  assert '\x1b' not in output
-  assert 'GFLOP' in output
-
-
-@pytest.mark.slow
-def test_list_tells_the_memory_of_all_that_experiments_train():
-  output = run_command('list', columns=400)
-  steps = re.findall(r'at least ([\d.]+) (MiB|GiB) for a training step of fixed-0.9, ', output)
-  assert len(steps) == sum(len(comparisons) for comparisons in EXPERIMENTS.values())
-  assert len(set(steps)) >= 6  # of networks, data sets and batch sizes
-  assert max(float(size) for size, unit in steps if unit == 'GiB') > 20  # ViT's
 
 
 def test_help_shows_names_and_defaults():
@@ -161,7 +67,10 @@ def test_help_shows_names_and_defaults():
       ['run', 'quickstart', '--zzz'],
       'There is no option --zzz: `python -m train run --help`',
     ),
-    (['run', 'quickstart', '--seeds', '0,1'], '--seeds cannot be 0,1: .* spaces between several'),
+    (
+      ['run', 'quickstart', '--seeds', '0,1'],
+      '--seeds cannot be 0,1 .*separate several values with spaces',
+    ),
     (['run', 'quickstart', '--epochs', 'two'], '--epochs cannot be two: `python'),
     (['run', 'quickstart', '--checkpoint-epochs', '1.5'], '--checkpoint-epochs cannot be 1.5: `py'),
     (['run', 'quickstart', '--dtype', 'int8'], '--dtype cannot be int8: `python'),
@@ -170,11 +79,11 @@ def test_help_shows_names_and_defaults():
       'Unrecognized options: figure3: `python -m train run --help`',
     ),
     (['run', 'quickstart', '--arms', '--seeds', '0'], '--arms has no value'),
-    (['run', 'quickstart', '--workdir', ''], 'A value of --workdir is empty'),
+    (['run', 'quickstart', '--workdir', ''], 'An argument after --workdir is empty'),
     (['run', 'quickstart', '--workdir='], '--workdir has no value'),
     (['run'], 'NAME_OR_FILE is missing: `python -m train run --help`'),
-    (['runn', 'quickstart'], 'There is no command runn: choose one of quickstart, list, run'),
-    (['report', ''], 'An argument of report is empty'),
+    (['runn', 'quickstart'], 'There is no command runn: choose from quickstart, list, run'),
+    (['report', ''], 'An argument after report is empty'),
     (['run', 300 * 'x' + '.py'], 'is no file'),
     (['run', 'quickstart', '--gpus-per-run', '1'], 'add `--cluster local` for this machine'),
     (['run', 'quickstart', '--cpus-per-run', '2'], '--cpus-per-run is for --jobs and --cluster'),
@@ -201,6 +110,11 @@ def test_errors_are_one_sentence(refused, arguments, message, tmp_path, monkeypa
   monkeypatch.chdir(tmp_path)
   assert re.search(message if '.*' in message else re.escape(message), refused(*arguments))
   assert not list(tmp_path.glob('runs/*/*/*/metrics.csv'))
+
+
+def test_errors_are_plain_where_colours_are_forced(refused, monkeypatch):
+  monkeypatch.setenv('FORCE_COLOR', '1')
+  assert refused('run').startswith('NAME_OR_FILE is missing: ')
 
 
 def test_a_batch_of_more_than_there_is_is_told(tmp_path):

@@ -1,4 +1,4 @@
-"""Signals: the first saves, the second ends at once, and each is told by the exit status."""
+"""The first signal saves a run, the second ends it, and the exit status names the signal."""
 
 import os
 import pathlib
@@ -13,8 +13,8 @@ from train.system.signals import (
   InterruptedRunError,
   Interrupts,
   StoppedAtOnceError,
-  raise_again_what_is_swallowed,
   request_stop,
+  resend_swallowed_signal,
 )
 
 
@@ -37,7 +37,7 @@ def test_the_second_signal_ends_with_its_own_status(first, second):
 
 
 def test_a_signal_that_a_callback_swallows_comes_again(monkeypatch):
-  monkeypatch.setattr(sys, 'unraisablehook', raise_again_what_is_swallowed)
+  monkeypatch.setattr(sys, 'unraisablehook', resend_swallowed_signal)
 
   class Swallowing:
     def __del__(self):

@@ -1,4 +1,4 @@
-"""Which options of XLA a network is compiled with, that its programs are, and that those of the user stay."""
+"""Networks are compiled with the right options of XLA, and the user's own options stay."""
 
 import jax
 import pytest

@@ -1,9 +1,7 @@
-"""What a process of the trainer does before it trains: large buffers, compiled programs that are kept."""
+"""Compiled programs are kept in the user's cache folder, and a damaged one is compiled anew."""
 
-import ctypes
 import os
 import pathlib
-import platform
 import random
 import subprocess
 import sys
@@ -11,12 +9,11 @@ import sys
 import pytest
 
 from tests.attack.damage import WAYS
-from train.system.compilation_cache import _CheckedPrograms
-from train.training import allocator
+from train.system.caches import CheckedPrograms
 
 _KEEP = """
 import jax, jax.numpy as jnp
-from train.system.compilation_cache import keep_compiled_programs
+from train.system.caches import keep_compiled_programs
 keep_compiled_programs()
 jax.jit(lambda x: jnp.sin(x) @ x)(jnp.ones((8, 8)))
 """
@@ -60,19 +57,19 @@ def test_programs_that_are_damaged_are_compiled_and_kept_anew(tmp_path):
 
 
 def test_a_program_of_another_name_is_not_taken(tmp_path):
-  programs = _CheckedPrograms(str(tmp_path))
+  programs = CheckedPrograms(str(tmp_path))
   programs.put('one', b'a program')
   assert programs.get('one') == b'a program'
-  (tmp_path / 'one.program').rename(tmp_path / 'other.program')
+  (tmp_path / 'one').rename(tmp_path / 'other')
   assert programs.get('one') is None
   assert programs.get('other') is None
 
 
 @pytest.mark.parametrize('way', WAYS)
 def test_a_damaged_program_is_not_taken(tmp_path, way):
-  programs = _CheckedPrograms(str(tmp_path))
+  programs = CheckedPrograms(str(tmp_path))
   programs.put('one', b'line\nof a program\n')
-  way(tmp_path / 'one.program', random.Random(0))
+  way(tmp_path / 'one', random.Random(0))
   assert programs.get('one') is None
   programs.put('one', b'another')
   assert programs.get('one') in (b'another', None)  # None where there is a folder now
@@ -92,52 +89,3 @@ def test_a_folder_of_the_users_comes_first(tmp_path):
   )
   assert programs_in(own)
   assert not programs_in(tmp_path / 'home')
-
-
-class Library:
-  """Notes what is asked of the C library."""
-
-  def __init__(self):
-    self.asked = []
-
-  def mallopt(self, parameter, value):
-    self.asked.append((parameter, value))
-
-  def malloc_trim(self, padding):
-    self.asked.append('trim')
-
-
-@pytest.fixture
-def library(monkeypatch):
-  library = Library()
-  monkeypatch.setattr(ctypes, 'CDLL', lambda name: library)
-  monkeypatch.setattr(platform, 'libc_ver', lambda: ('glibc', '2.36'))
-  return library
-
-
-@pytest.mark.parametrize(('elements', 'keeps'), [(10_000, False), (1_000_000, True)])
-def test_large_batches_keep_their_buffers(library, elements, keeps):
-  allocator.KeptBuffers(elements)
-  assert bool(library.asked) == keeps
-
-
-@pytest.mark.parametrize(('available', 'given_back'), [(0.2, 1), (0.3, 0)])
-def test_buffers_are_given_back_once_when_memory_is_scarce(
-  library, monkeypatch, available, given_back
-):
-  monkeypatch.setattr(allocator, '_available_share', lambda: available)
-  buffers = allocator.KeptBuffers(1_000_000)
-  for _ in range(3):
-    buffers.give_back_if_scarce()
-  assert library.asked.count('trim') == given_back
-
-
-@pytest.mark.skipif(not pathlib.Path('/proc/meminfo').exists(), reason='there is no /proc/meminfo')
-def test_a_part_of_the_memory_is_available():
-  assert 0 < allocator._available_share() < 1
-
-
-def test_other_c_libraries_are_left_alone(monkeypatch):
-  monkeypatch.setattr(platform, 'libc_ver', lambda: ('', ''))
-  monkeypatch.setattr(ctypes, 'CDLL', lambda name: pytest.fail('no mallopt there'))
-  allocator.KeptBuffers(1_000_000).give_back_if_scarce()
