@@ -251,7 +251,7 @@ def test_warnings_are_shown_only_of_a_file_that_works(tmp_path, refused, recwarn
 
 
 def test_a_missing_file_and_options_that_do_not_fit(tmp_path, refused):
-  assert 'no.py is no file' in refused('run', tmp_path / 'no.py')
+  assert 'no.py is not a file' in refused('run', tmp_path / 'no.py')
   path = write(tmp_path, CLASSES)
   assert 'brings its own data' in refused('run', path, '--dataset', 'digits')
   assert 'which has no --depth and --width' in refused('run', path, '--depth', 10)
