@@ -159,7 +159,7 @@ def measure(comparison: Comparison, data_dir: str | None) -> list[tuple]:
     data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
 
   Raises:
-    UserError: If the data set cannot be had, its epochs are too short, or a loss is not finite.
+    UserError: If the data set cannot be loaded, its epochs are too short, or a loss is not finite.
   """
   dataset = comparison.load(data_dir)
   whole_batches = len(dataset.train) // comparison.batch_size
