@@ -1,14 +1,14 @@
-"""Data sets, from where they come from to the training step.
+"""Data sets, from their source to the training step.
 
     source = find_source('cifar10')                  # or make a Dataset of your own arrays
-    dataset = source.load()                          # mapped arrays; prepared by TFDS when missing
+    dataset = source.load()                          # mapped arrays; TFDS prepares them if missing
     inputs = make_input(dataset.train)               # on the device, or streamed if large
     for batch in inputs.epoch(seed, epoch, batch_size=128):
       step(batch)                                    # jitted: source.preprocessing.train(key, ...)
-                                                     # of what gather(batch) returns
+                                                     # of the inputs that gather(batch) returns
 
 Batches, crops and flips are pure functions of (seed, epoch, step). TensorFlow is never imported
-here: ``source.prepare()`` runs TFDS in a process of its own.
+here: ``source.prepare()`` runs TFDS in a separate process.
 """
 
 from train.data.audio import AudioPreprocessing

@@ -5,21 +5,22 @@ import functools
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int16, Key
+from jaxtyping import Array, Float32, Int16
 
-# What the networks take.
-SAMPLE_RATE = 8_000
+from train.data.preprocess import Preprocessing
+
+SAMPLE_RATE = 8_000  # of the networks' inputs
 _FULL_SCALE = 2**15
 # The anti-aliasing filter: 80 dB down from 4.4 kHz on, flat to 3.6 kHz, at 16 kHz.
 _ATTENUATION, _TRANSITION = 82, 0.1
 
 
 @dataclasses.dataclass(frozen=True)
-class AudioPreprocessing:
-  """Resampling to 8 kHz and scaling to -1 to 1; no augmentation, as the paper names none.
+class AudioPreprocessing(Preprocessing):
+  """Resampling to 8 kHz and scaling to -1 to 1; the paper names no augmentation, so there is none.
 
-  Both methods are pure and may be called under ``jax.jit``. The recordings are stored at their own
-  rate, so that the cache holds the data set's own samples and resampling loses nothing to rounding.
+  Recordings are stored at their original rate: the cache holds the data set's own samples, and
+  resampling loses nothing to rounding.
 
   Attributes:
     sample_rate: Samples per second of the stored audio: 8,000 or 16,000.
@@ -32,45 +33,16 @@ class AudioPreprocessing:
 
   sample_rate: int
 
-  def train(
-    self, key: Key[Array, ''], inputs: Int16[Array, 'batch samples']
-  ) -> Float32[Array, 'batch new_samples']:
-    """Does what :meth:`evaluate` does.
-
-    Args:
-      key: The step's random key; not used.
-      inputs: The audio as stored.
-
-    Returns:
-      What the network gets.
-    """
-    del key
-    return self.evaluate(inputs)
-
   def evaluate(self, inputs: Int16[Array, 'batch samples']) -> Float32[Array, 'batch new_samples']:
-    """Scales and resamples a batch.
-
-    Args:
-      inputs: The audio as stored.
-
-    Returns:
-      What the network gets.
-    """
     samples = inputs.astype(jnp.float32) / _FULL_SCALE
     return samples if self.sample_rate == SAMPLE_RATE else halve_rate(samples)
 
 
 def halve_rate(samples: Float32[Array, 'batch samples']) -> Float32[Array, 'batch half_samples']:
-  """Halves the sample rate, with a filter that keeps high frequencies from folding back.
+  """Halves the sample rate of audio with an even number of samples, without aliasing.
 
-  The filter is a Kaiser-windowed half-band one: 80 dB down from 1.1 times the new Nyquist frequency
-  on, within 0.001 dB below 0.9 times. It has no delay; beyond its ends, audio is silent.
-
-  Args:
-    samples: Audio, an even number of samples each.
-
-  Returns:
-    The audio at half the rate.
+  The filter is a Kaiser-windowed half-band filter without delay: 80 dB down from 1.1 times the new
+  Nyquist frequency on, within 0.001 dB below 0.9 times. Before and after the audio is silence.
 
   References:
     Oppenheim and Schafer, "Discrete-Time Signal Processing", 3rd edition, 2010, chapters 4 and 7.
@@ -91,12 +63,8 @@ def halve_rate(samples: Float32[Array, 'batch samples']) -> Float32[Array, 'batc
 
 @functools.cache
 def half_band_taps() -> np.ndarray:
-  """The filter of :func:`halve_rate`: every other tap is zero, but for the one in the middle.
-
-  Returns:
-    The taps, float32, an odd number of them.
-  """
-  from scipy import signal  # its import takes longer than JAX's, and only audio needs it
+  """Returns the filter of :func:`halve_rate`: every other tap is zero, except the middle one."""
+  from scipy import signal  # slower to import than JAX, and needed for audio only
 
   number, beta = signal.kaiserord(_ATTENUATION, _TRANSITION)
   taps = signal.firwin(number | 1, 1 / 2, window=('kaiser', beta))

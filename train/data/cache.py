@@ -4,9 +4,10 @@ A cache is a folder that appears whole or not at all:
 
     train_inputs.npy  train_labels.npy  test_inputs.npy  test_labels.npy  dataset.json
 
-It is written under another name, brought to the disk, and renamed.
+It is written under another name, flushed to the disk, and renamed.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -22,12 +23,12 @@ from train.data.dataset import DataError, Dataset, Split
 SPLITS = ('train', 'test')
 _ARRAYS = tuple(f'{split}_{part}.npy' for split in SPLITS for part in ('inputs', 'labels'))
 _DESCRIPTION = 'dataset.json'
-# Raised when the layout of a cache changes, so that one of before is rebuilt, not misread.
+# To be raised when the layout of a cache changes, so that older caches are rebuilt, not misread.
 _FORMAT = 1
 
 
 class DamagedCacheError(Exception):
-  """A cache is not what was written; the message names the file and what is wrong with it."""
+  """A cache is not as it was written; the message names the file and what is wrong with it."""
 
 
 def write(
@@ -35,14 +36,13 @@ def write(
   description: dict[str, Any],
   examples: Iterable[tuple[str, np.ndarray, int]],
 ) -> None:
-  """Writes a cache, in place of one that is there.
+  """Writes a cache, and replaces an existing one.
 
-  Only one process may write the same cache at a time. Whatever interrupts it, ``folder`` is
-  never there in part.
+  Only one process may write a cache at a time. An interrupted write leaves ``folder`` as it was.
 
   Args:
     folder: Where the cache goes.
-    description: What the JSON file says besides: at least ``name`` and ``class_names``.
+    description: Further content of the JSON file: at least ``name`` and ``class_names``.
     examples: Split (``'train'`` or ``'test'``), input and label of each example, in order; all
       inputs have the same shape and type.
 
@@ -60,58 +60,51 @@ def write(
     with open(scratch / _DESCRIPTION, 'w') as file:
       file.write(text + '\n')
       _to_disk(file)
-    read(scratch)  # so that what is put in place can be loaded
+    read(scratch)  # fails here rather than when it is in place
     _replace(folder, scratch)
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read(folder: pathlib.Path) -> Dataset:
+def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
   """Maps a cache's arrays, after a check of their sizes, shapes and types.
 
   Args:
     folder: The cache.
+    name: The data set that it must hold; None allows any.
 
   Returns:
     The data set; its arrays are read-only memory maps.
 
   Raises:
-    DamagedCacheError: If it is not as :func:`write` left it; what only checksums show is for
-      :func:`verify`.
+    DamagedCacheError: If the cache is missing, damaged, or holds another data set. Only
+      :func:`verify` compares checksums.
   """
-  description = _read_description(folder)
   try:
-    arrays = {name: _map(folder / name, description['arrays'][name]) for name in _ARRAYS}
-    train, test = (
-      Split(arrays[f'{split}_inputs.npy'], arrays[f'{split}_labels.npy']) for split in SPLITS
-    )
-    return Dataset(description['name'], train, test, tuple(description['class_names']))
-  except KeyError as error:
-    raise DamagedCacheError(f'{_DESCRIPTION} says nothing of {error}') from error
-  except (TypeError, AttributeError) as error:
-    raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written') from error
+    description = _read_description(folder)
+    if description.get('format') != _FORMAT:
+      raise DamagedCacheError('another version of this program wrote it')
+    arrays = [_map(folder / array, description['arrays'][array]) for array in _ARRAYS]
+    train, test = Split(*arrays[:2]), Split(*arrays[2:])
+    dataset = Dataset(description['name'], train, test, tuple(description['class_names']))
+  except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
+    raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written ({error!r:.80})') from error
   except DataError as error:
     raise DamagedCacheError(str(error).removesuffix('.')) from error
+  if name not in (None, dataset.name):
+    raise DamagedCacheError(f'it holds {dataset.name}')
+  return dataset
 
 
-def verify(folder: pathlib.Path) -> None:
-  """Compares a cache's checksums with those of its JSON file; reads every byte.
-
-  Args:
-    folder: The cache.
-
-  Raises:
-    DamagedCacheError: If a file is not as :func:`write` left it.
-  """
-  read(folder)
+def verify(folder: pathlib.Path, name: str | None = None) -> None:
+  """Does the checks of :func:`read`, and compares the arrays' checksums, which reads every byte."""
+  read(folder, name)
   described = _read_description(folder)['arrays']
-  for name in _ARRAYS:
-    try:
-      found = _sha256(folder / name)
-    except OSError as error:
-      raise DamagedCacheError(f'{name} cannot be read') from error
-    if found != described[name].get('sha256'):
-      raise DamagedCacheError(f'the checksum of {name} is wrong')
+  for array in _ARRAYS:
+    with _read_errors_explained(array):
+      found = _sha256(folder / array)
+    if found != described[array].get('sha256'):
+      raise DamagedCacheError(f'the checksum of {array} is wrong')
 
 
 def _write_arrays(folder, examples):
@@ -129,7 +122,7 @@ def _write_arrays(folder, examples):
 
 
 class _GrowingArray:
-  """An ``.npy`` file whose rows are written as they come, their number at the end."""
+  """An ``.npy`` file that is written row by row; closing it writes the number of rows."""
 
   def __init__(self, path, row_shape, dtype):
     self._file = open(path, 'wb')  # noqa: SIM115  closed by close()
@@ -181,52 +174,45 @@ def _to_disk(file):
 
 
 def _replace(folder, scratch):
-  if not os.path.lexists(folder):
-    scratch.rename(folder)
-    return
   # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
   old = folder.with_name(f'.{folder.name}.old')
   _remove(old)
-  folder.rename(old)
+  if os.path.lexists(folder):
+    folder.rename(old)
   scratch.rename(folder)
   _remove(old)
 
 
 def _remove(path):
-  """Removes whatever is there: a folder, or a file or link that somebody put in its place."""
+  """Removes a folder, or a file or link in its place, if there is one."""
   if path.is_dir() and not path.is_symlink():
     shutil.rmtree(path)
   else:
     path.unlink(missing_ok=True)
 
 
-def _read_description(folder):
+@contextlib.contextmanager
+def _read_errors_explained(name):
   try:
-    description = json.loads((folder / _DESCRIPTION).read_text())
-  except (OSError, ValueError, RecursionError) as error:
-    raise DamagedCacheError(f'{_DESCRIPTION} cannot be read') from error
-  if not isinstance(description, dict):
-    raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written')
-  if description.get('format') != _FORMAT:
-    raise DamagedCacheError('another version of this program wrote it')
-  return description
+    yield
+  except OSError as error:
+    raise DamagedCacheError(f'cannot read {name} ({error.strerror})') from error
+
+
+def _read_description(folder):
+  with _read_errors_explained(_DESCRIPTION):
+    return json.loads((folder / _DESCRIPTION).read_text())
 
 
 def _map(path, expected):
-  expected_bytes, *described = (expected[key] for key in ('bytes', 'shape', 'dtype'))
-  try:
+  with _read_errors_explained(path.name):
     size = path.stat().st_size
-  except FileNotFoundError as error:
-    raise DamagedCacheError(f'{path.name} is missing') from error
-  except OSError as error:
-    raise DamagedCacheError(f'{path.name} cannot be read') from error
-  if size != expected_bytes:
-    raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected_bytes}')
+  if size != expected['bytes']:
+    raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected["bytes"]}')
   try:
     array = np.load(path, mmap_mode='r', allow_pickle=False)
-  except Exception as error:  # whatever a damaged header makes NumPy raise
-    raise DamagedCacheError(f'{path.name} is no array file') from error
-  found = [list(array.shape), array.dtype.name]
-  if found != described:
-    raise DamagedCacheError(f'{path.name} holds {found}')
+  except Exception as error:  # a damaged header makes NumPy raise all kinds of errors
+    raise DamagedCacheError(f'{path.name} is not an array file') from error
+  if [list(array.shape), array.dtype.name] != [expected['shape'], expected['dtype']]:
+    raise DamagedCacheError(f'{path.name} holds {array.dtype.name} of shape {array.shape}')
   return array

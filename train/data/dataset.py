@@ -1,4 +1,4 @@
-"""What a data set is once it has been loaded: the project's own, or one that a user makes."""
+"""A data set that has been loaded: a known one, or the user's own."""
 
 import dataclasses
 
@@ -8,30 +8,31 @@ from jaxtyping import Shaped
 
 from train.system.errors import UserError
 
-# What the networks compute in; NumPy and scikit-learn give the wide types unasked.
+# Networks compute in 32 bits; NumPy and scikit-learn default to 64.
 _NARROW = {'float64': np.float32, 'int64': np.int32, 'uint64': np.uint32}
 
 
 class DataError(UserError):
-  """A data set cannot be had or used; the message is one sentence that says why."""
+  """A data set cannot be loaded or used; the message is one sentence that says why."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Split:
   """The examples of one split, row by row, as they are stored.
 
-  Arguments may be whatever NumPy makes an array of numbers from: lists, pandas frames, JAX arrays.
-  64-bit numbers become 32-bit ones; everything else is kept as it is and not copied. A memory map
-  stays one: what is 64 bits wide in it is narrowed batch by batch, on the way to the device.
+  The arguments may be anything that NumPy converts to an array of numbers: lists, pandas frames,
+  JAX arrays. 64-bit numbers become 32-bit ones; all else is kept as it is, without a copy. A memory
+  map stays one: 64-bit numbers in it become 32-bit ones batch by batch, on the way to the device.
 
   Attributes:
-    inputs: Features, images, audio, tokens: any shape behind the axis of examples.
-    labels: Classes, integers (examples,), or any other targets: numbers (examples, ...).
+    inputs: Features, images, audio or tokens: numbers of shape (examples, ...).
+    labels: Classes, integers of shape (examples,); or other targets, numbers of shape
+      (examples, ...).
 
   Raises:
-    DataError: If they are no arrays of numbers, have different numbers of rows or none, or hold
-      NaN or infinity. Memory maps of inputs are not searched for those, since that reads all of
-      them.
+    DataError: If one of them is not an array of numbers, if they have no rows or different numbers
+      of rows, or if they hold NaN or infinity. (Inputs that are memory maps are not searched for
+      NaN and infinity, because that would read all of them.)
 
   Example:
     >>> split = Split([[0.5, 1.0], [0.0, 2.0], [1.5, 3.0]], labels=[1, 0, 1])
@@ -46,11 +47,11 @@ class Split:
     inputs, labels = _to_array(self.inputs, 'inputs'), _to_array(self.labels, 'labels')
     if len(inputs) != len(labels):
       raise DataError(
-        'A split has one label per input, not inputs of shape '
-        f'{inputs.shape} and labels of shape {labels.shape}.'
+        f'A split must have one label per input, not inputs of shape {inputs.shape} and labels of '
+        f'shape {labels.shape}.'
       )
     if len(inputs) == 0:
-      raise DataError(f'A split needs an example, but its inputs have shape {inputs.shape}.')
+      raise DataError(f'A split must have examples, but its inputs have shape {inputs.shape}.')
     if not isinstance(inputs, np.memmap):
       _check_finite(inputs, 'inputs')
     _check_finite(labels, 'labels')
@@ -64,17 +65,17 @@ class Split:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Dataset:
-  """A data set's two splits and the names of its classes.
+  """A training split, a test split, and the names of the classes.
 
   Attributes:
-    name: What reports call it.
+    name: Its name in reports.
     train: The training examples.
     test: The test examples.
-    class_names: The name of each label, in order; empty where labels are not classes.
+    class_names: The name of each class, in order of the labels; empty if labels are not classes.
 
   Raises:
-    DataError: If the splits do not hold the same kind of arrays, or there are class names and a
-      label is not one of 0 to ``len(class_names) - 1``.
+    DataError: If the arrays of the splits differ in dtype or in the shape of a row, or if there are
+      class names and a label is not one of 0 to ``len(class_names) - 1``.
 
   Example:
     >>> train, test = Split([[0.1], [0.9]], [0, 1]), Split([[0.2]], [0])
@@ -93,8 +94,8 @@ class Dataset:
       train, test = getattr(self.train, part), getattr(self.test, part)
       if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
         raise DataError(
-          f'The {part} of {self.name} must be alike but for their number, but those to train with '
-          f'are {train.dtype} {train.shape}, those to test with {test.dtype} {test.shape}.'
+          f'The training {part} of {self.name} are {train.dtype} {train.shape} and the test {part} '
+          f'{test.dtype} {test.shape}: only the number of rows may differ.'
         )
     if self.class_names:
       self._check_classes('training', self.train.labels)
@@ -102,28 +103,27 @@ class Dataset:
 
   @property
   def num_classes(self) -> int:
-    """The number of classes; 0 where labels are not classes."""
+    """The number of classes; 0 if labels are not classes."""
     return len(self.class_names)
 
-  def with_train_examples(self, number: int) -> 'Dataset':
-    """Returns this data set with its first so many training examples only.
-
-    Args:
-      number: How many, from 1 to all of them.
+  def with_train_examples(self, number: int | None) -> 'Dataset':
+    """Returns this data set with only the first ``number`` training examples; None keeps all.
 
     Raises:
-      DataError: If there are not so many.
+      DataError: If ``number`` is below 1 or above the number of training examples.
     """
+    if number is None:
+      return self
     if not 1 <= number <= len(self.train):
-      raise DataError(f'There are {len(self.train)} training examples to take, not {number}.')
+      raise DataError(f'There are {len(self.train)} training examples, so {number} cannot be used.')
     first = Split(self.train.inputs[:number], self.train.labels[:number])
     return dataclasses.replace(self, train=first)
 
   def _check_classes(self, split, labels):
     if labels.ndim != 1 or labels.dtype.kind not in 'iu':
       raise DataError(
-        f'With class names, labels are integers of shape (examples,), but the {split} labels of '
-        f'{self.name} are {labels.dtype} {labels.shape}; leave class_names out for other targets.'
+        f'With class_names, labels must be integers of shape (examples,), but the {split} labels of '
+        f'{self.name} are {labels.dtype} {labels.shape}: omit class_names for other targets.'
       )
     wrong = (labels < 0) | (labels >= self.num_classes)
     if wrong.any():
@@ -135,7 +135,7 @@ class Dataset:
 
 
 def _to_array(values, what: str) -> np.ndarray:
-  """An array with an axis of examples and no 64-bit numbers; the one place that converts."""
+  """Returns an array with an axis of examples and no 64-bit numbers."""
   if isinstance(values, np.memmap):
     array = values
   else:
@@ -143,7 +143,7 @@ def _to_array(values, what: str) -> np.ndarray:
       array = np.asarray(values)
     except ValueError as error:
       raise DataError(f'The {what} of a split have rows of different shapes.') from error
-  # JAX knows bfloat16 as a number, NumPy does not.
+  # To JAX bfloat16 is a number, to NumPy it is not.
   if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
     raise DataError(
       f'The {what} of a split must be numbers, not {array.dtype} of shape {array.shape}.'
@@ -158,9 +158,9 @@ def _to_array(values, what: str) -> np.ndarray:
     for extreme in (array.min(), array.max()):
       if not limits.min <= extreme <= limits.max:
         raise DataError(
-          f'The {what} of a split hold {extreme}, which is no {limits.dtype}: use smaller numbers.'
+          f'The {what} of a split hold {extreme}, which {limits.dtype} cannot: use smaller numbers.'
         )
-  with np.errstate(over='ignore'):  # what becomes infinite is refused with its row
+  with np.errstate(over='ignore'):  # _check_finite reports what becomes infinite
     return array.astype(narrow)
 
 
@@ -168,7 +168,7 @@ def _check_finite(array: np.ndarray, what: str) -> None:
   if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
     return
   with np.errstate(invalid='ignore'):
-    extremes = array.min(), array.max()  # both NaN if there is one, and quicker than a mask
+    extremes = array.min(), array.max()  # both NaN if there is one; faster than a mask
   if not np.isfinite(extremes).all():
     row = int(np.isfinite(array.reshape(len(array), -1)).all(1).argmin())
     raise DataError(

@@ -1,8 +1,8 @@
 """Prepares a data set with TFDS and writes its cache: ``python -m train.data.from_tfds NAME DIR``.
 
-This is the process in which TensorFlow may be imported; :class:`train.data.tfds_source.TfdsSource`
-runs it. Progress goes to stderr; what prevents it goes to stdout, in one sentence, with exit
-status 1.
+Only this process may import TensorFlow; :class:`train.data.tfds_source.TfdsSource` starts it. It
+writes progress to stderr. If it cannot prepare the data set, it writes one sentence to stdout and
+exits with status 1.
 """
 
 import errno
@@ -23,28 +23,23 @@ from train.data.dataset import DataError
 from train.data.sources import find_source
 from train.data.tfds_source import TfdsSource, cache_folder
 
-_Examples = Iterator[tuple[str, np.ndarray, int]]
 # Of each word and speaker; the rule of spoken_digit's makers.
 _TEST_RECORDINGS = 5
 
 
 def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Prepares a data set in ``data_dir``, unless TFDS has done so before, and writes its cache.
-
-  Args:
-    name: A :class:`TfdsSource` of :data:`train.data.SOURCES`.
-    data_dir: TFDS's folder.
+  """Prepares a data set in ``data_dir``, TFDS's folder, unless that is done, and writes its cache.
 
   Returns:
     The folder of the cache.
 
   Raises:
-    DataError: If TFDS does not prepare a data set of that name.
+    DataError: If ``name`` is not a :class:`TfdsSource`.
   """
   source = find_source(name)
   if not isinstance(source, TfdsSource):
     raise DataError(f'TFDS does not prepare {name}.')
-  # Imported here, so that what is missing can be said in one sentence.
+  # Imported here, so that main() can explain what is missing.
   import filelock
   import tensorflow_datasets as tfds
   from tensorflow_datasets.core.download import downloader
@@ -59,19 +54,13 @@ def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
   folder = cache_folder(name, data_dir)
   folder.parent.mkdir(parents=True, exist_ok=True)
   with filelock.FileLock(folder.with_name(f'.{name}.lock')):
-    if not _is_sound(folder, name):  # another process may have been faster
+    try:
+      cache.verify(folder, name)  # another process may have been faster
+    except cache.DamagedCacheError:
       builder = tfds.builder(name, data_dir=data_dir)
       builder.download_and_prepare()
       cache.write(folder, _describe(source, builder), _examples(source, builder))
   return folder
-
-
-def _is_sound(folder, name):
-  try:
-    cache.verify(folder)
-    return cache.read(folder).name == name
-  except cache.DamagedCacheError:
-    return False
 
 
 def _describe(source: TfdsSource, builder) -> dict[str, Any]:
@@ -79,7 +68,7 @@ def _describe(source: TfdsSource, builder) -> dict[str, Any]:
     'name': source.name,
     'tfds_name': builder.name,
     'tfds_version': str(builder.version),
-    'splits': _split_descriptions(source),
+    'test_split': source.test_split,
     'class_names': builder.info.features['label'].names,
   }
   if source.kind == 'audio':
@@ -87,61 +76,42 @@ def _describe(source: TfdsSource, builder) -> dict[str, Any]:
   return description
 
 
-def _split_descriptions(source: TfdsSource) -> dict[str, str]:
-  match source.test_split:
-    case 'test':
-      return {split: split for split in cache.SPLITS}
-    case 'first_recordings':
-      return {
-        'train': f'train, recordings from {_TEST_RECORDINGS} on of each word and speaker',
-        'test': f'train, recordings 0 to {_TEST_RECORDINGS - 1} of each word and speaker',
-      }
-    case unknown:
-      raise ValueError(f'There is no test split {unknown!r}.')
+def _examples(source: TfdsSource, builder) -> Iterator[tuple[str, np.ndarray, int]]:
+  for split, example in _split_examples(source, builder):
+    if source.kind == 'audio':
+      row = _one_second(example['audio'], builder.info.features['audio'].sample_rate)
+    else:
+      row = example['image']
+    yield split, row, example['label']
 
 
-def _examples(source: TfdsSource, builder) -> _Examples:
-  match source.test_split:
-    case 'test':
-      for split in cache.SPLITS:
-        for example in _read(builder, split):
-          yield split, _input(source, example, builder), example['label']
-    case 'first_recordings':
-      for example in _read(builder, 'train'):
-        word_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
-        recording = int(word_speaker_recording.rpartition('_')[2])
-        split = 'test' if recording < _TEST_RECORDINGS else 'train'
-        yield split, _input(source, example, builder), example['label']
-    case unknown:
-      raise ValueError(f'There is no test split {unknown!r}.')
+def _split_examples(source: TfdsSource, builder) -> Iterator[tuple[str, Mapping[str, Any]]]:
+  if source.test_split == 'test':
+    for split in cache.SPLITS:
+      for example in _read(builder, split):
+        yield split, example
+  else:
+    for example in _read(builder, 'train'):
+      word_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
+      recording = int(word_speaker_recording.rpartition('_')[2])
+      yield 'test' if recording < _TEST_RECORDINGS else 'train', example
 
 
-def _input(source: TfdsSource, example: Mapping[str, Any], builder) -> np.ndarray:
-  match source.kind:
-    case 'images':
-      return example['image']
-    case 'audio':
-      return _one_second(example['audio'], builder)
-    case unknown:
-      raise ValueError(f'There is no way to store {unknown!r}.')
-
-
-def _one_second(samples, builder) -> np.ndarray:
-  """The first second, as int16; silence fills up what is shorter."""
-  rate = builder.info.features['audio'].sample_rate
+def _one_second(samples, rate: int) -> np.ndarray:
+  """Returns the first second as int16, padded with silence."""
   samples = np.asarray(samples)[:rate]
   assert np.array_equal(samples, samples.astype(np.int16)), 'the audio has more than 16 bits'
   return np.pad(samples.astype(np.int16), (0, rate - len(samples)))
 
 
 def _read(builder, split) -> Iterator[Mapping[str, Any]]:
-  """A split's examples as NumPy arrays, in TFDS's stored order, with a progress bar."""
+  """Yields a split's examples as NumPy arrays in stored order, and shows a progress bar."""
   import tensorflow_datasets as tfds
 
   if builder.info.file_format == tfds.core.FileFormat.ARRAY_RECORD:
     examples = builder.as_data_source(split=split)
   else:
-    # One shard after the other, as the random-access source has them.
+    # One shard after the other, in the order of the random-access source.
     in_order = tfds.ReadConfig(interleave_cycle_length=1)
     examples = tfds.as_numpy(builder.as_dataset(split=split, read_config=in_order))
   return track(
@@ -153,7 +123,7 @@ def _read(builder, split) -> Iterator[Mapping[str, Any]]:
 
 
 def _explain(error: BaseException, name: str, data_dir: str) -> str | None:
-  """One sentence for what a user can mend; None for anything else."""
+  """Returns a sentence on an error that a user can fix; None for any other error."""
   causes = []
   cause: BaseException | None = error
   while cause is not None:
@@ -171,25 +141,29 @@ def _explain(error: BaseException, name: str, data_dir: str) -> str | None:
     )
   if codes & {errno.ENOSPC, errno.EDQUOT} or 'o space left' in text or 'enough disk space' in text:
     return (
-      f'The disk of {data_dir} is full: make room and run {again}, or choose another disk with '
+      f'The disk of {data_dir} is full: free space and run {again}, or choose another disk with '
       '--data-dir or TFDS_DATA_DIR.'
     )
   if 'NonMatchingChecksumError' in kinds:
-    return f'What was downloaded is not {name}: a proxy or a broken connection; run {again} again.'
+    return (
+      f'The downloaded file is not {name}, because of a proxy or a broken connection: run {again} '
+      'again.'
+    )
   if kinds & {'RequestException', 'URLError', 'DownloadError', 'gaierror'}:
     return (
-      f'{name} cannot be downloaded: connect to the network and run {again}, or let --data-dir or '
-      'TFDS_DATA_DIR name a folder in which TFDS has prepared it.'
+      f'Cannot download {name}: connect to the network and run {again}, or set --data-dir or '
+      'TFDS_DATA_DIR to a folder in which TFDS has prepared it.'
     )
   if codes & {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
     return (
-      f'{data_dir} cannot be written ({error}): choose another with --data-dir or TFDS_DATA_DIR.'
+      f'Cannot write to {data_dir} ({error}): choose another folder with --data-dir or '
+      'TFDS_DATA_DIR.'
     )
   return None
 
 
 def main(name: str, data_dir: str) -> int:
-  """Runs :func:`convert`; says on stdout, in a sentence, what a user can do when it fails."""
+  """Runs :func:`convert`; if it fails, tells the user on stdout what to do."""
   answers = os.fdopen(os.dup(1), 'w')
   os.dup2(2, 1)  # TFDS prints to stdout too
   try:

@@ -6,17 +6,20 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float32, Int, Key, UInt8
 
+from train.data.preprocess import Preprocessing
+
+Images = UInt8[Array, 'batch height width channels']
+NewImages = Float32[Array, 'batch new_height new_width channels']
+
 
 @dataclasses.dataclass(frozen=True)
-class ImagePreprocessing:
+class ImagePreprocessing(Preprocessing):
   """Random crop and flip (training only), resizing, normalisation.
 
-  Its methods are pure and may be called under ``jax.jit``.
-
   Attributes:
-    mean: What is subtracted from each channel, on the scale where white is 1.
-    std: What each channel is divided by afterwards.
-    padding: Pixels of black put around the image before a random crop to its own size; 0 is no
+    mean: Subtracted from each channel, on the scale where white is 1.
+    std: Each channel is then divided by it.
+    padding: Black pixels added on each side before a random crop to the original size; 0 does not
       crop.
     flip: Whether half of the images, drawn at random, are mirrored left to right.
     size: The height and width that images are resized to (bilinear, antialiased); None leaves them.
@@ -40,9 +43,8 @@ class ImagePreprocessing:
   def resized(self, image_size: int) -> 'ImagePreprocessing':
     """Returns the variant for a vision transformer that takes images of another size.
 
-    Args:
-      image_size: Height and width that images are resized to. They are scaled to -1 to 1, as the
-        ImageNet-21k weights expect, in place of a data set's own statistics.
+    Its values are from -1 to 1, as the ImageNet-21k weights expect, whatever the data set's
+    statistics are.
 
     Example:
       >>> ImagePreprocessing(mean=(0.3,), std=(0.4,), padding=1).resized(224)
@@ -55,18 +57,7 @@ class ImagePreprocessing:
     """Returns the variant whose :meth:`train` neither crops nor flips."""
     return dataclasses.replace(self, padding=0, flip=False)
 
-  def train(
-    self, key: Key[Array, ''], inputs: UInt8[Array, 'batch height width channels']
-  ) -> Float32[Array, 'batch new_height new_width channels']:
-    """Augments and normalises a batch.
-
-    Args:
-      key: The step's random key.
-      inputs: The images as stored.
-
-    Returns:
-      What the network gets.
-    """
+  def train(self, key: Key[Array, ''], inputs: Images) -> NewImages:
     crop_key, flip_key = jax.random.split(key)
     batch = len(inputs)
     if self.padding:
@@ -76,17 +67,7 @@ class ImagePreprocessing:
       inputs = mirror(inputs, jax.random.bernoulli(flip_key, shape=(batch,)))
     return self.evaluate(inputs)
 
-  def evaluate(
-    self, inputs: UInt8[Array, 'batch height width channels']
-  ) -> Float32[Array, 'batch new_height new_width channels']:
-    """Normalises a batch without augmenting it.
-
-    Args:
-      inputs: The images as stored.
-
-    Returns:
-      What the network gets.
-    """
+  def evaluate(self, inputs: Images) -> NewImages:
     images = inputs.astype(jnp.float32) / 255
     if self.size is not None:
       batch, _, _, channels = images.shape
@@ -94,20 +75,13 @@ class ImagePreprocessing:
     return (images - jnp.array(self.mean)) / jnp.array(self.std)
 
 
-def crop(
-  images: UInt8[Array, 'batch height width channels'],
-  offsets: Int[Array, 'batch 2'],
-  padding: int,
-) -> UInt8[Array, 'batch height width channels']:
-  """Surrounds images with zeros and cuts their own size out again.
+def crop(images: Images, offsets: Int[Array, 'batch 2'], padding: int) -> Images:
+  """Pads images with zeros on each side and crops them to their original size.
 
   Args:
     images: The images.
-    offsets: Row and column, 0 to ``2 * padding``, of each cut's corner in the padded image.
-    padding: How many zero pixels are put on each side.
-
-  Returns:
-    The cuts.
+    offsets: Row and column, 0 to ``2 * padding``, of each crop's corner in the padded image.
+    padding: The number of zero pixels on each side.
   """
   padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 
@@ -117,16 +91,6 @@ def crop(
   return jax.vmap(cut)(padded, offsets)
 
 
-def mirror(
-  images: UInt8[Array, 'batch height width channels'], which: Bool[Array, ' batch']
-) -> UInt8[Array, 'batch height width channels']:
-  """Mirrors some images left to right.
-
-  Args:
-    images: The images.
-    which: The images to mirror.
-
-  Returns:
-    All images, those mirrored.
-  """
+def mirror(images: Images, which: Bool[Array, ' batch']) -> Images:
+  """Mirrors the chosen images left to right."""
   return jnp.where(which[:, None, None, None], images[:, :, ::-1], images)

@@ -1,4 +1,4 @@
-"""How examples reach the training step: kept on the devices, or streamed to them."""
+"""Batches for the training step, from splits on the devices or streamed to them."""
 
 import abc
 import collections
@@ -17,19 +17,19 @@ from train.data.dataset import Split
 from train.data.randomness import epoch_order
 from train.system.devices import ONE_DEVICE, Devices
 
-# Batches made ahead of the step that needs them.
+# The number of batches made ahead of the step that needs them.
 _PREFETCH = 3
-# The part of the device's memory that a split may take; the rest is the network's.
+# The share of the device's memory that a split may take; the network needs the rest.
 _RESIDENT_SHARE = 1 / 4
 
 
 class Batch(NamedTuple):
-  """What a jitted step gets; :func:`gather` turns it into the examples.
+  """The argument of a jitted step; :func:`gather` returns its examples.
 
   Attributes:
     inputs: The inputs of the whole split (resident) or of this batch (streamed), as stored.
     labels: Their labels, classes or other targets, as stored.
-    rows: The rows of ``inputs`` and ``labels`` that make the batch; None means all, in their order.
+    rows: The rows of ``inputs`` and ``labels`` that are in the batch; None means all, in order.
   """
 
   inputs: Shaped[Array, 'rows ...']
@@ -38,13 +38,7 @@ class Batch(NamedTuple):
 
 
 def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
-  """Takes a batch's examples out of its arrays; to be called inside the jitted step.
-
-  Args:
-    batch: The batch.
-
-  Returns:
-    Inputs and labels as stored.
+  """Returns a batch's inputs and labels, as stored; call it inside the jitted step.
 
   Example:
     >>> batch = Batch(jnp.array([5, 6, 7]), jnp.array([0, 1, 0]), rows=jnp.array([2, 1]))
@@ -57,39 +51,22 @@ def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'bat
 
 
 class _Input(abc.ABC):
-  """Batches of a split; see the two ways that they are made."""
+  """Batches of a split, which the two kinds below make."""
 
   def __init__(self, examples: int, devices: Devices):
     self._examples = examples
     self._devices = devices
 
   def steps_per_epoch(self, batch_size: int) -> int:
-    """The number of batches of an epoch, a short last one included."""
+    """Returns the number of batches of an epoch, a short last one included."""
     return -(-self._examples // batch_size)
 
   def epoch(self, seed: int, epoch: int, batch_size: int, start_step: int = 0) -> Iterator[Batch]:
-    """An epoch's batches, in an order drawn anew for each epoch.
-
-    Args:
-      seed: The run's seed.
-      epoch: The epoch, from 0.
-      batch_size: Examples per batch; the last batch has what is left.
-      start_step: The first batch to yield.
-
-    Returns:
-      An iterator over the batches.
-    """
+    """Yields an epoch's batches from ``start_step`` on, in an order drawn anew for each epoch."""
     return self._batches(epoch_order(seed, epoch, self._examples), batch_size, start_step)
 
   def in_order(self, batch_size: int) -> Iterator[Batch]:
-    """Every example once, in the order stored.
-
-    Args:
-      batch_size: Examples per batch; the last batch has what is left.
-
-    Returns:
-      An iterator over the batches.
-    """
+    """Yields batches of all examples, in stored order."""
     return self._batches(jnp.arange(self._examples, dtype=jnp.int32), batch_size, 0)
 
   @abc.abstractmethod
@@ -97,13 +74,9 @@ class _Input(abc.ABC):
 
 
 class ResidentInput(_Input):
-  """Batches of a split that lies on every device; a batch costs a device one gather.
+  """Batches of a split that is copied to every device once; a batch costs a device one gather.
 
   Its iterators never wait for the devices.
-
-  Args:
-    split: The examples; they are copied to the devices once.
-    devices: The devices that a batch is divided among.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -125,11 +98,7 @@ class ResidentInput(_Input):
 class StreamedInput(_Input):
   """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
 
-  The batches equal those of :class:`ResidentInput`, bit for bit.
-
-  Args:
-    split: The examples.
-    devices: The devices that a batch is divided among.
+  They equal those of :class:`ResidentInput`, bit for bit.
 
   Example:
     >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
@@ -154,15 +123,12 @@ class StreamedInput(_Input):
 def make_input(
   split: Split, stream: bool | None = None, devices: Devices = ONE_DEVICE
 ) -> ResidentInput | StreamedInput:
-  """Puts a split on every device, or streams it if it is large.
+  """Puts a split on every device, or streams it if it is large; the batches are the same.
 
   Args:
     split: The examples.
-    stream: Whether to stream; None streams what takes more than a quarter of a device's memory.
+    stream: Whether to stream; None streams a split that exceeds a quarter of a device's memory.
     devices: The devices that a batch is divided among.
-
-  Returns:
-    The input; its batches are the same either way.
   """
   if stream is None:
     stream = is_streamed(split.inputs.nbytes + split.labels.nbytes)
@@ -170,12 +136,12 @@ def make_input(
 
 
 def is_streamed(size: int) -> bool:
-  """Returns whether a split of so many bytes is streamed where nothing else is asked for."""
+  """Returns whether a split of ``size`` bytes is streamed by default."""
   return size > _RESIDENT_SHARE * device_memory()
 
 
 def device_memory() -> float:
-  """Bytes of the default device's memory; infinite on a CPU, which uses the mapped arrays in place."""
+  """Returns the bytes of the device's memory; infinite on a CPU, which uses arrays in place."""
   statistics = jax.local_devices()[0].memory_stats() or {}
   return statistics.get('bytes_limit', math.inf)
 

@@ -1,14 +1,14 @@
-"""What a preprocessing is, and the one that does nothing."""
+"""What a preprocessing does, and the one that does nothing."""
 
+import abc
 import dataclasses
-from typing import Protocol
 
 import jax.numpy as jnp
 from jaxtyping import Array, Key, Shaped
 
 
-class Preprocessing(Protocol):
-  """From stored inputs to what a network takes, as pure functions to be called under ``jax.jit``.
+class Preprocessing(abc.ABC):
+  """Turns stored inputs into a network's inputs, by pure functions that ``jax.jit`` can trace.
 
   Implementations are frozen dataclasses, so that equal ones are equal keys.
   """
@@ -16,29 +16,17 @@ class Preprocessing(Protocol):
   def train(
     self, key: Key[Array, ''], inputs: Shaped[Array, 'batch ...']
   ) -> Shaped[Array, 'batch ...']:
-    """Augments and normalises a training batch.
+    """Preprocesses a training batch, with random augmentation if the implementation has any."""
+    del key
+    return self.evaluate(inputs)
 
-    Args:
-      key: The step's random key.
-      inputs: The batch as stored.
-
-    Returns:
-      What the network gets.
-    """
-
+  @abc.abstractmethod
   def evaluate(self, inputs: Shaped[Array, 'batch ...']) -> Shaped[Array, 'batch ...']:
-    """Normalises a batch without augmenting it.
-
-    Args:
-      inputs: The batch as stored.
-
-    Returns:
-      What the network gets.
-    """
+    """Preprocesses a batch without augmentation."""
 
 
 @dataclasses.dataclass(frozen=True)
-class AsStored:
+class AsStored(Preprocessing):
   """No preprocessing: the network gets the examples as they are stored.
 
   Floats become float32; integers stay integers, so that tokens can index an embedding. **Nothing is
@@ -49,29 +37,6 @@ class AsStored:
     Array([  3, 255], dtype=uint8)
   """
 
-  def train(
-    self, key: Key[Array, ''], inputs: Shaped[Array, 'batch ...']
-  ) -> Shaped[Array, 'batch ...']:
-    """Does what :meth:`evaluate` does.
-
-    Args:
-      key: The step's random key; not used.
-      inputs: The batch as stored.
-
-    Returns:
-      What the network gets.
-    """
-    del key
-    return self.evaluate(inputs)
-
   def evaluate(self, inputs: Shaped[Array, 'batch ...']) -> Shaped[Array, 'batch ...']:
-    """Makes floats float32.
-
-    Args:
-      inputs: The batch as stored.
-
-    Returns:
-      What the network gets.
-    """
     inputs = jnp.asarray(inputs)
     return inputs.astype(jnp.float32) if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs

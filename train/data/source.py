@@ -1,4 +1,4 @@
-"""What a data set is before it is loaded: its sizes, its preprocessing, and how it is had."""
+"""Data sets by name: what is known of one before it is loaded, and how it is loaded."""
 
 import abc
 import dataclasses
@@ -12,17 +12,17 @@ from train.data.preprocess import Preprocessing
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DataSource(abc.ABC):
-  """A data set by name. What can be known without loading it stands here, and only here.
+  """A data set by name, with everything that is known without loading it.
 
   Attributes:
-    name: What the command line calls it.
+    name: Its name on the command line.
     kind: What an example is.
     train_examples: The number of training examples.
     test_examples: The number of test examples.
     shape: The shape of one input as stored.
     dtype: The dtype of the inputs as stored.
     num_classes: The number of classes.
-    preprocessing: What turns stored inputs into what a network takes.
+    preprocessing: Turns stored inputs into a network's inputs.
   """
 
   name: str
@@ -35,43 +35,36 @@ class DataSource(abc.ABC):
   preprocessing: Preprocessing
 
   def load(self, data_dir: str | None = None, train_examples: int | None = None) -> Dataset:
-    """Loads the data set; has it prepared first if it is missing.
+    """Loads the data set, and prepares it first if it is missing.
 
     Args:
-      data_dir: TFDS's folder, beside whose data sets the prepared arrays lie; None is the
-        environment variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``.
-      train_examples: How many training examples to take, the first ones; None takes all.
-
-    Returns:
-      The data set.
+      data_dir: TFDS's folder, which also holds the prepared arrays; None means the environment
+        variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``.
+      train_examples: Takes the first so many training examples; None takes all.
 
     Raises:
-      DataError: If it cannot be had.
+      DataError: If the data set cannot be loaded.
     """
-    dataset = self._load(data_dir)
-    return dataset if train_examples is None else dataset.with_train_examples(train_examples)
+    return self._load(data_dir).with_train_examples(train_examples)
 
   @abc.abstractmethod
   def _load(self, data_dir: str | None) -> Dataset: ...
 
   @abc.abstractmethod
   def prepare(self, data_dir: str | None = None) -> pathlib.Path:
-    """Downloads the data set and keeps it as plain arrays, unless they are there and sound.
-
-    Args:
-      data_dir: See :meth:`load`.
+    """Downloads the data set and stores it as plain arrays, unless intact ones are there.
 
     Returns:
       The folder of the arrays.
 
     Raises:
-      DataError: If it cannot be prepared; nothing is left that a later call would trust.
+      DataError: If the data set cannot be prepared. A later call does not use what is left.
     """
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EmbeddedSource(DataSource):
-  """A data set that an installed package carries.
+  """A data set that an installed package contains.
 
   Attributes:
     package: The package.
@@ -86,5 +79,4 @@ class EmbeddedSource(DataSource):
     return self.read()
 
   def prepare(self, data_dir: str | None = None) -> pathlib.Path:
-    """Raises :class:`DataError`: there is nothing to prepare."""
     raise DataError(f'{self.name} comes with {self.package} and needs no preparation.')

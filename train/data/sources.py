@@ -1,4 +1,6 @@
-"""The data sets that the experiments know by name."""
+"""The data sets that have a name."""
+
+import dataclasses
 
 from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError
@@ -7,11 +9,29 @@ from train.data.images import ImagePreprocessing
 from train.data.source import DataSource, EmbeddedSource
 from train.data.tfds_source import TfdsSource
 
-# ImageNet's statistics, which the paper's scripts use for both CIFARs.
-_CIFAR_PREPROCESSING = ImagePreprocessing(
-  mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), padding=4, flip=True
+_CIFAR10 = TfdsSource(
+  name='cifar10',
+  kind='images',
+  train_examples=50_000,
+  test_examples=10_000,
+  shape=(32, 32, 3),
+  dtype='uint8',
+  num_classes=10,
+  # ImageNet's statistics, which the paper's scripts use for both CIFARs.
+  preprocessing=ImagePreprocessing(
+    mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225), padding=4, flip=True
+  ),
 )
-
+_SPEECH_COMMANDS = TfdsSource(
+  name='speech_commands',
+  kind='audio',
+  train_examples=85_511,
+  test_examples=4_890,
+  shape=(16_000,),
+  dtype='int16',
+  num_classes=12,
+  preprocessing=AudioPreprocessing(sample_rate=16_000),
+)
 _ALL: tuple[DataSource, ...] = (
   EmbeddedSource(
     name='digits',
@@ -21,51 +41,21 @@ _ALL: tuple[DataSource, ...] = (
     shape=(8, 8, 3),
     dtype='uint8',
     num_classes=10,
-    # The statistics of the training split. The digits fill their 8x8 pixels, so they move by one
-    # pixel only, and a mirrored digit is another sign.
+    # The statistics of the training split. The digits fill their 8x8 pixels, so crops move them by
+    # one pixel only; a mirrored digit would be another sign.
     preprocessing=ImagePreprocessing(mean=(0.304874,) * 3, std=(0.375424,) * 3, padding=1),
     package='scikit-learn',
     read=load_digits,
   ),
-  TfdsSource(
-    name='cifar10',
-    kind='images',
-    train_examples=50_000,
-    test_examples=10_000,
-    shape=(32, 32, 3),
-    dtype='uint8',
-    num_classes=10,
-    preprocessing=_CIFAR_PREPROCESSING,
-  ),
-  TfdsSource(
-    name='cifar100',
-    kind='images',
-    train_examples=50_000,
-    test_examples=10_000,
-    shape=(32, 32, 3),
-    dtype='uint8',
-    num_classes=100,
-    preprocessing=_CIFAR_PREPROCESSING,
-  ),
-  TfdsSource(
-    name='speech_commands',
-    kind='audio',
-    train_examples=85_511,
-    test_examples=4_890,
-    shape=(16_000,),
-    dtype='int16',
-    num_classes=12,
-    preprocessing=AudioPreprocessing(sample_rate=16_000),
-  ),
-  TfdsSource(
+  _CIFAR10,
+  dataclasses.replace(_CIFAR10, name='cifar100', num_classes=100),
+  _SPEECH_COMMANDS,
+  dataclasses.replace(
+    _SPEECH_COMMANDS,
     name='speech_commands_35',
-    kind='audio',
     train_examples=84_843,
     test_examples=11_005,
-    shape=(16_000,),
-    dtype='int16',
     num_classes=35,
-    preprocessing=AudioPreprocessing(sample_rate=16_000),
     builder_module='train.data.speech_commands_35',
   ),
   TfdsSource(
@@ -87,16 +77,13 @@ SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 def find_source(name: str) -> DataSource:
   """Returns a data set by name.
 
-  Args:
-    name: One of :data:`SOURCES`.
-
   Raises:
-    DataError: If there is none of that name; it lists those that there are.
+    DataError: If there is none of that name; the message lists all names.
 
   Example:
     >>> len(find_source('digits').load(train_examples=100).train)
     100
   """
   if name not in SOURCES:
-    raise DataError(f'There is no data set {name!r}; there are {", ".join(SOURCES)}.')
+    raise DataError(f'There is no data set {name!r}: choose from {", ".join(SOURCES)}.')
   return SOURCES[name]

@@ -1,4 +1,4 @@
-"""Speech Commands with all of its 35 words, as a TFDS builder.
+"""Speech Commands with all its 35 words, as a TFDS builder.
 
 TFDS's own ``speech_commands`` has the 12 classes of the data set's keyword task: ten words,
 unknown, silence. Importing this module registers the builder; it needs TensorFlow Datasets.
@@ -28,7 +28,7 @@ WORDS = [
 class SpeechCommands35(tfds.core.GeneratorBasedBuilder):
   """One-second recordings of 35 words, split by the archive's own lists of speakers.
 
-  It reads the archive that TFDS's ``speech_commands`` downloads, so that either finds the other's.
+  It shares the downloaded archive with TFDS's ``speech_commands``.
 
   References:
     Warden, "Speech Commands: A Dataset for Limited-Vocabulary Speech Recognition", 2018,
@@ -72,7 +72,7 @@ class SpeechCommands35(tfds.core.GeneratorBasedBuilder):
 
 
 def _read_lists(archive: Iterable) -> dict[str, frozenset[str]]:
-  """The recordings of the validation and the test split, each as ``word/file``."""
+  """Returns the recordings of the validation and the test split, each as ``word/file``."""
   splits = {file_name: split for split, file_name in _LISTS.items()}
   lists = {}
   for path, file in archive:

@@ -1,6 +1,6 @@
 """The optimizers of a comparison, each a dataclass that builds itself.
 
-An arm has a name that says what it is and can be asked for by it, with any numbers::
+The name of an arm says what it is; users select arms by name, with any momenta::
 
     fixed-0.9   low0.9-high0.95   coin0.9-0.95   yoked0.9-0.95      (low before high)
     adam   adamw   amsgrad   rmsprop   adagrad   lion   ademamix   momo   schedule-free-sgd
@@ -25,17 +25,17 @@ from train.system.errors import UserError
 
 
 class Setting(NamedTuple):
-  """What an arm is built for.
+  """The run that an arm is built for.
 
   Attributes:
-    schedule: Of the learning rate; an arm with a learning rate of its own follows its shape.
-    epochs: How many the run has.
+    schedule: The learning-rate schedule; an arm with its own learning rate follows its shape.
+    epochs: The number of epochs.
     steps_per_epoch: Steps of an epoch, a short last one included.
-    weight_decay: Times every parameter, added to its gradient, by arms that do not decay weights in
-      their own way.
+    weight_decay: Times every parameter, added to its gradient, unless the arm has its own weight
+      decay.
     rule: See :func:`lcam_optax.lcam`.
     seed: The seed of the run.
-    partner_phases: The phases that a yoked arm replays.
+    partner_phases: The phases that a yoked arm replays, one per step.
   """
 
   schedule: Schedule
@@ -47,43 +47,38 @@ class Setting(NamedTuple):
   partner_phases: Any = None
 
   def learning_rate(self, init_value: float | None = None) -> optax.Schedule:
-    """Returns the schedule, from another first value if one is given."""
-    schedule = self.schedule
-    if init_value is not None:
-      schedule = dataclasses.replace(schedule, init_value=init_value)
+    """Returns the schedule, with another first value if one is given."""
+    value = self.schedule.init_value if init_value is None else init_value
+    schedule = dataclasses.replace(self.schedule, init_value=value)
     return schedule.build(self.epochs, self.steps_per_epoch)
 
   def coupled(
     self, optimizer: optax.GradientTransformation
   ) -> optax.GradientTransformationExtraArgs:
-    """Returns an optimizer of gradients to which the weight decay was added."""
+    """Returns the optimizer, with the weight decay added to its gradients."""
     return optax.chain(optax.add_decayed_weights(self.weight_decay), optimizer)
 
 
-@dataclasses.dataclass(frozen=True)
 class Arm(abc.ABC):
-  """One optimizer of a comparison; see the kinds below.
+  """One optimizer of a comparison, of one of the kinds below, which are frozen dataclasses.
 
-  Every number that differs between arms of one kind is injected, so that it lives in the
-  optimizer's state: their runs share a compiled program.
+  ``optax.inject_hyperparams`` keeps the numbers that differ between arms of a kind in the
+  optimizer's state, so that their runs share a compiled program.
+
+  Attributes:
+    kind: Its kind in configurations.
+    name: Its name on the command line, in the working directory and in reports.
+    learning_rate: Its own first learning rate; None for the schedule's.
   """
 
-  kind: ClassVar[str]
-
-  @property
-  def name(self) -> str:
-    """What the command line, the working directory and the reports call it."""
-    return self.kind
+  kind: str
+  name: str
+  learning_rate: float | None = None
 
   @property
   def program(self) -> Any:
-    """Hashable; arms for which it is equal share a compiled program."""
+    """A hashable value, equal for arms that share a compiled program."""
     return self
-
-  @property
-  def own_learning_rate(self) -> bool:
-    """Whether the arm has a learning rate of its own."""
-    return getattr(self, 'learning_rate', None) is not None
 
   def config(self) -> dict[str, Any]:
     """Returns what determines the arm, as JSON-able values."""
@@ -94,14 +89,14 @@ class Arm(abc.ABC):
     """Returns the optimizer. Its state holds ``hyperparams`` with the learning rate."""
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
-    """Returns the parameters that are evaluated: those that are trained, but for averaging arms."""
+    """Returns the parameters to evaluate: the trained ones, except for arms that average."""
     del opt_state
     return params
 
 
 @dataclasses.dataclass(frozen=True)
 class Fixed(Arm):
-  """SGD with one momentum: LCAM with equal momenta, which is ``optax.sgd`` to the bit."""
+  """SGD with one momentum: LCAM with equal momenta, bit for bit ``optax.sgd``."""
 
   momentum: float
   kind: ClassVar[str] = 'fixed'
@@ -120,19 +115,14 @@ class Fixed(Arm):
 
 @dataclasses.dataclass(frozen=True)
 class Pair(Arm):
-  """An arm with two momenta, named low before high.
-
-  Attributes:
-    low_loss_momentum: The momentum in the low-loss phase.
-    high_loss_momentum: The momentum in the high-loss phase.
-  """
+  """An arm with two momenta, low before high."""
 
   low_loss_momentum: float
   high_loss_momentum: float
 
   @property
   def momenta(self) -> tuple[float, float]:
-    """Low before high."""
+    """The momenta of the low-loss and of the high-loss phase."""
     return self.low_loss_momentum, self.high_loss_momentum
 
   @property
@@ -142,6 +132,11 @@ class Pair(Arm):
   @property
   def program(self) -> Any:
     return self.kind
+
+  def _injected(self, optimizer: Callable, setting: Setting, **further: Any):
+    """Returns ``optimizer(learning_rate, high_loss_momentum, low_loss_momentum, **further)``."""
+    numbers = setting.learning_rate(), self.high_loss_momentum, self.low_loss_momentum
+    return setting.coupled(optax.inject_hyperparams(optimizer)(*numbers, **further))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -155,33 +150,22 @@ class Lcam(Pair):
     return f'low{self.low_loss_momentum:g}-high{self.high_loss_momentum:g}'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return setting.coupled(
-      optax.inject_hyperparams(lcam)(
-        setting.learning_rate(),
-        self.high_loss_momentum,
-        self.low_loss_momentum,
-        steps_per_epoch=setting.steps_per_epoch,
-        rule=setting.rule,
-      )
-    )
+    return self._injected(lcam, setting, steps_per_epoch=setting.steps_per_epoch, rule=setting.rule)
 
 
 @dataclasses.dataclass(frozen=True)
 class Coin(Pair):
-  """A control: LCAM's momenta in the proportion that the losses would give, chosen by a coin."""
+  """A control: a coin chooses LCAM's momenta, as often as the losses would."""
 
   kind: ClassVar[str] = 'coin'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return setting.coupled(
-      optax.inject_hyperparams(_coin)(
-        setting.learning_rate(),
-        self.high_loss_momentum,
-        self.low_loss_momentum,
-        steps_per_epoch=setting.steps_per_epoch,
-        rule=setting.rule,
-        coin_seed=setting.seed,
-      )
+    return self._injected(
+      _coin,
+      setting,
+      steps_per_epoch=setting.steps_per_epoch,
+      rule=setting.rule,
+      coin_seed=setting.seed,
     )
 
 
@@ -189,6 +173,10 @@ def _coin(
   learning_rate, high_loss_momentum, low_loss_momentum, *, steps_per_epoch, rule, coin_seed
 ):
   tracker = coin_tracker(steps_per_epoch=steps_per_epoch, rule=rule, coin_seed=coin_seed)
+  return _momentum_sgd(tracker, learning_rate, high_loss_momentum, low_loss_momentum)
+
+
+def _momentum_sgd(tracker, learning_rate, high_loss_momentum, low_loss_momentum):
   return optax.chain(
     scale_by_phase(tracker, high_loss_momentum, low_loss_momentum),
     optax.scale_by_learning_rate(learning_rate),
@@ -197,9 +185,9 @@ def _coin(
 
 @dataclasses.dataclass(frozen=True)
 class Yoked(Pair):
-  """A control: the momenta that the LCAM run of another seed had, in the same order.
+  """A control: the sequence of momenta that the LCAM run of another seed had.
 
-  It has LCAM's schedule of momenta, warm-up included, and nothing that its own losses say.
+  It has LCAM's schedule of momenta, warm-up included, independent of its own losses.
   """
 
   kind: ClassVar[str] = 'yoked'
@@ -211,54 +199,31 @@ class Yoked(Pair):
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     phases = setting.partner_phases
-    if phases is None:  # a program is compiled before phases are known
+    if phases is None:  # when a program is compiled, phases are not known yet
       phases = jnp.zeros(setting.epochs * setting.steps_per_epoch, jnp.int8)
-
-    def yoked(learning_rate, high_loss_momentum, low_loss_momentum):
-      return optax.chain(
-        scale_by_phase(
-          replay_tracker(phases, rule=setting.rule), high_loss_momentum, low_loss_momentum
-        ),
-        optax.scale_by_learning_rate(learning_rate),
-      )
-
-    return setting.coupled(
-      optax.inject_hyperparams(yoked)(
-        setting.learning_rate(), self.high_loss_momentum, self.low_loss_momentum
-      )
-    )
+    tracker = replay_tracker(phases, rule=setting.rule)
+    return self._injected(functools.partial(_momentum_sgd, tracker), setting)
 
 
 @dataclasses.dataclass(frozen=True)
 class Adaptive(Arm):
   """An optimizer of Optax with its usual settings: a row of the table below.
 
-  Where ``weight_decay`` is one of the settings, the optimizer decays weights by itself; elsewhere
-  the comparison's weight decay is added to the gradient.
+  If ``weight_decay`` is one of the settings, the optimizer decays weights itself; otherwise the
+  comparison's weight decay is added to the gradient.
 
   Attributes:
-    label: Its name.
-    family: What configurations call it.
-    optimizer: Takes the learning rate and the settings.
-    settings: Names and values, the first learning rate among them.
+    optimizer: The function of Optax.
+    settings: Names and values of its arguments, the first learning rate included.
   """
 
-  label: str
-  family: str
+  name: str
+  kind: str
   optimizer: Callable[..., optax.GradientTransformation]
   settings: tuple[tuple[str, float], ...]
 
   @property
-  def kind(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
-    return self.family
-
-  @property
-  def name(self) -> str:
-    return self.label
-
-  @property
   def learning_rate(self) -> float:
-    """The first learning rate."""
     return dict(self.settings)['learning_rate']
 
   def with_settings(self, **changes: float) -> 'Adaptive':
@@ -266,7 +231,7 @@ class Adaptive(Arm):
     return dataclasses.replace(self, settings=tuple({**dict(self.settings), **changes}.items()))
 
   def config(self) -> dict[str, Any]:
-    amsgrad = {'amsgrad': self.optimizer is optax.amsgrad} if self.family == 'adam' else {}
+    amsgrad = {'amsgrad': self.optimizer is optax.amsgrad} if self.kind == 'adam' else {}
     return {'name': self.name, 'kind': self.kind, **dict(self.settings), **amsgrad}
 
   def build(self, setting: Setting, **replaced: Any) -> optax.GradientTransformationExtraArgs:
@@ -276,8 +241,8 @@ class Adaptive(Arm):
     return optimizer if 'weight_decay' in settings else setting.coupled(optimizer)
 
 
-def _adaptive(label: str, optimizer: Callable, *, family: str = '', **settings: float) -> Adaptive:
-  return Adaptive(label, family or label, optimizer, tuple(settings.items()))
+def _adaptive(name: str, optimizer: Callable, *, kind: str = '', **settings: float) -> Adaptive:
+  return Adaptive(name, kind or name, optimizer, tuple(settings.items()))
 
 
 ADAM = _adaptive('adam', optax.adam, learning_rate=1e-3, b1=0.9, b2=0.999)
@@ -285,7 +250,7 @@ LION = _adaptive('lion', optax.lion, learning_rate=1e-4, weight_decay=0.5, b1=0.
 ADAPTIVE: tuple[Arm, ...] = (
   ADAM,
   _adaptive('adamw', optax.adamw, learning_rate=1e-3, weight_decay=0.05, b1=0.9, b2=0.999),
-  _adaptive('amsgrad', optax.amsgrad, family='adam', learning_rate=1e-3, b1=0.9, b2=0.999),
+  _adaptive('amsgrad', optax.amsgrad, kind='adam', learning_rate=1e-3, b1=0.9, b2=0.999),
   _adaptive('rmsprop', optax.rmsprop, learning_rate=1e-3, decay=0.9),
   _adaptive('adagrad', optax.adagrad, learning_rate=1e-2),
   LION,
@@ -304,16 +269,12 @@ ADEMAMIX = _adaptive(
 
 @dataclasses.dataclass(frozen=True)
 class ByPhase(Pair):
-  """An optimizer of the table whose ``b1`` the loss phase chooses.
-
-  Attributes:
-    base: The optimizer.
-  """
+  """An optimizer of the table, its ``b1`` chosen by the loss phase."""
 
   base: Adaptive
 
   @property
-  def kind(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
+  def kind(self) -> str:
     return f'{self.base.kind}-by-phase'
 
   @property
@@ -322,11 +283,10 @@ class ByPhase(Pair):
 
   @property
   def program(self) -> Any:
-    return self  # the two values are constants of the program
+    return self  # the two values of b1 are constants of the program
 
   @property
   def learning_rate(self) -> float:
-    """The first learning rate."""
     return self.base.learning_rate
 
   def config(self) -> dict[str, Any]:
@@ -349,17 +309,18 @@ class ByPhase(Pair):
 
 @dataclasses.dataclass(frozen=True)
 class Momo(Arm):
-  """``optax.contrib.momo``: SGD with momentum, its step bounded by what the loss leaves to gain.
+  """``optax.contrib.momo``: SGD with momentum whose step the loss bounds.
 
-  It reads the loss, as LCAM does. Its learning rate is an upper bound, the schedule's.
+  The schedule gives the upper bound of its learning rate.
   """
 
   beta: float = 0.9
   lower_bound: float = 0.0
   kind: ClassVar[str] = 'momo'
+  name: ClassVar[str] = kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    # Its gradients are averaged, not added up: a momentum of beta makes them 1 - beta as large.
+    # It averages gradients instead of adding them up, which scales them by 1 - beta.
     bound = setting.schedule.init_value / (1 - self.beta)
     return optax.inject_hyperparams(optax.contrib.momo)(
       setting.learning_rate(bound),
@@ -373,8 +334,8 @@ class Momo(Arm):
 class ScheduleFreeSgd(Arm):
   """``optax.contrib.schedule_free_sgd``: a constant rate after a warm-up, evaluated at an average.
 
-  The rate is the schedule's first divided by ``1 - b1``, that of SGD with such a momentum. Batch
-  statistics are those of the parameters that are trained, not of the average.
+  The rate is the schedule's first value divided by ``1 - b1``, as in SGD with momentum ``b1``.
+  Batch statistics are those of the trained parameters, not of the average.
 
   Attributes:
     b1: How far the trained parameters are pulled to the average.
@@ -384,6 +345,7 @@ class ScheduleFreeSgd(Arm):
   b1: float = 0.9
   warmup: float = 0.05
   kind: ClassVar[str] = 'schedule-free-sgd'
+  name: ClassVar[str] = kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))
@@ -416,21 +378,21 @@ ARM_FORMS = (
 
 
 def arm_of_name(name: str) -> Arm:
-  """Returns the arm of a name, with any momenta.
+  """Returns the arm with a name.
 
   Raises:
-    UserError: If there is none; it says what there is.
+    UserError: If there is none; the message lists the possible names.
 
   Example:
     >>> arm_of_name('yoked0.9-0.95')
     Yoked(low_loss_momentum=0.9, high_loss_momentum=0.95)
   """
-  for arm in OTHERS:
-    if arm.name == name:
-      return arm
+  others = {arm.name: arm for arm in OTHERS}
+  if name in others:
+    return others[name]
   for pattern, make in _PATTERNS.items():
     if match := re.fullmatch(pattern, name):
       momenta = [float(number) for number in match.groups()]
       if all(momentum < 1 for momentum in momenta):
         return make(*momenta)
-  raise UserError(f'There is no arm {name!r}: choose of {ARM_FORMS}.')
+  raise UserError(f'There is no arm {name!r}: choose from {ARM_FORMS}.')

@@ -1,4 +1,4 @@
-"""What a command may change of a comparison, and the comparisons with these changes."""
+"""The options that change a comparison, and the comparisons with these changes."""
 
 import dataclasses
 import os
@@ -20,38 +20,36 @@ _GREATEST_DEPTH = 1_000  # Python builds the layers one by one
 
 
 def option(text: str, metavar: str = '') -> Any:
-  """Returns the help of an option of the command line, and what stands for its value there."""
+  """Returns the annotation of a command-line option: its help and the placeholder of its value."""
   return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint='')
 
 
 def flag_of(name: str) -> str:
-  """Returns the option of the command line that sets a field."""
+  """Returns the command-line option that sets a field."""
   return f'--{name.replace("_", "-")}'
 
 
 @dataclasses.dataclass(frozen=True)
 class Changes:
-  """What is trained: parts, arms and seeds, and settings other than the experiment's."""
+  """What to train: parts, arms, seeds, and settings that replace the experiment's."""
 
   parts: Annotated[
     Names,
-    option('Which parts of an experiment with several, as `list` shows (default: all).', 'PART'),
+    option('Parts of an experiment that has several; `list` shows them (default: all).', 'PART'),
   ] = ()
   arms: Annotated[
     Names,
     option(
-      f'Which arms (default: those that `list` shows). There are {ARM_FORMS}; and coin, yoked and '
+      f'Arms (default: those that `list` shows). Choose from {ARM_FORMS}; and coin, yoked and '
       "swapped, the controls of the experiment's pair.",
       'ARM',
     ),
   ] = ()
   seeds: Annotated[
     tuple[int, ...],
-    option("Which seeds; each arm is trained once per seed (default: the experiment's).", 'SEED'),
+    option("Seeds; each arm is trained once per seed (default: the experiment's).", 'SEED'),
   ] = ()
-  dataset: Annotated[str | None, option(f'Another data set: {", ".join(SOURCES)}.', 'DATASET')] = (
-    None
-  )
+  dataset: Annotated[str | None, option(f'The data set: {", ".join(SOURCES)}.', 'DATASET')] = None
   depth: Annotated[int | None, option('Depth of the wide residual network, 6n + 4.', 'N')] = None
   width: Annotated[int | None, option('Widening factor of the wide residual network.', 'N')] = None
   epochs: Annotated[
@@ -69,15 +67,15 @@ class Changes:
   ] = None
   dtype: Annotated[
     Literal['float32', 'bfloat16'] | None,
-    option('The dtype that the network computes in (default: float32).', 'float32|bfloat16'),
+    option("The dtype of the network's computation (default: float32).", 'float32|bfloat16'),
   ] = None
   pretrained: Annotated[
     pathlib.Path | None,
-    option('The .npz file of ViT-B/16 weights from ImageNet-21k that `vit` fine-tunes.', 'FILE'),
+    option('The .npz file of ViT-B/16 weights from ImageNet-21k, for `vit`.', 'FILE'),
   ] = None
 
   def check(self) -> None:
-    """Raises a ``UserError`` if a number is not possible."""
+    """Raises a ``UserError`` if a number is impossible."""
     for name in ('epochs', 'batch_size', 'train_examples'):
       check_at_least_1(name, getattr(self, name))
     if self.learning_rate is not None and not self.learning_rate > 0:
@@ -95,30 +93,30 @@ def check_at_least_1(name: str, value: int | None) -> None:
 
 
 def is_own_problem(name: str) -> bool:
-  """Returns whether a name is that of a Python file, and not of an experiment."""
+  """Returns whether a name is that of a Python file and not of an experiment."""
   return name not in EXPERIMENTS and name.endswith('.py')
 
 
 def has_parts(name: str) -> bool:
-  """Returns whether an experiment has several comparisons, whose runs lie in folders of their own."""
+  """Returns whether an experiment has several comparisons, each with its own folder of runs."""
   return len(EXPERIMENTS.get(name, ())) > 1
 
 
 def changed_comparisons(name: str, changes: Changes) -> tuple[Comparison, ...]:
-  """Returns the comparisons of an experiment, or of a Python file, with changes.
+  """Returns the comparisons of an experiment, or the one of a Python file, with changes.
 
   Raises:
-    UserError: If a name or a number is not possible, or the file defines no comparison.
+    UserError: If a name or a number is impossible, or the file does not define a comparison.
   """
   changes.check()
   if is_own_problem(name):
     if changes.parts:
-      raise UserError(f'{name} has no parts: leave --parts out.')
+      raise UserError(f'{name} has no parts: omit --parts.')
     comparisons = (_own_comparison(pathlib.Path(name)),)
   else:
     comparisons = find_comparisons(name, changes.parts)
   if changes.pretrained and not any(isinstance(one.network, VitB16) for one in comparisons):
-    raise UserError(f'{name} trains no network with weights to load: leave --pretrained out.')
+    raise UserError(f'{name} trains no network with pretrained weights: omit --pretrained.')
   return tuple(_change(comparison, changes) for comparison in comparisons)
 
 
@@ -145,16 +143,16 @@ def _change(comparison: Comparison, changes: Changes) -> Comparison:
   if changes.dataset is not None:
     changed['dataset'] = _other_dataset(comparison, changes.dataset, title)
   changed['network'] = _other_network(comparison, changes, title)
-  # Names of arms mean what they mean for the unchanged comparison.
+  # Names of arms are those of the unchanged comparison.
   changed['arms'] = tuple(map(comparison.arm, changes.arms)) or comparison.arms
   if changes.seeds:
     changed['seeds'] = changes.seeds
   if changes.learning_rate is not None:
-    own = [arm.name for arm in changed['arms'] if arm.own_learning_rate]
+    own = [arm.name for arm in changed['arms'] if arm.learning_rate is not None]
     if own:
       raise UserError(
-        f'--learning-rate is that of SGD, but {", ".join(own)} have their own: leave them out with '
-        '--arms.'
+        f'--learning-rate is for SGD, but {", ".join(own)} have their own learning rate: omit '
+        '--learning-rate, or choose other arms with --arms.'
       )
     changed['schedule'] = dataclasses.replace(comparison.schedule, init_value=changes.learning_rate)
   return dataclasses.replace(comparison, **changed)
@@ -163,11 +161,11 @@ def _change(comparison: Comparison, changes: Changes) -> Comparison:
 def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:
   source = find_source(name)
   if not isinstance(comparison.dataset, DataSource):
-    raise UserError(f'{title} brings its own data: leave --dataset out.')
+    raise UserError(f'{title} has its own data: omit --dataset.')
   if source.kind != comparison.dataset.kind:
     raise UserError(
-      f'{title} trains {comparison.network.describe()} on {comparison.dataset.kind}, which {name} '
-      'does not hold: choose another data set.'
+      f'{title} trains {comparison.network.describe()} on {comparison.dataset.kind}, but {name} '
+      f'holds {source.kind}: choose another data set.'
     )
   return source
 

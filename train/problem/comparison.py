@@ -1,4 +1,4 @@
-"""What is compared, and what is the same for all that is."""
+"""A comparison of optimizers: all that its runs have in common, and in what they differ."""
 
 import dataclasses
 import pathlib
@@ -47,14 +47,14 @@ def wrong_answer(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class About:
-  """How a comparison is presented; it does not change what its runs are.
+  """How a comparison is presented; it does not affect the runs.
 
   Attributes:
-    summary: One line on what it asks.
-    reported: What the paper reports.
-    unknown: What the sources leave open, and what was chosen.
+    summary: The question of the comparison, in one line.
+    reported: The results in the paper.
+    unknown: The settings that the sources leave open, with the choices made here.
     curves: Figure and data set of the published curves in paper_curves.csv.
-    published_network: The network of the published numbers.
+    published_network: The network of the published results.
   """
 
   summary: str = ''
@@ -69,29 +69,29 @@ class Comparison:
   """A comparison of optimizers, all else equal: the paper's, or your own.
 
   Attributes:
-    name: Its name: of the default working directory, and in reports.
+    name: Its name, in reports and in the default working directory.
     dataset: A :class:`train.Dataset`, or a function that returns one.
     network: ``function(num_classes, rngs) -> nnx.Module``, any Flax NNX network. ``num_classes`` is
       the number of ``class_names`` of the data set.
     epochs: Passes over the training split.
     batch_size: Examples per step; the last batch of an epoch may be smaller.
-    arms: What is compared, by name (``'low0.9-high0.95'``) or as dataclasses of ``train.arms``.
-    baseline: The name of the arm that the others are set against; the first one if not given.
-    pair: The momenta, low before high, whose controls ``coin``, ``yoked`` and ``swapped`` are.
-    schedule: The learning-rate schedule of SGD, of ``train.schedules``.
+    arms: The optimizers, by name (``'low0.9-high0.95'``) or as dataclasses of ``train.arms``.
+    baseline: The name of the arm that the others are compared with; by default the first one.
+    pair: The momenta, low before high, of the controls ``coin``, ``yoked`` and ``swapped``.
+    schedule: The learning-rate schedule of SGD, one of ``train.schedules``.
     seeds: Each arm is trained once per seed, from the same weights on the same batches.
     weight_decay: Times every parameter, added to its gradient.
     rule: See :func:`lcam_optax.lcam`.
-    loss: ``function(outputs, targets)``: the loss of each example, shape (examples,).
-    metric: ``function(outputs, targets)``: what test examples are judged by, shape (examples,); less
-      is better. Its mean is reported under its name; wrong answers in percent.
-    train_examples: How many training examples are used, the first ones; None means all.
-    dtype: What the network computes in. Parameters and the loss are float32 either way.
-    experiment: The experiment of the paper that it belongs to.
+    loss: ``function(outputs, targets)`` that returns the loss of each example, shape (examples,).
+    metric: ``function(outputs, targets)`` that returns the error of each test example, shape
+      (examples,); lower is better. Reports show its mean under its name, wrong answers in percent.
+    train_examples: The number of training examples used, the first ones; None means all.
+    dtype: The dtype of the network's computation. Parameters and the loss are always float32.
+    experiment: The experiment of the paper to which it belongs.
     about: How it is presented.
 
   Raises:
-    UserError: When built, if a value is not possible.
+    UserError: If a value is impossible.
 
   Example:
     >>> import numpy as np
@@ -135,19 +135,17 @@ class Comparison:
   about: About = About()
 
   def __post_init__(self):
-    """Turns names and functions into what they stand for, and checks the values."""
-    if not isinstance(self.network, Network):
-      object.__setattr__(self, 'network', OwnNetwork(self.network))
-    for name in ('seeds', 'arms'):
+    for name, example in (('seeds', '(0, 1, 2)'), ('arms', "('fixed-0.9', 'low0.9-high0.95')")):
       values = getattr(self, name)
       if isinstance(values, str) or not isinstance(values, Iterable):
-        raise UserError(f'{name} must be several, as in (0, 1, 2), not {values!r}.')
-    object.__setattr__(self, 'seeds', tuple(self.seeds))
+        raise UserError(f'{name} must be a sequence such as {example}, not {values!r}.')
     arms = tuple(self.arm(arm) if isinstance(arm, str) else arm for arm in self.arms)
-    object.__setattr__(self, 'arms', arms)
-    if not self.baseline and arms:
-      object.__setattr__(self, 'baseline', arms[0].name)
+    network = self.network if isinstance(self.network, Network) else OwnNetwork(self.network)
+    converted = {'network': network, 'seeds': tuple(self.seeds), 'arms': arms}
+    for name, value in converted.items():
+      object.__setattr__(self, name, value)
     _check(self)
+    object.__setattr__(self, 'baseline', self.baseline or arms[0].name)
 
   @property
   def title(self) -> str:
@@ -157,65 +155,57 @@ class Comparison:
 
   @property
   def metric_column(self) -> str:
-    """What metrics.csv calls the metric."""
+    """The column of the metric in metrics.csv."""
     return 'test_error_percent' if self.metric is wrong_answer else f'test_{self.metric.__name__}'
 
   @property
   def metric_label(self) -> str:
-    """What tables and plots call the metric."""
+    """The name of the metric in tables and plots."""
     if self.metric is wrong_answer:
       return 'test error (%)'
     return f'test {self.metric.__name__.replace("_", " ")}'
 
   def describe(self, dataset: str) -> str:
-    """Returns in words what is trained, on what, and how.
-
-    Args:
-      dataset: The name of the data set.
-    """
+    """Returns a description in words, with the name of the data set."""
     examples = f', first {self.train_examples:,} examples' if self.train_examples else ''
     dtype = '' if self.dtype == 'float32' else f'; {self.dtype}'
     return (
-      f'{self.network.describe()} on {dataset}{examples}; '
-      f'{_several(self.epochs, "epoch")} of batch {self.batch_size}; {self.schedule.describe()}; weight decay '
-      f'{self.weight_decay:g}; rule {self.rule}{dtype}. {_several(len(self.arms), "arm")} '
+      f'{self.network.describe()} on {dataset}{examples}; {_several(self.epochs, "epoch")} of batch '
+      f'{self.batch_size}; {self.schedule.describe()}; weight decay {self.weight_decay:g}; rule '
+      f'{self.rule}{dtype}. {_several(len(self.arms), "arm")} '
       f'({", ".join(arm.name for arm in self.arms)}) with {_several(len(self.seeds), "seed")}.'
     )
 
   def arm(self, name: str) -> Arm:
-    """Returns an arm by name: a declared one, a control of the pair, or one with any momenta.
+    """Returns an arm by name: a control of the pair, one of the comparison, or any other.
 
     Raises:
-      UserError: If there is none; it says what there is.
+      UserError: If there is none; the message lists the possible names.
     """
     low, high = self.pair
     known = {arm.name: arm for arm in self.arms if isinstance(arm, Arm)}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
-    return known[name] if name in known else arm_of_name(name)
+    return known.get(name) or arm_of_name(name)
 
   @property
   def preprocessing(self) -> Preprocessing:
-    """What turns stored inputs into what the network takes.
-
-    Your own data are taken as they are; a named data set has its usual preprocessing.
-    """
+    """The usual preprocessing of a named data set; none for the user's own data."""
     if not isinstance(self.dataset, DataSource):
       return AsStored()
-    size = self.network.image_size
-    preprocessing = self.dataset.preprocessing
-    return preprocessing if size is None else preprocessing.resized(size)
+    usual, size = self.dataset.preprocessing, self.network.image_size
+    return usual if size is None else usual.resized(size)
 
   def build_network(self, num_classes: int, key: Key[Array, ''] | int = 0) -> nnx.Module:
-    """Returns the network with random weights; call it under a trace, so that nothing is drawn twice.
+    """Returns the network with random weights; call it inside a trace, to draw no weights twice.
 
     Raises:
-      UserError: If there is no network of that depth or width.
+      UserError: If a depth or width is impossible, or the user's function fails.
     """
     with value_errors_explained():
       return self.network.build(num_classes, dtype=self.dtype, rngs=nnx.Rngs(key))
 
   def load_pretrained(self, model: nnx.Module) -> None:
-    """Gives a network its pretrained weights, if the comparison names some.
+    """Loads pretrained weights, if the comparison has some, into a network.
 
     Raises:
       UserError: If they do not fit.
@@ -226,38 +216,31 @@ class Comparison:
   def build_optimizer(
     self, arm: Arm, steps_per_epoch: int, seed: int, partner_phases: Any = None
   ) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimizer of an arm.
-
-    Args:
-      arm: The arm.
-      steps_per_epoch: Steps of an epoch, a short last one included.
-      seed: The seed of the run.
-      partner_phases: The phases that a yoked arm replays, one per step.
-    """
+    """Returns the optimizer of an arm in one run; ``Setting`` describes the arguments."""
     return arm.build(
       Setting(
-        self.schedule,
-        self.epochs,
-        steps_per_epoch,
-        self.weight_decay,
-        self.rule,
-        seed,
-        partner_phases,
+        schedule=self.schedule,
+        epochs=self.epochs,
+        steps_per_epoch=steps_per_epoch,
+        weight_decay=self.weight_decay,
+        rule=self.rule,
+        seed=seed,
+        partner_phases=partner_phases,
       )
     )
 
   def load(self, data_dir: str | None = None) -> Dataset:
-    """Returns the data, the first ``train_examples`` of its training split.
+    """Loads the data set, with ``train_examples`` training examples.
 
     Args:
-      data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
+      data_dir: The folder of TFDS; see :meth:`train.data.DataSource.load`.
 
     Raises:
-      UserError: If it cannot be had.
+      UserError: If it cannot be loaded.
     """
-    if isinstance(self.dataset, DataSource):
-      return self.dataset.load(data_dir, self.train_examples)
     dataset = self.dataset
+    if isinstance(dataset, DataSource):
+      return dataset.load(data_dir, self.train_examples)
     if not isinstance(dataset, Dataset):
       with explain_errors(f'the data set of {self.name}'):
         dataset = dataset()
@@ -266,9 +249,7 @@ class Comparison:
         f'The data set of {self.name} must be a train.Dataset or a function that returns one, not '
         f'{type(dataset).__name__}.'
       )
-    return (
-      dataset if self.train_examples is None else dataset.with_train_examples(self.train_examples)
-    )
+    return dataset.with_train_examples(self.train_examples)
 
 
 def _several(number: int, thing: str) -> str:
@@ -276,22 +257,26 @@ def _several(number: int, thing: str) -> str:
 
 
 def _check(comparison: Comparison) -> None:
+  def require(condition: Any, name: str, wanted: str) -> None:
+    if not condition:
+      raise UserError(f'{name} must be {wanted}, not {getattr(comparison, name)!r}.')
+
   name = comparison.name
-  if not isinstance(name, str) or not name or name != pathlib.PurePath(name).name:
-    raise UserError(f'name must be text that can name a folder, not {name!r}.')
+  require(
+    isinstance(name, str) and name and name == pathlib.PurePath(name).name,
+    'name',
+    'text that can name a folder',
+  )
   for name in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, name)
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    may_be_none = name == 'train_examples'
-    if not ((is_number and value >= 1) or (value is None and may_be_none)):
-      raise UserError(f'{name} must be a whole number of at least 1, not {value!r}.')
+    unset = name == 'train_examples' and value is None
+    require(unset or (type(value) is int and value >= 1), name, 'a whole number of at least 1')
   for name, kind, words in (
-    ('arms', Arm, 'names of arms, or of train.arms'),
-    ('seeds', int, 'whole numbers'),
+    ('arms', Arm, 'at least one name of an arm, or arm of train.arms'),
+    ('seeds', int, 'at least one whole number'),
   ):
     values = getattr(comparison, name)
-    if not values or not all(isinstance(value, kind) for value in values):
-      raise UserError(f'{name} must be {words}, at least one, not {values!r}.')
+    require(values and all(isinstance(value, kind) for value in values), name, words)
     names = [getattr(value, 'name', value) for value in values]
     for twice in sorted({value for value in names if names.count(value) > 1}):
       raise UserError(f'The {name[:-1]} {twice} is named twice: name it once.')
@@ -299,17 +284,12 @@ def _check(comparison: Comparison) -> None:
     if not 0 <= seed < 2**31:
       raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
   for name in ('loss', 'metric'):
-    if getattr(getattr(comparison, name), '__name__', '<lambda>') == '<lambda>':
-      raise UserError(f'{name} must be a function with a name, defined with `def`.')
-  if not isinstance(comparison.schedule, Schedule):
-    raise UserError(f'schedule must be one of train.schedules, not {comparison.schedule!r}.')
+    has_name = getattr(getattr(comparison, name), '__name__', '<lambda>') != '<lambda>'
+    require(has_name, name, 'a function with a name, defined with `def`')
+  require(isinstance(comparison.schedule, Schedule), 'schedule', 'one of train.schedules')
   rate = comparison.schedule.init_value
   if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
     raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
-  if comparison.rule not in ('equation9', 'algorithm1'):
-    raise UserError(f"rule must be 'equation9' or 'algorithm1', not {comparison.rule!r}.")
+  require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
   decay = comparison.weight_decay
-  if not 0 <= decay <= _LARGEST:
-    raise UserError(f'weight_decay must be at least 0, not {decay!r}.')
-  if 0 < decay < _SMALLEST:
-    raise UserError(f'weight_decay must be 0 or {_FLOAT32}, not {decay!r}.')
+  require(decay == 0 or _SMALLEST <= decay <= _LARGEST, 'weight_decay', f'0 or {_FLOAT32}')

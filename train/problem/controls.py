@@ -1,4 +1,4 @@
-"""Controls: LCAM's two momenta, with phases that do not come from the run's own losses."""
+"""Controls: LCAM's two momenta, with phases that are independent of the run's own losses."""
 
 from typing import NamedTuple
 
@@ -14,10 +14,10 @@ class CoinState(NamedTuple):
   """State of :func:`coin_tracker`.
 
   Attributes:
-    observed: The state of a tracker that only watches the losses, as a plain tuple, so that its
-      fields are not taken for these.
-    high_share: The share of high losses lately; the chance of a high phase.
-    step: Updates so far.
+    observed: The state of a tracker that only observes the losses, as a plain tuple, so that
+      ``optax.tree.get`` does not find its fields.
+    high_share: The recent share of high losses; the probability of a high phase.
+    step: The number of updates so far.
     high_loss_phase: The phase that the coin chose for the last update, 0 or 1.
   """
 
@@ -33,19 +33,17 @@ def coin_tracker(
   rule: str,
   coin_seed: jax.typing.ArrayLike,
 ) -> PhaseTracker:
-  """Draws each phase anew, independently of the loss.
+  """Returns a tracker that draws each phase at random, for :func:`lcam_optax.scale_by_phase`.
 
-  High is as likely as this run's losses were high so far in the first epoch, and over about the
-  last epoch after it (an exponential average), so that the momenta are mixed as LCAM would mix
-  them; the loss of the step itself has no say.
+  The probability of a high phase is the share of this run's losses that were high: of all so far in
+  the first epoch, then of about the last epoch (an exponential average). So the momenta are mixed
+  as LCAM would mix them, but the loss of a step does not affect its phase.
 
   Args:
-    steps_per_epoch: After how many updates the mean loss restarts; also the memory of the share.
+    steps_per_epoch: The number of updates after which the mean loss restarts; also the memory of
+      the share.
     rule: On which side a tie is, see :func:`lcam_optax.lcam`.
     coin_seed: Determines the draws, with the number of the update.
-
-  Returns:
-    A tracker for :func:`lcam_optax.scale_by_phase`, whose state is a :class:`CoinState`.
   """
   watcher = loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule=rule)
 
@@ -60,7 +58,7 @@ def coin_tracker(
   def update(state: CoinState, loss: jax.typing.ArrayLike) -> tuple[jax.Array, CoinState]:
     high = jax.random.bernoulli(coin_key(coin_seed, state.step), state.high_share)
     _, observed = watcher.update(LossPhaseState(*state.observed), loss)
-    # As if two losses had come before the first, one high and one low.
+    # The share starts as if two losses, one high and one low, had preceded the first.
     weight = jnp.maximum(1 / (state.step + 3), 1 / steps_per_epoch)
     share = state.high_share + weight * (observed.high_loss_phase - state.high_share)
     phase = high.astype(jnp.int32)
@@ -73,9 +71,9 @@ class ReplayState(NamedTuple):
   """State of :func:`replay_tracker`.
 
   Attributes:
-    phases: The phases to replay, of every step of a run; int8, 1 where the loss was high.
-    step: Updates so far.
-    high_loss_phase: The phase of the last update's turn, 0 or 1.
+    phases: The phase of every step of the other run; int8, 1 where its loss was high.
+    step: The number of updates so far.
+    high_loss_phase: The phase that belongs to the last update, 0 or 1.
   """
 
   phases: jax.Array
@@ -84,16 +82,14 @@ class ReplayState(NamedTuple):
 
 
 def replay_tracker(phases: jax.typing.ArrayLike, *, rule: str) -> PhaseTracker:
-  """Replays the phases of another run, so that the same momenta come in the same order.
+  """Returns a tracker that replays another run's phases, for :func:`lcam_optax.scale_by_phase`.
+
+  The phases are part of its state, so that runs with different ones share a compiled program.
 
   Args:
-    phases: Of every step of the other run, 1 where its loss was high; an array.
+    phases: The phase of every step of the other run, 1 where its loss was high.
     rule: When a phase takes effect and which one comes first, as in the other run; see
       :func:`lcam_optax.lcam`.
-
-  Returns:
-    A tracker for :func:`lcam_optax.scale_by_phase`, whose state is a :class:`ReplayState`. The
-    phases are part of the state, so that runs with different ones share a compiled program.
   """
   phases = jnp.asarray(phases, jnp.int8)
   previous_decides = rule == 'algorithm1'

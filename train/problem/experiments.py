@@ -1,10 +1,11 @@
-"""Every experiment of the paper, as data: what is trained on what, how, and what is compared.
+"""The experiments of the paper, as data.
 
-An experiment has one comparison or several, which differ in data, network or schedule. Where the
-paper and the authors' scripts leave a setting open, ``about.unknown`` says what was chosen here.
+An experiment has one comparison or several, which differ in data, network or schedule. If the paper
+and the authors' scripts leave a setting open, ``about.unknown`` says what was chosen here.
 """
 
 import dataclasses
+from typing import Any
 
 from train.data import find_source
 from train.problem.arms import ADAM, ADAPTIVE, Coin, Fixed, Lcam
@@ -16,6 +17,13 @@ from train.system.errors import UserError
 WRN_28_10 = WideResNet(28, 10)
 BALANCED_ARMS = (BASELINE, Lcam(0.857, 0.93), Lcam(0.93, 0.857))
 WIDE_ARMS = (BASELINE, Fixed(0.95), Lcam(0.95, 0.9), Lcam(0.9, 0.95))
+
+
+def _vary(comparison: Comparison, about: dict[str, Any] | None = None, **changes) -> Comparison:
+  """Returns a comparison with changed fields, of ``about`` as well."""
+  presented = dataclasses.replace(comparison.about, **about or {})
+  return dataclasses.replace(comparison, about=presented, **changes)
+
 
 QUICKSTART = Comparison(
   name='digits',
@@ -46,41 +54,37 @@ FIGURE_3 = Comparison(
   ),
 )
 
-FIGURE_4 = dataclasses.replace(
+FIGURE_4 = _vary(
   FIGURE_3,
   experiment='figure4',
   name='cifar100',
   dataset=find_source('cifar100'),
   pair=(0.95, 0.9),
-  about=dataclasses.replace(
-    FIGURE_3.about, reported='best: low0.95-high0.9', curves=('figure4', 'cifar100')
-  ),
+  about={'reported': 'best: low0.95-high0.9', 'curves': ('figure4', 'cifar100')},
 )
 
-FIGURE_5_CIFAR10 = dataclasses.replace(
+FIGURE_5_CIFAR10 = _vary(
   FIGURE_3,
   experiment='figure5',
   arms=(BASELINE, Lcam(0.9, 0.95)),
   schedule=HoldThenDecay(),
-  about=About(
-    'LCAM in regular training: the learning rate held, then decayed at every step',
-    reported='LCAM 3.98 % at epoch 120; better than fixed momentum in about 80 % of the runs',
-    curves=('figure5', 'cifar10'),
-    published_network=WRN_28_10.describe(),
-  ),
+  about={
+    'summary': 'LCAM in regular training: the learning rate held, then decayed at every step',
+    'reported': 'LCAM 3.98 % at epoch 120; better than fixed momentum in about 80 % of the runs',
+    'curves': ('figure5', 'cifar10'),
+  },
 )
 
-FIGURE_5_CIFAR100 = dataclasses.replace(
+FIGURE_5_CIFAR100 = _vary(
   FIGURE_5_CIFAR10,
   name='cifar100',
   dataset=find_source('cifar100'),
   arms=(BASELINE, Lcam(0.93, 0.9)),
   pair=(0.93, 0.9),
-  about=dataclasses.replace(
-    FIGURE_5_CIFAR10.about,
-    reported='LCAM 19.22 % at epoch 120; better than fixed momentum in about 50 % of the runs',
-    curves=('figure5', 'cifar100'),
-  ),
+  about={
+    'reported': 'LCAM 19.22 % at epoch 120; better than fixed momentum in about 50 % of the runs',
+    'curves': ('figure5', 'cifar100'),
+  },
 )
 
 VIT_CIFAR10 = Comparison(
@@ -101,13 +105,11 @@ VIT_CIFAR10 = Comparison(
   ),
 )
 
-VIT_CIFAR100 = dataclasses.replace(
+VIT_CIFAR100 = _vary(
   VIT_CIFAR10,
   name='cifar100',
   dataset=find_source('cifar100'),
-  about=dataclasses.replace(
-    VIT_CIFAR10.about, reported='7.37, 7.61 (low0.857-high0.93), 7.59 % error; Adam 8.00 %'
-  ),
+  about={'reported': '7.37, 7.61 (low0.857-high0.93), 7.59 % error; Adam 8.00 %'},
 )
 
 SPEECH = Comparison(
@@ -128,36 +130,30 @@ SPEECH = Comparison(
   ),
 )
 
-_TABLE_1_WRN = dataclasses.replace(
-  FIGURE_5_CIFAR10, experiment='table1', arms=BALANCED_ARMS, pair=(0.857, 0.93)
+_TABLE_1_WRN = _vary(
+  FIGURE_5_CIFAR10,
+  experiment='table1',
+  name='cifar10-wrn',
+  arms=BALANCED_ARMS,
+  pair=(0.857, 0.93),
+  about={
+    'reported': '4.11, 3.95 (low0.857-high0.93), 4.05 % error',
+    'unknown': 'how the runs of version 2 differ from those of version 1 (here they do not)',
+    'curves': None,
+  },
 )
-_TABLE_1_UNKNOWN = 'how the runs of version 2 differ from those of version 1 (here they do not)'
 
 TABLE_1 = (
-  dataclasses.replace(SPEECH, experiment='table1', name='speech'),
-  dataclasses.replace(
-    _TABLE_1_WRN,
-    name='cifar10-wrn',
-    about=dataclasses.replace(
-      FIGURE_5_CIFAR10.about,
-      curves=None,
-      reported='4.11, 3.95 (low0.857-high0.93), 4.05 % error',
-      unknown=_TABLE_1_UNKNOWN,
-    ),
-  ),
-  dataclasses.replace(VIT_CIFAR10, experiment='table1', name='cifar10-vit'),
-  dataclasses.replace(
+  _vary(SPEECH, experiment='table1', name='speech'),
+  _TABLE_1_WRN,
+  _vary(VIT_CIFAR10, experiment='table1', name='cifar10-vit'),
+  _vary(
     _TABLE_1_WRN,
     name='cifar100-wrn',
     dataset=find_source('cifar100'),
-    about=dataclasses.replace(
-      FIGURE_5_CIFAR10.about,
-      curves=None,
-      reported='19.21, 19.24 (low0.857-high0.93), 19.11 % error',
-      unknown=_TABLE_1_UNKNOWN,
-    ),
+    about={'reported': '19.21, 19.24 (low0.857-high0.93), 19.11 % error'},
   ),
-  dataclasses.replace(VIT_CIFAR100, experiment='table1', name='cifar100-vit'),
+  _vary(VIT_CIFAR100, experiment='table1', name='cifar100-vit'),
 )
 
 BASELINES_COSINE = Comparison(
@@ -178,49 +174,47 @@ BASELINES_COSINE = Comparison(
   ),
 )
 
-BASELINES_WRN = dataclasses.replace(
+BASELINES_WRN = _vary(
   BASELINES_COSINE,
   name='cifar10-drops',
   arms=(BASELINE,),
   schedule=Drops(after=(60 / 200, 120 / 200, 160 / 200)),
-  about=About(
-    'fixed momentum with the schedule of the WRN paper',
-    reported='4.00 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
-    published_network=WRN_28_10.describe(),
-  ),
+  about={
+    'summary': 'fixed momentum with the schedule of the WRN paper',
+    'reported': '4.00 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
+    'unknown': '',
+  },
 )
 
 BASELINES = (
   BASELINES_COSINE,
   BASELINES_WRN,
-  dataclasses.replace(
+  _vary(
     BASELINES_COSINE,
     name='cifar100-cosine',
     dataset=find_source('cifar100'),
-    about=dataclasses.replace(BASELINES_COSINE.about, reported='SGD 19.58 % error'),
+    about={'reported': 'SGD 19.58 % error'},
   ),
-  dataclasses.replace(
+  _vary(
     BASELINES_WRN,
     name='cifar100-drops',
     dataset=find_source('cifar100'),
-    about=dataclasses.replace(
-      BASELINES_WRN.about,
-      reported='19.25 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
-    ),
+    about={'reported': '19.25 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)'},
   ),
 )
 
 NOISE = tuple(
-  dataclasses.replace(
+  _vary(
     FIGURE_3,
     experiment='noise',
     name=f'batch-{batch_size}',
     arms=(BASELINE, Lcam(0.9, 0.95), Coin(0.9, 0.95), Lcam(0.95, 0.9)),
     batch_size=batch_size,
-    about=About(
-      'is the loss of a small batch too noisy to choose a momentum?',
-      published_network=WRN_28_10.describe(),
-    ),
+    about={
+      'summary': 'is the loss of a small batch too noisy to choose a momentum?',
+      'reported': '',
+      'curves': None,
+    },
   )
   for batch_size in (64, 128, 256)
 )
@@ -239,18 +233,18 @@ EXPERIMENTS: dict[str, tuple[Comparison, ...]] = {
 
 
 def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comparison, ...]:
-  """Returns comparisons of an experiment, all if no names are given.
+  """Returns the named comparisons of an experiment, or all of them.
 
   Raises:
-    UserError: If there is no such experiment or comparison; it lists those that there are.
+    UserError: If there is no such experiment or comparison; the message lists those that exist.
   """
   if experiment not in EXPERIMENTS:
     raise UserError(
-      f'There is no experiment {experiment!r}: choose one of {", ".join(EXPERIMENTS)}; `run` takes a '
-      'Python file that defines `comparison`, too.'
+      f'There is no experiment {experiment!r}: choose from {", ".join(EXPERIMENTS)}, or for `run` '
+      'give a Python file that defines `comparison`.'
     )
   known = {comparison.name: comparison for comparison in EXPERIMENTS[experiment]}
   for name in names:
     if name not in known:
-      raise UserError(f'{experiment} has no part {name!r}: choose of {", ".join(known)}.')
+      raise UserError(f'{experiment} has no part {name!r}: choose from {", ".join(known)}.')
   return tuple(known[name] for name in names) or EXPERIMENTS[experiment]

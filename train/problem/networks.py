@@ -1,4 +1,4 @@
-"""The networks of the experiments, each a dataclass that builds and describes itself."""
+"""Networks as data, each a dataclass that builds and describes itself."""
 
 import abc
 import dataclasses
@@ -18,25 +18,29 @@ from train.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Network(abc.ABC):
-  """A network; see the kinds below."""
+  """A network, of one of the kinds below."""
 
   kind: ClassVar[str]
+  # The size to which images are resized; None keeps the data set's.
+  image_size: ClassVar[int | None] = None
+  # Whether it may convolve in two dimensions, other than in patches that do not overlap.
+  convolves_images: ClassVar[bool] = True
 
   @abc.abstractmethod
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """Returns the network with its initial weights.
+    """Returns the network with random weights.
 
     Args:
-      num_classes: How many logits it has.
-      dtype: What it computes in; parameters are float32.
-      rngs: Determines the random weights.
+      num_classes: The number of logits.
+      dtype: The dtype of its computation; parameters are float32.
+      rngs: Determines the weights.
 
     Raises:
-      ValueError: If there is no network of that depth or width.
+      ValueError: If a depth or width is impossible.
     """
 
   def load_pretrained(self, model: nnx.Module) -> None:  # noqa: B027  most start from random weights
-    """Gives a network that was built the weights that it starts from, if it is to start from some.
+    """Loads pretrained weights, if there are any, into a network that :meth:`build` returned.
 
     Raises:
       ValueError: If they do not fit.
@@ -44,26 +48,16 @@ class Network(abc.ABC):
 
   @abc.abstractmethod
   def describe(self) -> str:
-    """Returns the name of the network, as the field writes it."""
+    """Returns the usual name of the network."""
 
   @property
   def full_name(self) -> str:
-    """Its name, and where a user's own is defined."""
+    """Its name, and file and line of a user's own network."""
     return self.describe()
 
   def config(self) -> dict[str, Any]:
     """Returns what determines the network, as JSON-able values."""
     return {'kind': self.kind, **dataclasses.asdict(self)}
-
-  @property
-  def image_size(self) -> int | None:
-    """The size that images are brought to; None is that of the data set."""
-    return None
-
-  @property
-  def convolves_images(self) -> bool:
-    """Whether it may convolve in two dimensions, other than in patches that do not overlap."""
-    return True
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,11 +74,9 @@ class WideResNet(Network):
   kind: ClassVar[str] = 'wide_resnet'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`."""
     return models.WideResNet(self.depth, self.width, num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
 
   def describe(self) -> str:
-    """See :meth:`Network.describe`."""
     return f'WRN-{self.depth}-{self.width}'
 
 
@@ -93,44 +85,33 @@ class VitB16(Network):
   """ViT-B/16, fine-tuned from ImageNet-21k.
 
   Attributes:
-    size: Images are resized to it.
-    pretrained: The file of weights that it starts from; None is random weights.
+    image_size: The size to which images are resized.
+    pretrained: The file of pretrained weights; None starts from random weights.
   """
 
-  size: int = 224
+  image_size: int = 224
   pretrained: pathlib.Path | None = None
   kind: ClassVar[str] = 'vit_b16'
+  convolves_images: ClassVar[bool] = False
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`."""
-    return models.vit_b16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
+    return models.vit_b16(
+      num_classes, image_size=self.image_size, dtype=jnp.dtype(dtype), rngs=rngs
+    )
 
   def load_pretrained(self, model: nnx.Module) -> None:
-    """See :meth:`Network.load_pretrained`."""
     if self.pretrained is not None:
       models.load_imagenet21k(model, self.pretrained)
 
   def describe(self) -> str:
-    """See :meth:`Network.describe`."""
-    return f'ViT-B/16 at {self.size}'
+    return f'ViT-B/16 at {self.image_size}'
 
   def config(self) -> dict[str, Any]:
-    """See :meth:`Network.config`. Weights are known by what they are, not by where they lie."""
-    config = {'kind': self.kind, 'image_size': self.size}
+    config = {'kind': self.kind, 'image_size': self.image_size}
     if self.pretrained is not None:
       with self.pretrained.open('rb') as file:
         config['pretrained_sha256'] = hashlib.file_digest(file, 'sha256').hexdigest()
     return config
-
-  @property
-  def image_size(self) -> int | None:
-    """See :attr:`Network.image_size`."""
-    return self.size
-
-  @property
-  def convolves_images(self) -> bool:
-    """See :attr:`Network.convolves_images`."""
-    return False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,42 +119,31 @@ class M11(Network):
   """M11, on raw audio."""
 
   kind: ClassVar[str] = 'm11'
+  convolves_images: ClassVar[bool] = False
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`."""
     return models.M11(num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
 
   def describe(self) -> str:
-    """See :meth:`Network.describe`."""
     return 'M11'
-
-  @property
-  def convolves_images(self) -> bool:
-    """See :attr:`Network.convolves_images`."""
-    return False
 
 
 @dataclasses.dataclass(frozen=True)
 class OwnNetwork(Network):
-  """A network of the user's.
+  """The user's own network.
 
   Attributes:
-    function: ``function(num_classes, rngs) -> nnx.Module``; it may take ``dtype``, too.
+    function: ``function(num_classes, rngs) -> nnx.Module``; it may also take ``dtype``.
   """
 
   function: Callable[..., nnx.Module]
   kind: ClassVar[str] = 'own'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """See :meth:`Network.build`.
-
-    Raises:
-      UserError: If the function fails, cannot compute in the dtype, or returns no network.
-    """
     takes_dtype = 'dtype' in inspect.signature(self.function).parameters
     if dtype != 'float32' and not takes_dtype:
       raise UserError(
-        f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or leave --dtype out.'
+        f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or omit --dtype.'
       )
     options = {'dtype': jnp.dtype(dtype)} if takes_dtype else {}
     with explain_errors(f'The network {self.full_name}, called with (num_classes, rngs)'):
@@ -186,18 +156,12 @@ class OwnNetwork(Network):
     return model
 
   def describe(self) -> str:
-    """See :meth:`Network.describe`."""
     return getattr(self.function, '__name__', type(self.function).__name__)
 
   @property
   def full_name(self) -> str:
-    """See :attr:`Network.full_name`."""
     return f'{self.describe()} ({definition(self.function)})'
 
   def config(self) -> dict[str, Any]:
-    """See :meth:`Network.config`. The code is part of it, without comments and layout."""
-    return {
-      'kind': self.kind,
-      'name': self.describe(),
-      'code_sha256': fingerprint(self.function),
-    }
+    code = fingerprint(self.function)
+    return {'kind': self.kind, 'name': self.describe(), 'code_sha256': code}

@@ -1,4 +1,4 @@
-"""The user's own code: read, told apart from changed code, and its errors told in a sentence."""
+"""The user's own code: loads it, digests it, and explains its errors in a sentence."""
 
 import ast
 import contextlib
@@ -22,16 +22,16 @@ _TRAIN = pathlib.Path(__file__).resolve().parents[1]
 
 
 def read_module(path: pathlib.Path) -> types.ModuleType:
-  """Executes a Python file of the user's as a module.
+  """Executes the user's Python file as a module.
 
   Raises:
-    UserError: If it cannot be read, or fails; the sentence names file and line.
+    UserError: If it cannot be read, or fails; the message names file and line.
   """
   spec = importlib.util.spec_from_file_location(_MODULE, path)
   if spec is None or spec.loader is None or not path.is_file():
-    raise UserError(f'{path} is no Python file: name one that defines `comparison`.')
+    raise UserError(f'{path} is not a Python file: name one that defines `comparison`.')
   module = importlib.util.module_from_spec(spec)
-  sys.modules[_MODULE] = module  # dataclasses and pickling look their module up
+  sys.modules[_MODULE] = module  # dataclasses and pickle look their module up
   sys.path.insert(0, str(path.resolve().parent))  # as `python my_problem.py` would
   with explain_errors(str(path)):
     spec.loader.exec_module(module)
@@ -40,15 +40,12 @@ def read_module(path: pathlib.Path) -> types.ModuleType:
 
 @contextlib.contextmanager
 def explain_errors(what: str) -> Iterator[None]:
-  """Tells an error in the user's code in a sentence that names file and line.
+  """Turns an error in the user's code into a ``UserError`` that names file and line.
 
-  Warnings are shown when the code has worked: where it fails, the sentence says more.
+  Warnings are shown only if the code succeeds.
 
   Args:
-    what: What fails, for errors without a place in the user's code.
-
-  Raises:
-    UserError: In the place of any other exception.
+    what: Names the code in the message if the error did not occur in a file of the user's.
   """
   try:
     with warnings.catch_warnings(record=True) as warned:
@@ -68,7 +65,7 @@ def explain_errors(what: str) -> Iterator[None]:
 
 
 def definition(function: Callable) -> str:
-  """Returns file and line where a function is defined, or its kind where that is not known."""
+  """Returns file and line where a function is defined, or its type if they are unknown."""
   code = getattr(inspect.unwrap(function), '__code__', None)
   if code is None:
     return f'a {type(function).__name__}'
@@ -76,16 +73,16 @@ def definition(function: Callable) -> str:
 
 
 def _place(error: BaseException) -> str | None:
-  """Returns file and line of the user's own code that an error came from."""
+  """Returns file and line of the user's own code in which an error occurred."""
   frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
   return f'{frames[-1].filename}, line {frames[-1].lineno}' if frames else None
 
 
 def fingerprint(thing: Callable) -> str:
-  """Returns a digest of a function's code, and of the user's own code that it reaches.
+  """Returns a digest of a function's code, and of the user's own code that it uses.
 
-  Comments, docstrings and layout do not count. The user's own code is what is defined in files that
-  are not installed: functions, classes, numbers and modules that the function names.
+  Comments, docstrings and layout do not count. The user's own code is the functions, classes,
+  modules and numbers that the function names and that are defined in files that are not installed.
   """
   parts: set[str] = set()
   _collect(thing, parts, set())
@@ -108,7 +105,7 @@ def _collect(thing: Any, parts: set[str], seen: set[int]) -> None:
     return
   try:
     tree = ast.parse(source)
-  except SyntaxError:  # a lambda in the midst of an expression
+  except SyntaxError:  # a lambda within an expression
     parts.add(source)
     return
   for node in ast.walk(tree):

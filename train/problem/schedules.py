@@ -1,4 +1,4 @@
-"""Learning-rate schedules as data: each is stretched over the epochs that a run has."""
+"""Learning-rate schedules as data; each scales with the number of epochs."""
 
 import abc
 import dataclasses
@@ -11,11 +11,11 @@ from lcam_optax import hold_then_decay, step_drops
 
 @dataclasses.dataclass(frozen=True)
 class Schedule(abc.ABC):
-  """A schedule of the learning rate; see the kinds below.
+  """A schedule of the learning rate, of one of the kinds below.
 
   Attributes:
     init_value: The first learning rate.
-    kind: What configurations call it.
+    kind: Its name in configurations.
   """
 
   init_value: float = 0.1
@@ -32,11 +32,11 @@ class Schedule(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Drops(Schedule):
-  """The learning rate times ``factor`` after some shares of all epochs; the default is figure 3's.
+  """A learning rate that drops after some shares of the epochs; the default is figure 3's.
 
   Attributes:
-    after: After which shares of the epochs it drops.
-    factor: What it is multiplied with.
+    after: The shares of the epochs after which the learning rate drops.
+    factor: The learning rate is multiplied by it at each drop.
   """
 
   after: tuple[float, ...] = (31 / 150, 61 / 150, 91 / 150)
@@ -44,24 +44,22 @@ class Drops(Schedule):
   kind: ClassVar[str] = 'drops'
 
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """See :meth:`Schedule.build`."""
     drop_epochs = sorted(max(1, round(share * epochs)) for share in self.after)
     return step_drops(self.init_value, steps_per_epoch, drop_epochs, self.factor)
 
   def describe(self) -> str:
-    """See :meth:`Schedule.describe`."""
     shares = ', '.join(f'{100 * share:.0f} %' for share in self.after)
     return f'learning rate {self.init_value:g}, x{self.factor:g} after {shares} of the epochs'
 
 
 @dataclasses.dataclass(frozen=True)
 class HoldThenDecay(Schedule):
-  """The learning rate held, then decayed before every step; the default is figure 5's, version 1.
+  """A learning rate held, then decayed before every step; the default is figure 5's, version 1.
 
   Attributes:
-    hold: The share of the epochs that it is held.
-    last_factor: The learning rate of the last step as a share of the first: 0.99985**(119 * 391) in
-      150 epochs of 391 steps, so that a shorter run goes through the same rates.
+    hold: The share of the epochs in which the learning rate is held.
+    last_factor: The last learning rate divided by the first. The default is that of 150 epochs of
+      391 steps, so that a shorter run goes through the same rates.
   """
 
   hold: float = 31 / 150
@@ -69,7 +67,6 @@ class HoldThenDecay(Schedule):
   kind: ClassVar[str] = 'hold_then_decay'
 
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """See :meth:`Schedule.build`."""
     hold_epochs = round(self.hold * epochs)
     decays = (epochs - hold_epochs) * steps_per_epoch
     return hold_then_decay(
@@ -77,7 +74,6 @@ class HoldThenDecay(Schedule):
     )
 
   def describe(self) -> str:
-    """See :meth:`Schedule.describe`."""
     return (
       f'learning rate {self.init_value:g} for {100 * self.hold:.0f} % of the epochs, then decayed '
       f'to {self.last_factor:.2g} of it'
@@ -86,30 +82,26 @@ class HoldThenDecay(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class Cosine(Schedule):
-  """The learning rate along half a cosine, to zero after the last step."""
+  """A learning rate that follows half a cosine, to zero after the last step."""
 
   kind: ClassVar[str] = 'cosine'
 
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """See :meth:`Schedule.build`."""
     return optax.cosine_decay_schedule(self.init_value, epochs * steps_per_epoch)
 
   def describe(self) -> str:
-    """See :meth:`Schedule.describe`."""
     return f'learning rate {self.init_value:g}, along a cosine to zero'
 
 
 @dataclasses.dataclass(frozen=True)
 class Constant(Schedule):
-  """One learning rate throughout."""
+  """A constant learning rate."""
 
   kind: ClassVar[str] = 'constant'
 
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
-    """See :meth:`Schedule.build`."""
     del epochs, steps_per_epoch
     return optax.constant_schedule(self.init_value)
 
   def describe(self) -> str:
-    """See :meth:`Schedule.describe`."""
     return f'learning rate {self.init_value:g} throughout'

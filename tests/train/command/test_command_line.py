@@ -39,8 +39,8 @@ def test_help_shows_names_and_defaults():
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (['run', 'figure33'], "no experiment 'figure33': choose one of quickstart"),
-    (['run', 'quickstart', '--arms', 'fixed-8'], "no arm 'fixed-8': choose of fixed-M"),
+    (['run', 'figure33'], "no experiment 'figure33': choose from quickstart"),
+    (['run', 'quickstart', '--arms', 'fixed-8'], "no arm 'fixed-8': choose from fixed-M"),
     (['run', 'quickstart', '--arms', 'coin', 'coin'], 'The arm coin0.857-0.93 is named twice'),
     (['run', 'quickstart', '--seeds', '1', '1'], 'The seed 1 is named twice'),
     (['run', 'quickstart', '--arms', 'yoked', '--seeds', '0'], 'give two seeds or more'),
@@ -94,10 +94,10 @@ def test_help_shows_names_and_defaults():
     ),
     (['run', 'quickstart', '--cluster', 'ray://here'], 'must be local, auto or ray://HOST:PORT'),
     (['run', 'quickstart', '--cluster', 'auto', '--tpus-per-run', '-1'], 'must be at least 0, not'),
-    (['run', 'speech', '--dataset', 'digits'], 'speech trains M11 on audio, which digits is not'),
+    (['run', 'speech', '--dataset', 'digits'], 'speech trains M11 on audio, but digits holds'),
     (['run', 'vit'], 'with --pretrained, or choose --parts without it'),
     (['run', 'vit', '--pretrained', 'no.npz'], 'no.npz is not a file'),
-    (['run', 'quickstart', '--pretrained', __file__], 'leave --pretrained out'),
+    (['run', 'quickstart', '--pretrained', __file__], 'omit --pretrained'),
     (['run', 'speech', '--depth', '10'], 'speech trains M11, which has no --depth and --width'),
     (['run', 'quickstart', '--workdir', __file__], 'cannot be used'),
     (['run', 'quickstart', '--train-examples', '5000'], 'There are 1000 training examples'),

@@ -71,7 +71,7 @@ _NAN = np.nan
   ('inputs', 'labels', 'sentence'),
   [
     (np.ones((3, 2)), [0, 1], r'one label per input, not inputs of shape \(3, 2\) .* \(2,\)\.'),
-    (np.ones((0, 2)), [], r'needs an example, but its inputs have shape \(0, 2\)\.'),
+    (np.ones((0, 2)), [], r'must have examples, but its inputs have shape \(0, 2\)\.'),
     (5.0, [0], r'inputs of a split must have an axis of examples'),
     ([[1, 2], [3]], [0, 1], 'inputs of a split have rows of different shapes'),
     ([1, 2], ['cat', 'dog'], r'labels of a split must be numbers, not <U3 of shape \(2,\)'),
@@ -80,7 +80,7 @@ _NAN = np.nan
     ([1, 2, 3], [0.0, np.inf, 1.0], 'labels of a split.* NaN or infinity in row 1'),
     ([1.0, 1e300], [0, 1], 'inputs of a split.* NaN or infinity in row 1'),
     (jnp.array([_NAN, 1], 'bfloat16'), [0, 1], 'bfloat16 .* NaN or infinity in row 0'),
-    ([[1], [2**40]], [0, 1], 'inputs of a split hold 1099511627776, which is no int32'),
+    ([[1], [2**40]], [0, 1], 'inputs of a split hold 1099511627776, which int32 cannot'),
   ],
 )
 def test_a_bad_split_is_one_sentence(inputs, labels, sentence):
@@ -114,10 +114,10 @@ def test_targets_that_are_no_classes_need_no_names():
   [
     ([0, 1, 3, 4], [0], 'Label 3 in row 2 of the training labels of pets .* 3 classes, 0 to 2'),
     ([0, 1], [2, -1], 'Label -1 in row 1 of the test labels of pets'),
-    ([0.0, 1.0], [2.0], r'training labels of pets are float32 \(2,\); leave class_names out'),
+    ([0.0, 1.0], [2.0], r'training labels of pets are float32 \(2,\): omit class_names'),
     (np.eye(3, dtype=int), np.eye(3, dtype=int), r'training labels of pets are int32 \(3, 3\)'),
     ([True, False], [True], r'training labels of pets are bool \(2,\)'),
-    ([0, 1], [0.5], r'labels of pets must be alike .* int32 \(2,\), .* float32 \(1,\)'),
+    ([0, 1], [0.5], r'training labels of pets are int32 \(2,\) and the test labels float32 \(1,\)'),
   ],
 )
 def test_labels_that_are_no_classes_are_one_sentence(train, test, sentence):
@@ -128,7 +128,7 @@ def test_labels_that_are_no_classes_are_one_sentence(train, test, sentence):
 def test_the_splits_must_hold_the_same_kind_of_inputs():
   train = Split(np.zeros((2, 8, 8), np.uint8), [0, 1])
   for other in (np.zeros((2, 8, 8), np.float32), np.zeros((2, 8, 9), np.uint8)):
-    with pytest.raises(DataError, match=r'inputs of x must be alike .* uint8 \(2, 8, 8\)'):
+    with pytest.raises(DataError, match=r'inputs of x are uint8 \(2, 8, 8\)'):
       Dataset('x', train, Split(other, [0, 1]), ('a', 'b'))
 
 

@@ -68,7 +68,7 @@ def test_examples_that_are_not_there_cannot_be_taken(number):
 
 
 def test_an_unknown_data_set_is_named():
-  with pytest.raises(DataError, match="'mnist'; there are digits, cifar10"):
+  with pytest.raises(DataError, match="'mnist': choose from digits, cifar10"):
     find_source('mnist')
 
 
@@ -100,12 +100,12 @@ def test_the_folder_comes_from_the_environment(fake_tfds, tmp_path, monkeypatch)
   ('failure', 'sentence'),
   [
     ('missing', r"needs TensorFlow Datasets .*No module named 'tensorflow'.*\.\[data\]"),
-    ('offline', 'cannot be downloaded: connect to the network .*TFDS_DATA_DIR'),
-    ('checksum', 'is not cifar10: .*again'),
-    ('space', 'is full: make room .*--data-dir or TFDS_DATA_DIR'),
-    ('full', 'is full: make room .*--data-dir or TFDS_DATA_DIR'),
-    ('denied', 'cannot be written .*choose another with --data-dir or TFDS_DATA_DIR'),
-    ('bug', 'could not prepare cifar10; what it said stands above'),
+    ('offline', 'Cannot download cifar10: connect to the network .*TFDS_DATA_DIR'),
+    ('checksum', 'downloaded file is not cifar10, .*again'),
+    ('space', 'is full: free space .*--data-dir or TFDS_DATA_DIR'),
+    ('full', 'is full: free space .*--data-dir or TFDS_DATA_DIR'),
+    ('denied', 'Cannot write to .*choose another folder with --data-dir or TFDS_DATA_DIR'),
+    ('bug', 'could not prepare cifar10: see its output above'),
     ('killed', 'could not prepare cifar10'),
   ],
 )
@@ -137,7 +137,7 @@ def test_damage_is_reported_with_the_command_that_mends_it(fake_tfds, tmp_path, 
   command = f'python -m train prepare cifar10 --data-dir {tmp_path}'
   with pytest.raises(DataError, match=command) as raised:
     find_source('cifar10').load(str(tmp_path))
-  assert 'train_labels.npy is missing' in str(raised.value)
+  assert 'cannot read train_labels.npy' in str(raised.value)
   find_source('cifar10').prepare(str(tmp_path))
   assert 'Rebuilding' in capfd.readouterr().err
   assert len(find_source('cifar10').load(str(tmp_path)).train) == 6
@@ -153,10 +153,10 @@ def test_the_folder_of_another_data_set_is_not_taken(fake_tfds, tmp_path):
 def test_a_wrong_folder_is_one_sentence(tmp_path):
   (tmp_path / 'file').touch()
   for wrong, sentence in (
-    (tmp_path / 'no' / 'such', 'is no folder: make it, or choose'),
-    (tmp_path / 'file', 'is no folder'),
-    ('gs://bucket/data', 'no folder of this machine'),
-    (tmp_path / ('x' * 300), 'cannot be used .*: choose another'),
+    (tmp_path / 'no' / 'such', 'is not a folder: create it, or choose'),
+    (tmp_path / 'file', 'is not a folder'),
+    ('gs://bucket/data', 'is not a folder of this machine'),
+    (tmp_path / ('x' * 300), 'Cannot use .*: choose another'),
   ):
     with pytest.raises(DataError, match=sentence):
       find_source('cifar10').load(str(wrong))

@@ -89,7 +89,7 @@ def test_other_arms_go_downhill_from_a_rate_in_their_state(arm):
   _, (updates, state) = steps(arm, [7.0, 7.0], setting)
   rate = float(optax.tree.get(state, 'hyperparams')['learning_rate'])
   assert rate > 0
-  if arm.own_learning_rate:
+  if arm.learning_rate is not None:
     np.testing.assert_allclose(rate, arm.learning_rate, rtol=1e-6)
   assert (np.sign(updates['weight']) == -np.sign(PARAMS['weight'])).all()
 

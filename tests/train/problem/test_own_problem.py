@@ -206,19 +206,23 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ('WIDTH, num_classes', 'WIDTH, 3', 'line 16) must return one logit per class, shape (batch'),
     ('nnx.Linear(3,', 'nnx.Linear(5,', 'mine.py, line 16), on inputs of shape (3, 3): TypeError'),
     ('> 0).astype(int)', '> 0).astype(int) * 2', 'mine.py, line 13: Label 2 in row'),
-    ('inputs[:20], labels[:20]', 'inputs[:20], labels[:19]', 'mine.py, line 13: A split has one'),
+    (
+      'inputs[:20], labels[:20]',
+      'inputs[:20], labels[:19]',
+      'mine.py, line 13: A split must have one',
+    ),
     ('return Dataset', 'return (0, Dataset', 'mine.py, line 13'),
     ("'fixed-0.9'", "'fixed-9'", "There is no arm 'fixed-9'"),
     ('epochs=3', 'epochs=0', 'epochs must be a whole number of at least 1'),
     ('epochs=3', 'epochs=3, loss=len', 'len'),
     ('epochs=3', "epochs=3, rule='eq9'", "line 24: rule must be 'equation9' or 'algorithm1'"),
-    ('epochs=3', 'epochs=3, weight_decay=-1', 'line 24: weight_decay must be at least 0, not -1'),
+    ('epochs=3', 'epochs=3, weight_decay=-1', 'line 24: weight_decay must be 0 or from'),
     ('epochs=3', 'epochs=3, schedule=0.1', 'line 24: schedule must be one of train.schedules'),
     ('epochs=3', 'epochs=3, seeds=(0, 0)', 'line 24: The seed 0 is named twice'),
     ('return nnx.Seq', 'return 3; nnx.Seq', 'that returns a Flax NNX module, but returned 3'),
     ('(num_classes, rngs):', '(rngs):', 'line 16), called with (num_classes, rngs): TypeError'),
     ("('low', 'high')", '()', 'has no class_names'),
-    ('epochs=3', 'epochs=3, seeds=3', 'line 24: seeds must be several, as in (0, 1, 2), not 3'),
+    ('epochs=3', 'epochs=3, seeds=3', 'line 24: seeds must be a sequence such as (0, 1, 2), not 3'),
     ('epochs=3', 'epochs=3, metric=lambda a, b: b', 'metric must be a function with a name'),
     ('WIDTH = 4', 'raise SystemExit(3)', 'mine.py, line 6: SystemExit: 3'),
     ('WIDTH = 4', 'f = lambda: f(); f()', 'mine.py, line 6: RecursionError: maximum recursion'),
@@ -253,7 +257,7 @@ def test_warnings_are_shown_only_of_a_file_that_works(tmp_path, refused, recwarn
 def test_a_missing_file_and_options_that_do_not_fit(tmp_path, refused):
   assert 'no.py is not a file' in refused('run', tmp_path / 'no.py')
   path = write(tmp_path, CLASSES)
-  assert 'brings its own data' in refused('run', path, '--dataset', 'digits')
+  assert 'has its own data' in refused('run', path, '--dataset', 'digits')
   assert 'which has no --depth and --width' in refused('run', path, '--depth', 10)
   assert 'has no parts' in refused('run', path, '--parts', 'a')
   arguments = ('--dtype', 'bfloat16', '--workdir', tmp_path / 'runs')

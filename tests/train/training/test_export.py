@@ -22,7 +22,7 @@ IMAGE = 48  # other than the data set's, so that images are resized
 COMPARISONS = {
   'wrn': dataclasses.replace(FIGURE_3, network=WideResNet(16, 4)),
   'm11': SPEECH,
-  'vit': dataclasses.replace(VIT_CIFAR10, network=VitB16(size=IMAGE)),
+  'vit': dataclasses.replace(VIT_CIFAR10, network=VitB16(image_size=IMAGE)),
 }
 NETWORKS = pytest.mark.parametrize('network', COMPARISONS)
 PLATFORMS = pytest.mark.parametrize('platform', ['cuda', 'tpu'])
