@@ -6,7 +6,7 @@ import pathlib
 import signal
 import sys
 import traceback
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 from rich.console import Console
@@ -14,9 +14,10 @@ from rich.console import Console
 from train.command.arguments import read_command
 from train.command.options import RunOptions, comparison_directory, configure, working_directory
 from train.command.output import Output, write_what_can_be_written
+from train.launch.together import join, join_found_processes
 from train.problem.comparison import Comparison
 from train.problem.experiments import QUICKSTART
-from train.system import processes as hosts
+from train.system import processes
 from train.system.compilation_cache import keep_compiled_programs
 from train.system.errors import StorageError, UserError
 from train.system.signals import (
@@ -87,7 +88,7 @@ def main() -> None:
     execute(command, Output())
   except StorageError as error:
     print(error, file=sys.stderr, flush=True)
-    hosts.leave(str(error), 2)
+    processes.leave(str(error), 2)
     # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
     sys.stdout.flush()
     os._exit(2)
@@ -96,17 +97,17 @@ def main() -> None:
   except UserError as error:
     print(error, file=sys.stderr)
     status = getattr(error, 'exit_status', 2)
-    hosts.leave(str(error), status)
+    processes.leave(str(error), status)
     sys.exit(status)
   except KeyboardInterrupt as error:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
     status = getattr(error, 'exit_status', 130)
-    hosts.leave('it was stopped at once', status)
+    processes.leave('it was stopped at once', status)
     sys.exit(status)
   except Exception:
-    if hosts.together():
+    if processes.together():
       traceback.print_exc()
-      hosts.leave('of an unexpected error, which it has printed', 1)
+      processes.leave('of an unexpected error, which it has printed', 1)
     raise
 
 
@@ -147,8 +148,11 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   comparisons = configure(options)
   if options.compilation_cache:
     keep_compiled_programs()
-  hosts.join(options)
-  if not hosts.is_first():
+  if options.distributed:
+    join_found_processes()
+  elif options.coordinator is not None:
+    join(options.coordinator, options.num_processes, options.process_id, _shared_options(options))
+  if not processes.is_first():
     console = Console(quiet=True)
   workdir = working_directory(options, comparisons)
   failure = None
@@ -157,7 +161,7 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   else:
     _run_one_by_one(options, comparisons, workdir, console)
 
-  if not hosts.is_first():
+  if not processes.is_first():
     return
 
   from train.reports import check_results, report
@@ -171,6 +175,16 @@ def run_and_report(options: RunOptions, console: Console) -> None:
       raise
   if failure is not None:
     raise failure
+
+
+def _shared_options(options: RunOptions) -> dict[str, Any]:
+  """Returns what must be the same on all processes; files and folders may have other paths."""
+  names = (
+    *('parts', 'arms', 'seeds', 'dataset', 'depth', 'width', 'epochs', 'train_examples'),
+    *('batch_size', 'learning_rate', 'weight_decay', 'dtype', 'stream', 'devices'),
+  )
+  shared = {f'--{name.replace("_", "-")}': getattr(options, name) for name in names}
+  return {'problem': pathlib.Path(options.name).name, **shared}
 
 
 def _run_together(
@@ -206,7 +220,7 @@ def _run_one_by_one(
   policy = SavePolicy(options.checkpoint_epochs, options.checkpoint_minutes)
   trained, left = 0, []
   for comparison in comparisons:
-    with hosts.lost_processes_explained(), shortage_explained():
+    with processes.lost_processes_explained(), shortage_explained():
       ended, elsewhere = run_comparison(
         comparison,
         comparison_directory(options, workdir, comparison),

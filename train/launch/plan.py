@@ -26,7 +26,7 @@ from train.storage.tables import (
   run_directories,
   run_directory,
 )
-from train.system import processes as hosts
+from train.system import processes
 from train.system.errors import UserError
 
 
@@ -102,8 +102,8 @@ class Plan:
     self.data_name = (source or self._dataset).name
     self._data_sha256 = None if source else _digest(self._dataset)
     self.runs = self._configure(self._told_by_first(self._plan_runs))
-    hosts.check_same('configuration', list(self.runs.values()))
-    hosts.from_first(self._check)
+    processes.check_same('configuration', list(self.runs.values()))
+    processes.from_first(self._check)
 
   def load(self) -> Dataset:
     """Returns the data.
@@ -143,7 +143,9 @@ class Plan:
 
   def _told_by_first(self, plan: Callable[[], list[PlannedRun]]) -> list[PlannedRun]:
     """Returns the runs that process 0 plans, on all processes."""
-    told = hosts.from_first(lambda: [(run.arm.name, run.seed, run.partner_seed) for run in plan()])
+    told = processes.from_first(
+      lambda: [(run.arm.name, run.seed, run.partner_seed) for run in plan()]
+    )
     arms = {arm.name: arm for arm in self.comparison.arms}
     return [_planned_run(self.workdir, arms[name], *seeds) for name, *seeds in told]
 

@@ -14,7 +14,7 @@ from train.launch.plan import Plan, PlannedRun
 from train.problem.comparison import Comparison
 from train.storage.locks import sole_writer_of
 from train.storage.tables import RunLog, has_ended, progress_of, read_phases
-from train.system import processes as hosts
+from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.files import errors_explained
 from train.system.signals import Interrupts
@@ -61,11 +61,11 @@ def train_run(
     UserError: If it cannot go on from its checkpoints.
   """
   epochs = trainer.comparison.epochs
-  with hosts.on_first(sole_writer_of(run.directory)) as lock:
+  with processes.on_first(sole_writer_of(run.directory)) as lock:
     if lock is None:
       return Outcome.ELSEWHERE
-    if hosts.from_first(lambda: has_ended(run.directory, epochs)):
-      _, diverged = hosts.from_first(lambda: progress_of(run.directory))
+    if processes.from_first(lambda: has_ended(run.directory, epochs)):
+      _, diverged = processes.from_first(lambda: progress_of(run.directory))
       progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
       return Outcome.BEFORE
     phases = _phases_of(run.partner, epochs) if run.partner else None
@@ -90,7 +90,7 @@ def _phases_of(partner: pathlib.Path, epochs: int) -> np.ndarray | None:
     phases = read_phases(partner, epochs)
     return None if phases is None else phases.tobytes().hex()
 
-  told = hosts.from_first(read)
+  told = processes.from_first(read)
   return None if told is None else np.frombuffer(bytes.fromhex(told), np.int8)
 
 
@@ -132,7 +132,7 @@ def run_comparison(
     UserError: If the working directory is in use or holds runs of another configuration, if the
       data set cannot be had, if the disk is full, or if a signal came.
   """
-  with hosts.on_first(working_in(workdir)), hosts.interrupts() as interrupts:
+  with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
     plan = Plan(comparison, workdir, data_dir)
     trainer = Trainer(comparison, plan.load(), stream, device_limit)
     plan.claim()

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
 
-from train.system import processes as hosts
+from train.system import processes
 from train.system.devices import Devices
 from train.system.errors import StorageError, UserError
 from train.system.files import first_line, put_aside, storage_sentence
@@ -67,7 +67,7 @@ class Checkpoints:
     self._warn = warn
     self._devices = devices
     self._manager = None
-    if hosts.is_first():
+    if processes.is_first():
       with self._errors_explained():
         self._manager = self._open()
 
@@ -75,7 +75,7 @@ class Checkpoints:
     options = ocp.CheckpointManagerOptions(
       max_to_keep=KEPT, enable_async_checkpointing=True, cleanup_tmp_directories=True
     )
-    if hosts.together():
+    if processes.together():
       self._directory.mkdir(parents=True, exist_ok=True)  # Orbax would want all processes for it
       alone = ocp.options.MultiprocessingOptions(primary_host=0, active_processes={0})
       options = dataclasses.replace(options, create=False, multiprocessing_options=alone)
@@ -130,10 +130,10 @@ class Checkpoints:
       arrays[:], notes = found
       return notes
 
-    notes = hosts.from_first(read)
+    notes = processes.from_first(read)
     if notes is None:
       return None
-    restored = self._devices.replicate(hosts.broadcast(arrays))
+    restored = self._devices.replicate(processes.broadcast(arrays))
     return jax.tree.unflatten(structure, list(map(_like, leaves, restored))), notes
 
   def _read_newest(

@@ -19,7 +19,7 @@ from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, what_it_is
 from train.storage.locks import Lock, check_sole_writer
 from train.storage.tables import TABLES, EpochRecord, Recorder
-from train.system import processes as hosts
+from train.system import processes
 from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
@@ -175,7 +175,7 @@ class Training:
         check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
     self._recorder = None
-    if hosts.is_first():
+    if processes.is_first():
       self._recorder = Recorder(directory, config, rows, warn, trainer.devices.count)
     self._saved_at = time.monotonic()
 
