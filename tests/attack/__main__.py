@@ -24,7 +24,7 @@ from rich.table import Table
 from tests.attack.checks import Failure
 from tests.attack.kinds import KINDS, kind_of, make_attack, possible_kinds
 from tests.attack.world import World, make_world
-from train.system import processes as hosts
+from train.launch import together
 
 # What commands import besides what is imported above, so that forks have it.
 _IMPORTED = (
@@ -82,7 +82,7 @@ def main(options: Options) -> int:
     )
   for module in _IMPORTED:
     importlib.import_module(module)
-  hosts.SECONDS_TO_MEET = 5
+  together.SECONDS_TO_MEET = 5
   signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all is cleared away
   numbers = options.only or range(options.attacks)
   # No TemporaryDirectory, which each fork would remove at its exit.

@@ -56,7 +56,7 @@ def together(world: World, rng: random.Random) -> None:
     # JAX ends a process that waits for one that is gone after 100 seconds without a sign of it.
     ended = [command.done() for command in commands]
     for done in ended:
-      check_end(done, -signal.SIGKILL, 134, -signal.SIGABRT, *SIGNALLED)
+      check_end(done, -signal.SIGKILL, *SIGNALLED)
     again = [command.done() for command in _start_two(world, workdir)]
     for done in again:
       check_end(done)

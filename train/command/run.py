@@ -8,7 +8,8 @@ from rich.console import Console
 
 from train.command.options import RunOptions
 from train.command.progress import RunTable
-from train.problem.changes import changed_comparisons
+from train.launch.together import join, join_found_processes
+from train.problem.changes import changed_comparisons, flag_of
 from train.problem.comparison import Comparison
 from train.system import processes
 from train.system.caches import keep_compiled_programs
@@ -57,14 +58,14 @@ def _join_other_processes(options: RunOptions) -> None:
   """Meets the processes that train together with this one, if the options name any."""
   place = options.place
   if place.distributed:
-    processes.join_found_processes()
+    join_found_processes()
   elif place.coordinator is not None:
     # Files and folders may have other paths on other machines.
-    started_with = {'name': pathlib.Path(options.name).name, **vars(options.changes)}
-    started_with |= {'stream': place.stream, 'devices': place.devices}
-    del started_with['pretrained']
-    shown = {name: str(value) for name, value in started_with.items()}
-    processes.join(place.coordinator, place.num_processes, place.process_id, shown)
+    shared = {**vars(options.changes), 'stream': place.stream, 'devices': place.devices}
+    del shared['pretrained']
+    started_with = {flag_of(name): value for name, value in shared.items()}
+    started_with['problem'] = pathlib.Path(options.name).name
+    join(place.coordinator, place.num_processes, place.process_id, started_with)
 
 
 def _run_together(options: RunOptions, folders: Folders, console: Console) -> UserError | None:

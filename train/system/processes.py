@@ -1,18 +1,16 @@
-"""The processes that train one run together, on one or several hosts.
+"""Processes that train one run together, on one or several hosts.
 
-All compute. Process 0 alone reads and writes the working directory, and the others are told what it
-found; what went wrong in one of them, all of them say.
+All compute. Process 0 alone reads and writes the working directory, and sends the others what it
+found. All of them report an error of one.
 """
 
+import atexit
 import contextlib
 import dataclasses
 import hashlib
 import json
 import os
-import pathlib
 import signal
-import socket
-import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -21,23 +19,26 @@ from typing import Any, TypeVar
 
 import jax
 import numpy as np
+from jax._src.distributed import global_state  # which has no public name; Orbax uses it, too
 from jax.experimental import multihost_utils
 
 from train.system.errors import UserError
+from train.system.native_log import NativeLog
 from train.system.signals import Interrupts, command_line
 
 T = TypeVar('T')
 
-SECONDS_TO_MEET = 60
 _SECONDS_TO_LEAVE = 5
-_LOST = 'Another process of this run ended, or cannot be reached any more'
 
 
 @dataclasses.dataclass
 class _State:
   client: Any = None  # of JAX's coordination service; None in a process that trains alone
-  told: int = 0  # what process 0 has told the others so far
-  looked: int = 0  # how often it was asked whether to stop
+  process_id: int = 0
+  num_processes: int = 1
+  native_log: NativeLog | None = None
+  sent: int = 0  # how many results process 0 has sent to the others
+  asked: int = 0  # how often the processes agreed on whether to stop
 
 
 _state = _State()
@@ -50,166 +51,48 @@ def together() -> bool:
 
 def is_first() -> bool:
   """Returns whether this process reads and writes files: process 0, or the only one."""
-  return not together() or jax.process_index() == 0
+  return _state.process_id == 0
 
 
-def join_found_processes() -> None:
-  """Meets the processes that JAX finds."""
-  _explain_native_log()
-  try:
-    jax.distributed.initialize()
-  except (ValueError, RuntimeError) as error:
-    raise UserError(
-      f'JAX does not find the processes of this run by itself ({_first_line(error)}): start them '
-      'with --coordinator, --num-processes and --process-id.'
-    ) from error
-  _state.client = _coordination_client()
-
-
-def join(
-  coordinator: str, num_processes: int, process_id: int, started_with: dict[str, str]
-) -> None:
-  """Meets the other processes."""
-  _explain_native_log()
-  meet(coordinator, num_processes, process_id, started_with)
-  jax.distributed.initialize(
-    coordinator,
-    num_processes,
-    process_id,
-    cluster_detection_method='deactivate',
-    coordinator_bind_address=_bind_address(coordinator),
-  )
-  _state.client = _coordination_client()
-
-
-def _bind_address(coordinator: str) -> str | None:
-  """Returns where JAX's service listens, which is everywhere if not said."""
-  host, _, port = coordinator.rpartition(':')
-  return f'{_address_to_bind(host)}:{port}' if _address_to_bind(host) else None
-
-
-def _coordination_client() -> Any:
-  # JAX has no public name for it; Orbax takes it from here, too.
-  from jax._src import distributed
-
-  return distributed.global_state.client
-
-
-def meet(coordinator: str, processes: int, process_id: int, hello: dict[str, str]) -> None:
-  """Waits until all processes have come to the coordinator, and compares how they were started.
-
-  JAX meets at the same place afterwards, but ends a process, with a stack trace, if one is missing.
+def connect(why_not_met: Callable[[str], str], **arguments: Any) -> None:
+  """Connects this process with the others; to be called before JAX is used.
 
   Args:
-    coordinator: Host and port of process 0.
-    processes: How many there are.
-    process_id: Which one this is.
-    hello: What must be the same on all.
-
-  Raises:
-    UserError: If they do not come, or differ; on all that have come.
+    why_not_met: Returns the last sentence of this process if they do not meet, from what JAX's
+      runtime logged.
+    **arguments: Of ``jax.distributed.initialize``.
   """
-  host, _, port = coordinator.rpartition(':')
-  hello = {'--num-processes': str(processes), **hello}
-  if process_id == 0:
-    verdict = _wait_for_others(_address_to_bind(host), int(port), processes, hello)
-  else:
-    verdict = _report_to((host.strip('[]'), int(port)), process_id, hello)
-  if verdict:
-    raise UserError(verdict)
-
-
-def _address_to_bind(host: str) -> str:
-  """Returns where process 0 listens: on this machine only if no other can reach the host anyway."""
-  return host if host == 'localhost' or host.startswith('127.') else ''
-
-
-def _wait_for_others(host: str, port: int, processes: int, hello: dict[str, str]) -> str:
+  _state.native_log = NativeLog(
+    lambda log: why_not_met(log) if 'RegisterTask' in log else _lost_sentence()
+  )
+  atexit.register(_disconnect)
+  # JAX waits for the others without looking at signals.
+  handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
   try:
-    server = socket.create_server((host, port))
-  except OSError as error:
-    return (
-      f'Port {port} cannot be used ({error.strerror}): if another process of this run has '
-      '--process-id 0, too, give each its own, else choose another port for --coordinator.'
-    )
-  deadline = time.monotonic() + SECONDS_TO_MEET
-  came: dict[int, socket.socket] = {}
-  verdict = ''
-  with server, contextlib.ExitStack() as connections:
-    while len(came) < processes - 1 and (left := deadline - time.monotonic()) > 0:
-      server.settimeout(left)
-      try:
-        connection = connections.enter_context(server.accept()[0])
-        connection.settimeout(5)
-        process_id, theirs = json.loads(connection.makefile().readline(65_536))
-        if process_id in came or process_id == 0:
-          difference = f'Two processes were started with --process-id {process_id}.'
-        else:
-          difference = _difference(process_id, theirs, hello)
-      except (OSError, ValueError, TypeError, AttributeError):  # nobody of ours, or too slow
-        continue
-      came[len(came) + processes if process_id in came else process_id] = connection
-      if difference and not verdict:
-        verdict = difference
-        deadline = min(deadline, time.monotonic() + 5)  # others may come to hear it
-    missing = sorted(set(range(1, processes)) - came.keys())
-    if missing and not verdict:
-      verdict = (
-        f'Of {processes} processes, {", ".join(map(str, missing))} did not come within '
-        f'{SECONDS_TO_MEET} seconds: start all, with --process-id 0 to {processes - 1}.'
-      )
-    for connection in came.values():
-      with contextlib.suppress(OSError):
-        connection.sendall(json.dumps(verdict).encode() + b'\n')
-  return verdict
+    jax.distributed.initialize(**arguments)
+  finally:
+    signal.signal(signal.SIGINT, handler)
+  _state.client = global_state.client
+  _state.process_id = global_state.process_id
+  _state.num_processes = global_state.num_processes
 
 
-def _report_to(address: tuple[str, int], process_id: int, hello: dict[str, str]) -> str:
-  deadline = time.monotonic() + SECONDS_TO_MEET
-  while True:
-    try:
-      with socket.create_connection(address, timeout=5) as connection:
-        connection.sendall(json.dumps([process_id, hello]).encode() + b'\n')
-        # The coordinator may have begun to wait later than this process.
-        connection.settimeout(2 * SECONDS_TO_MEET)
-        return json.loads(connection.makefile().readline())
-    except (OSError, ValueError) as error:
-      if time.monotonic() > deadline:
-        if isinstance(error, socket.gaierror):
-          return (
-            f'No machine called {address[0]} was found within {SECONDS_TO_MEET} seconds: give '
-            '--coordinator the name or address of the machine of process 0.'
-          )
-        return (
-          f'The coordinator {address[0]}:{address[1]} did not answer within {SECONDS_TO_MEET} '
-          f'seconds ({error or "it closed the connection"}): start process 0 there, and give all '
-          'processes its address.'
-        )
-      time.sleep(0.2)
-
-
-def _difference(process_id: int, theirs: dict[str, str], ours: dict[str, str]) -> str:
-  for name, value in ours.items():
-    if theirs.get(name) != value:
-      option = name if name.startswith('--') or name == 'name' else f'--{name.replace("_", "-")}'
-      return (
-        f'Process {process_id} was started with {option} {theirs.get(name)}, process 0 with {value}: '
-        'start all with the same.'
-      )
-  return ''
+def _disconnect() -> None:
+  jax.distributed.shutdown()
+  _state.native_log.end()
 
 
 def from_first(function: Callable[[], T]) -> T:
-  """Returns what a function returns on process 0, on all processes; a ``UserError`` is one on all.
+  """Calls a function on process 0, and returns its result, or raises its ``UserError``, on all.
 
   Args:
-    function: What reads or writes files. Its result is JSON-able, and the others get it as JSON
-      keeps it: tuples are lists. Nothing that a stranger might send them is executed.
+    function: Its result must be JSON-able; other processes get tuples as lists. They execute
+      nothing that they receive.
   """
   if not together():
     return function()
-  key = f'lcam/told/{_state.told}'
-  _state.told += 1
+  key = f'lcam/sent/{_state.sent}'
+  _state.sent += 1
   if is_first():
     try:
       result = function()
@@ -225,18 +108,18 @@ def from_first(function: Callable[[], T]) -> T:
 
 
 def _get(key: str) -> bytes:
-  """Waits until a process has set a key, or has ended."""
+  """Returns the value of a key once a process has set it; raises if a process has ended."""
   while True:
     try:
       return _state.client.blocking_key_value_get_bytes(key, 2_000)
-    except jax.errors.JaxRuntimeError:  # nothing was set yet
-      if departed := _departed():
-        raise UserError(departed) from None
+    except jax.errors.JaxRuntimeError:  # not set yet
+      if sentence := _why_one_ended():
+        raise UserError(sentence) from None
 
 
 @contextlib.contextmanager
 def on_first(context: AbstractContextManager[T]) -> Iterator[T]:
-  """Enters a context on process 0 alone; all are given what it gives, see :func:`from_first`."""
+  """Enters a context on process 0 alone; gives its value to all, see :func:`from_first`."""
   with contextlib.ExitStack() as stack:
     yield from_first(lambda: stack.enter_context(context))
 
@@ -245,17 +128,17 @@ def check_same(what: str, value: Any) -> None:
   """Raises a ``UserError`` on all processes if one has another value than process 0.
 
   Args:
-    what: What it is, as the sentence calls it.
+    what: The name of the value in the sentence.
     value: JSON-able.
   """
   if not together():
     return
   digest = hashlib.sha256(json.dumps(value).encode()).digest()
-  prefix = f'lcam/same/{_state.told}/'
-  _state.client.key_value_set_bytes(f'{prefix}{jax.process_index()}', digest)
+  prefix = f'lcam/same/{_state.sent}/'
+  _state.client.key_value_set_bytes(f'{prefix}{_state.process_id}', digest)
 
   def compare() -> None:
-    for process_id in range(1, jax.process_count()):
+    for process_id in range(1, _state.num_processes):
       if _get(f'{prefix}{process_id}') != digest:
         raise UserError(
           f'Process {process_id} has another {what} than process 0: give all processes the same '
@@ -273,9 +156,9 @@ def broadcast(arrays: list[np.ndarray]) -> list[np.ndarray]:
   """
   if not together():
     return arrays
-  # As bytes, because a sum of floats, which this is, would lose the sign of zeros.
+  # As bytes, because JAX broadcasts by a sum, and a sum of floats loses the sign of zeros.
   sent = [np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8) for array in arrays]
-  received = multihost_utils.broadcast_one_to_all(sent)
+  received = multihost_utils.broadcast_one_to_all(sent, is_source=is_first())
   return [
     np.frombuffer(np.asarray(data).tobytes(), array.dtype).reshape(array.shape)
     for array, data in zip(arrays, received, strict=True)
@@ -283,21 +166,21 @@ def broadcast(arrays: list[np.ndarray]) -> list[np.ndarray]:
 
 
 def interrupts() -> Interrupts:
-  """Returns what notes signals, those that come to other processes included."""
+  """Returns what notes signals, including those to other processes."""
   return _SharedInterrupts() if together() else Interrupts()
 
 
 class _SharedInterrupts(Interrupts):
-  """Lets all processes leave at the same step when one of them is asked to stop.
+  """Stops all processes at the same step when one of them is asked to stop.
 
-  JAX itself listens to SIGTERM and agrees on the step, so that Ctrl-C is handed on as one.
+  JAX itself handles SIGTERM and agrees on the step; Ctrl-C is passed on to it as SIGTERM.
   """
 
   signals = (signal.SIGINT,)
 
   def _number(self):
-    _state.looked += 1
-    if multihost_utils.reached_preemption_sync_point(_state.looked):
+    _state.asked += 1
+    if multihost_utils.reached_preemption_sync_point(_state.asked):
       return self.requested or signal.SIGTERM
     return None
 
@@ -308,87 +191,47 @@ class _SharedInterrupts(Interrupts):
 
 @contextlib.contextmanager
 def lost_processes_explained() -> Iterator[None]:
-  """Tells in a sentence that a computation failed because another process is gone."""
+  """Raises a ``UserError`` if a computation fails because another process is gone."""
   try:
     yield
   except jax.errors.JaxRuntimeError as error:
     if not together() or not any(word in str(error) for word in ('Gloo', 'onnection', 'NCCL')):
       raise
-    raise UserError(_departed() or lost_sentence()) from error
+    _state.native_log.mute()
+    raise UserError(_why_one_ended() or _lost_sentence()) from error
 
 
-def _departed() -> str | None:
-  """Returns a sentence about a process that has ended, if it could say why."""
+def _why_one_ended() -> str | None:
+  """Returns a sentence about a process that has ended and said why."""
   with contextlib.suppress(jax.errors.JaxRuntimeError):
-    for key, sentence in _state.client.key_value_dir_get('lcam/left/'):
+    for key, sentence in _state.client.key_value_dir_get('lcam/ended/'):
       return f'Process {key.rpartition("/")[2]} ended: {sentence}'
   return None
 
 
-def lost_sentence() -> str:
-  """Returns what to say when a process is gone."""
-  return f'{_LOST}; start all again to go on from the last checkpoint: {command_line()}'
+def _lost_sentence() -> str:
+  return (
+    'Another process of this run ended, or cannot be reached any more; start all again to go on '
+    f'from the last checkpoint: {command_line()}'
+  )
 
 
 def leave(sentence: str, status: int) -> None:
-  """Ends this process after an error, and lets the others know.
+  """Ends this process after an error, and tells the others; does nothing if it is alone.
 
-  A usual exit would wait for the others, who may be waiting for this one. In a process that is alone
-  it only sees to it that the sentence is shown.
+  A usual exit would wait for the others, who may be waiting for this one.
 
   Args:
-    sentence: What was wrong, as it was printed.
+    sentence: The error, as it was printed.
     status: The exit status.
   """
   if not together():
-    _end_native_log()
     return
+  _state.native_log.mute()
   with contextlib.suppress(jax.errors.JaxRuntimeError):
-    _state.client.key_value_set(f'lcam/left/{jax.process_index()}', sentence, allow_overwrite=True)
+    _state.client.key_value_set(f'lcam/ended/{_state.process_id}', sentence, allow_overwrite=True)
     _state.client.wait_at_barrier('lcam/leaving', 1000 * _SECONDS_TO_LEAVE)
   if is_first():
     time.sleep(1)  # the others end at once when the service ends, which is in this process
   sys.stdout.flush()
-  _end_native_log()
   os._exit(status)
-
-
-FAREWELL = '\x04\n'
-
-
-def _explain_native_log() -> None:
-  """Lets a program of its own write stderr, which outlives this process if JAX ends it.
-
-  When another process is gone, JAX's runtime ends this one from a thread of its own, with a stack
-  trace. Python learns nothing of it.
-  """
-  program = pathlib.Path(__file__).with_name('native_log.py')
-  reader = subprocess.Popen(
-    [sys.executable, str(program), lost_sentence()],
-    stdin=subprocess.PIPE,
-    stdout=subprocess.DEVNULL,
-    start_new_session=True,  # Ctrl-C is for this process
-  )
-  assert reader.stdin is not None
-  sys.stderr.flush()
-  _readers.append((reader, os.dup(2)))
-  os.dup2(reader.stdin.fileno(), 2)
-  reader.stdin.close()
-
-
-def _end_native_log() -> None:
-  """Gives this process its stderr back, once what it wrote there is shown: before its end, not after."""
-  for reader, stderr in _readers:
-    sys.stderr.write(FAREWELL)
-    sys.stderr.flush()
-    os.dup2(stderr, 2)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-      reader.wait(_SECONDS_TO_LEAVE)
-  _readers.clear()
-
-
-_readers: list[tuple[subprocess.Popen, int]] = []  # programs, each with the stderr that it writes
-
-
-def _first_line(error: Exception) -> str:
-  return str(error).strip().partition('\n')[0].rstrip('.')

@@ -1,7 +1,6 @@
 """Processes that train one run together: they meet, agree, stop together, and go on."""
 
 import csv
-import errno
 import os
 import pathlib
 import pickle
@@ -9,15 +8,14 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
 import pytest
 
 from tests.train.support import count_checkpoints, run_command
-from train.system import native_log
-from train.system import processes as hosts
+from train.launch import together
+from train.system import processes
 from train.system.errors import UserError
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -134,7 +132,7 @@ def test_a_killed_process_ends_the_other_and_one_process_goes_on(alone, tmp_path
   killed = time.monotonic()
   statuses, errors = ends_of(processes)
   assert time.monotonic() - killed < 120
-  assert 0 not in statuses, 'it was killed too late'
+  assert statuses[1 - victim] == 2, 'it was killed too late'
   assert errors[victim] == ''
   (sentence,) = errors[1 - victim].splitlines()
   assert sentence.startswith('Another process of this run ended, or cannot be reached any more;')
@@ -171,8 +169,8 @@ class Service:
 
   def __init__(self, process_id, monkeypatch):
     self.said = {}
-    monkeypatch.setattr(hosts, '_state', hosts._State(client=self))
-    monkeypatch.setattr(hosts, 'is_first', lambda: process_id == 0)
+    state = processes._State(client=self, process_id=process_id)
+    monkeypatch.setattr(processes, '_state', state)
 
   def key_value_set_bytes(self, key, value):
     self.said[key] = value
@@ -186,9 +184,9 @@ class Service:
 )
 def test_what_the_first_process_says_the_others_hear(monkeypatch, result):
   said = Service(0, monkeypatch).said
-  assert hosts.from_first(lambda: result) == result
+  assert processes.from_first(lambda: result) == result
   Service(1, monkeypatch).said = said
-  assert hosts.from_first(lambda: pytest.fail('it is not the first')) == result
+  assert processes.from_first(lambda: pytest.fail('it is not the first')) == result
 
 
 def test_an_error_of_the_first_process_is_one_of_the_others(monkeypatch):
@@ -197,10 +195,10 @@ def test_an_error_of_the_first_process_is_one_of_the_others(monkeypatch):
 
   said = Service(0, monkeypatch).said
   with pytest.raises(UserError, match='no'):
-    hosts.from_first(fail)
+    processes.from_first(fail)
   Service(1, monkeypatch).said = said
   with pytest.raises(UserError, match='folder \udcff: no'):
-    hosts.from_first(dict)
+    processes.from_first(dict)
 
 
 class _Hostile:
@@ -213,9 +211,9 @@ class _Hostile:
 
 def test_what_a_stranger_tells_a_process_is_not_executed(monkeypatch, tmp_path):
   service = Service(1, monkeypatch)
-  service.said['lcam/told/0'] = pickle.dumps((None, _Hostile(tmp_path / 'executed')))
+  service.said['lcam/sent/0'] = pickle.dumps((None, _Hostile(tmp_path / 'executed')))
   with pytest.raises(ValueError, match='decode'):
-    hosts.from_first(dict)
+    processes.from_first(dict)
   assert not list(tmp_path.iterdir())
 
 
@@ -251,81 +249,105 @@ def test_another_configuration_is_refused_on_all_processes(tmp_path):
   assert not list(tmp_path.rglob('config.json'))
 
 
-def meet_all(hellos, monkeypatch, seconds=10, port=None):
-  """Lets processes meet, as threads; returns what each was told."""
-  monkeypatch.setattr(hosts, 'SECONDS_TO_MEET', seconds)
-  address = f'127.0.0.1:{port or free_port()}'
-  told = {}
-
-  def meet(process_id, processes, options):
-    try:
-      hosts.meet(address, processes, process_id, options)
-      told[process_id] = ''
-    except UserError as error:
-      told[process_id] = str(error)
-
-  threads = [threading.Thread(target=meet, args=hello) for hello in hellos]
-  for thread in threads:
-    thread.start()
-  for thread in threads:
-    thread.join()
-  return told
+# Meets others: ADDRESS, NUMBER OF PROCESSES, PROCESS ID, BATCH SIZE
+MEET = """
+import sys
+from train.launch import together
+from train.system import processes
+from train.system.errors import UserError
+together.SECONDS_TO_MEET = 3
+try:
+  together.join(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), {'--batch-size': sys.argv[4]})
+except UserError as error:
+  print(error, file=sys.stderr)
+  processes.leave(str(error), 2)
+  sys.exit(2)
+"""
 
 
-def test_processes_that_were_started_alike_meet(monkeypatch):
-  same = {'epochs': '3'}
-  assert set(meet_all([(i, 3, same) for i in range(3)], monkeypatch).values()) == {''}
+def meet(*commands):
+  """Starts processes with these arguments, and returns their sentences; each ends with status 2."""
+  started = [
+    subprocess.Popen(
+      [sys.executable, '-c', MEET, *map(str, arguments)],
+      cwd=ROOT,
+      env=os.environ | {'JAX_PLATFORMS': 'cpu'},
+      stderr=subprocess.PIPE,
+      text=True,
+    )
+    for arguments in commands
+  ]
+  statuses, errors = ends_of(started)
+  assert statuses == [2] * len(commands), errors
+  assert [len(error.splitlines()) for error in errors] == [1] * len(commands), errors
+  return errors
 
 
-def test_another_number_of_processes_is_told_to_all(monkeypatch):
-  told = meet_all([(0, 2, {}), (1, 3, {})], monkeypatch)
-  assert told[0] == told[1]
-  assert 'Process 1 was started with --num-processes 3, process 0 with 2' in told[0]
+@pytest.mark.slow
+def test_another_number_of_processes_is_refused_on_all():
+  address = f'127.0.0.1:{free_port()}'
+  first, second = meet((address, 2, 0, 8), (address, 3, 1, 8))
+  assert first == second
+  assert 'Process 1 has another --num-processes than process 0' in first
 
 
-def test_another_option_is_told_to_all(monkeypatch):
-  told = meet_all([(0, 2, {'batch_size': '8'}), (1, 2, {'batch_size': '16'})], monkeypatch)
-  assert told[0] == told[1]
-  assert 'Process 1 was started with --batch-size 16, process 0 with 8' in told[0]
+@pytest.mark.slow
+def test_another_option_is_refused_on_all_processes():
+  address = f'127.0.0.1:{free_port()}'
+  first, second = meet((address, 2, 0, 8), (address, 2, 1, 16))
+  assert first == second
+  assert 'Process 1 has another --batch-size than process 0' in first
 
 
-def test_a_process_that_does_not_come_is_named_to_the_others(monkeypatch):
-  told = meet_all([(0, 3, {}), (1, 3, {})], monkeypatch, seconds=1)
-  assert told[0] == told[1]
-  assert 'Of 3 processes, 2 did not come within 1 seconds' in told[0]
+@pytest.mark.slow
+def test_processes_do_not_wait_forever_for_another():
+  address = f'127.0.0.1:{free_port()}'
+  for sentence in meet((address, 3, 0, 8), (address, 3, 1, 8)):
+    assert f'Not all 3 processes met at {address} within 3 seconds' in sentence
 
 
-def test_a_coordinator_that_does_not_answer_is_named(monkeypatch):
-  port = free_port()
-  told = meet_all([(1, 2, {})], monkeypatch, seconds=0.5, port=port)
-  assert f'The coordinator 127.0.0.1:{port} did not answer within 0.5 seconds' in told[1]
+@pytest.mark.slow
+def test_a_coordinator_that_does_not_answer_is_named():
+  address = f'127.0.0.1:{free_port()}'
+  names = [address, 'nohost.invalid:1234']
+  for name, sentence in zip(names, meet(*((name, 2, 1, 8) for name in names)), strict=True):
+    assert f'Not all 2 processes met at {name} within 3 seconds' in sentence
 
 
-def test_a_coordinator_without_an_address_is_named(monkeypatch):
-  monkeypatch.setattr(hosts, 'SECONDS_TO_MEET', 0.5)
-  with pytest.raises(UserError, match=r'No machine called nohost\.invalid was found within 0\.5'):
-    hosts.meet('nohost.invalid:1234', 2, 1, {})
+@pytest.mark.slow
+def test_two_processes_with_the_same_number_are_refused():
+  address = f'127.0.0.1:{free_port()}'
+  sentences = meet((address, 3, 0, 8), (address, 3, 1, 8), (address, 3, 1, 8))
+  assert sum('give each its own --process-id' in sentence for sentence in sentences) == 1
 
 
-def test_two_processes_that_are_both_the_first_hear_so():
+@pytest.mark.slow
+def test_a_process_that_process_0_does_not_expect_is_refused():
+  address = f'127.0.0.1:{free_port()}'
+  _, sentence = meet((address, 2, 0, 8), (address, 3, 2, 8))
+  assert 'Process 0 expects fewer processes' in sentence
+
+
+def test_a_port_that_is_in_use_is_named():
   with socket.create_server(('127.0.0.1', 0)) as server:
     port = server.getsockname()[1]
     with pytest.raises(UserError, match='has --process-id 0, too, give each its own, else choose'):
-      hosts.meet(f'127.0.0.1:{port}', 2, 0, {})
+      together.join(f'127.0.0.1:{port}', 2, 0, {})
 
 
 def test_only_this_machine_can_reach_a_coordinator_of_this_machine(monkeypatch):
   listening = []
 
-  def create_server(address):
-    listening.append(address)
-    raise OSError(errno.EADDRINUSE, 'in use')
+  def connect(_, coordinator_bind_address, **arguments):
+    del arguments
+    listening.append(coordinator_bind_address)
 
-  monkeypatch.setattr(socket, 'create_server', create_server)
+  monkeypatch.setattr(processes, 'connect', connect)
+  port = free_port()
   for host in ('127.0.0.1', 'localhost', 'node0'):
-    with pytest.raises(UserError):
-      hosts.meet(f'{host}:1234', 2, 0, {})
-  assert listening == [('127.0.0.1', 1234), ('localhost', 1234), ('', 1234)]
+    together.join(f'{host}:{port}', 2, 0, {})
+  # JAX's default is all addresses.
+  assert listening == [f'127.0.0.1:{port}', f'localhost:{port}', None]
 
 
 @pytest.mark.parametrize(
@@ -354,22 +376,41 @@ FATAL = (
   'service detected fatal errors. This most likely indicates\n'
   '    @     0x7f4d7a040634  absl::lts_20260107::log_internal::LogMessage::SendToLog()\n'
 )
+NOT_FATAL = FATAL.splitlines(keepends=True)[0]
+
+
+# Writes its input as native code does, and aborts in a thread.
+ABORT = """
+import os, sys, threading, time
+from train.system.native_log import NativeLog
+log = NativeLog(lambda logged: 'Another ended.')
+muted = sys.argv[1] == 'True'
+if muted:
+  log.mute()
+os.write(2, sys.stdin.buffer.read())
+threading.Thread(target=os.abort).start()
+time.sleep(1 if muted else 60)
+print('It was refused.', file=sys.stderr)
+os._exit(3)
+"""
 
 
 @pytest.mark.parametrize(
-  ('log', 'shown'),
+  ('log', 'muted', 'status', 'shown'),
   [
-    ('a warning\n' + FATAL, 'a warning\nAnother ended.\n'),
-    ('Another ended.\n' + FATAL, 'Another ended.\n'),  # Python was faster
-    ('It was refused.\n\x04\n' + FATAL, 'It was refused.\n'),
-    (FATAL.splitlines(keepends=True)[0], FATAL.splitlines(keepends=True)[0]),
+    ('a warning\n' + FATAL, False, 2, 'a warning\nAnother ended.\n'),
+    (FATAL, True, 3, 'It was refused.\n'),
+    ('F1122 another\n', False, -signal.SIGABRT, 'F1122 another\n'),
+    (NOT_FATAL, False, -signal.SIGABRT, NOT_FATAL),
   ],
-  ids=['fatal', 'said before', 'farewell', 'not fatal'],
+  ids=['fatal', 'explained before', 'another', 'not fatal'],
 )
-def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, shown):
-  command = [sys.executable, native_log.__file__, 'Another ended.']
-  done = subprocess.run(command, input=log, stderr=subprocess.PIPE, text=True, check=True)
-  assert done.stderr == shown
+def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, muted, status, shown):
+  command = [sys.executable, '-c', ABORT, str(muted)]
+  done = subprocess.run(
+    command, cwd=ROOT, input=log, stderr=subprocess.PIPE, text=True, check=False
+  )
+  assert (done.returncode, done.stderr) == (status, shown)
 
 
 def test_a_sentence_is_shown_before_the_command_ends(tmp_path):

@@ -1,0 +1,85 @@
+"""Joins processes that train one run together, as the command line describes them."""
+
+import functools
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from train.system import processes
+from train.system.errors import UserError
+from train.system.files import first_line
+
+SECONDS_TO_MEET = 60
+
+
+def join(
+  coordinator: str, num_processes: int, process_id: int, started_with: Mapping[str, Any]
+) -> None:
+  """Meets the other processes at process 0; to be called before JAX is used.
+
+  Args:
+    coordinator: Host and port of process 0.
+    num_processes: How many processes there are.
+    process_id: Which one this is.
+    started_with: The options that must be the same on all.
+
+  Raises:
+    UserError: If the port is in use, or another process was started with other options. If the
+      processes do not meet, this process ends with a sentence and status 2.
+  """
+  host, _, port = coordinator.rpartition(':')
+  # Nobody else can reach such a host, so that nobody else needs to reach the port.
+  local = host == 'localhost' or host.startswith('127.')
+  if process_id == 0:
+    _check_port(host if local else '', int(port))
+  processes.connect(
+    functools.partial(
+      _why_not_met,
+      otherwise=f'Not all {num_processes} processes met at {coordinator} within {SECONDS_TO_MEET} '
+      'seconds: check the address, start process 0 on that machine, and start each process once.',
+    ),
+    coordinator_address=coordinator,
+    num_processes=num_processes,
+    process_id=process_id,
+    cluster_detection_method='deactivate',
+    coordinator_bind_address=coordinator if local else None,
+    initialization_timeout=SECONDS_TO_MEET,
+  )
+  for option, value in {'--num-processes': num_processes, **started_with}.items():
+    processes.check_same(option, value)
+
+
+def join_found_processes() -> None:
+  """Meets the processes that JAX finds (of Slurm, a TPU slice, Kubernetes); before JAX is used.
+
+  Raises:
+    UserError: If JAX finds none.
+  """
+  otherwise = 'Not all processes of this run met: start as many as each expects.'
+  try:
+    processes.connect(functools.partial(_why_not_met, otherwise=otherwise))
+  except (ValueError, RuntimeError) as error:
+    raise UserError(
+      f'JAX does not find the processes of this run by itself ({first_line(error).rstrip(".")}): '
+      'start them with --coordinator, --num-processes and --process-id.'
+    ) from error
+
+
+def _check_port(host: str, port: int) -> None:
+  """Raises a ``UserError`` if the port is in use, which JAX's service would share with others."""
+  try:
+    socket.create_server((host, port)).close()
+  except OSError as error:
+    raise UserError(
+      f'Port {port} cannot be used ({error.strerror}): if another process of this run has '
+      '--process-id 0, too, give each its own, else choose another port for --coordinator.'
+    ) from error
+
+
+def _why_not_met(log: str, otherwise: str) -> str:
+  """Returns a sentence for what the runtime logged."""
+  if 'ALREADY_EXISTS' in log:
+    return 'Two processes of this run have the same number: give each its own --process-id.'
+  if 'Unexpected task' in log:
+    return 'Process 0 expects fewer processes than this one: give all the same --num-processes.'
+  return otherwise
