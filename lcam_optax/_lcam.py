@@ -26,8 +26,7 @@ class LcamState(NamedTuple):
     momentum: The momentum that the last update used; shape (), float.
   """
 
-  # Flat, as version 0.1 had it, so that states saved by it go on. ``count`` is a method of tuples,
-  # which leaves it no narrower type.
+  # ``count`` is a method of tuples, which leaves it no narrower type.
   trace: optax.Updates
   loss_sum: jax.Array
   loss_sum_error: jax.Array
