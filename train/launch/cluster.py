@@ -10,6 +10,7 @@ import warnings
 from train.launch.run import Outcome
 from train.launch.worker import Result, Task, python_path, train_task
 from train.system.errors import UserError
+from train.system.files import first_line
 
 _SECONDS_TO_ANSWER = 10
 _OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster of our own; tasks and results are small
@@ -96,11 +97,7 @@ class Cluster:
     except (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError) as error:
       return Result(Outcome.FAILED, reason=str(error))
     except exceptions.RayError as error:  # the process, its node, or the memory was lost
-      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {_first_line(error)}')
-
-
-def _first_line(error: Exception) -> str:
-  return str(error).strip().partition('\n')[0]
+      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {first_line(error)}')
 
 
 def _first_and_last_line(error: Exception) -> str:

@@ -24,6 +24,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 
 from train.system.errors import UserError
+from train.system.files import first_line
 from train.system.signals import Interrupts, command_line
 
 T = TypeVar('T')
@@ -75,7 +76,7 @@ def join(options: Any) -> None:
       jax.distributed.initialize()
     except (ValueError, RuntimeError) as error:
       raise UserError(
-        f'JAX does not find the processes of this run by itself ({_first_line(error)}): start them '
+        f'JAX does not find the processes of this run by itself ({first_line(error)}): start them '
         'with --coordinator, --num-processes and --process-id.'
       ) from error
   else:
@@ -398,7 +399,3 @@ def _end_native_log() -> None:
 
 
 _readers: list[tuple[subprocess.Popen, int]] = []  # programs, each with the stderr that it writes
-
-
-def _first_line(error: Exception) -> str:
-  return str(error).strip().partition('\n')[0].rstrip('.')
