@@ -73,7 +73,7 @@ class RunProgress:
       console: Where to show it.
       runs: How many runs there are.
       epochs: How many epochs each has.
-      metric_label: What the column ``test_error_percent`` of the records is called.
+      metric_label: How the metric is called.
       seconds_between_lines: How often a run has a line, where the output is a file.
     """
     self._seconds_between_lines = seconds_between_lines
@@ -138,7 +138,7 @@ class RunProgress:
     self._count(1)
     self._bars.update(self._run, advance=1, full_at=now + (self._epochs - record.epoch) * seconds)
     self._bars.update(self._total, full_at=now + self._left * seconds)
-    metric = metric_words(self._metric_label, record.test_error_percent)
+    metric = metric_words(self._metric_label, record.metric)
     numbers = f'loss {record.train_loss:.4f}  {metric}  {steps_per_second:.1f} steps/s'
     self._bars.numbers = numbers
     last = record.epoch == self._epochs

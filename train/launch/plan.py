@@ -20,8 +20,7 @@ from train.storage.configuration import (
 )
 from train.storage.locks import planning_in
 from train.storage.tables import (
-  changed_files,
-  has_ended,
+  check_unchanged,
   read_phases,
   run_directories,
   run_directory,
@@ -162,15 +161,12 @@ class Plan:
     }
 
   def _check(self) -> None:
-    # A configuration that somebody edited is mended by its run, from the checkpoint.
-    directories = list(run_directories(self.workdir))
-    edited = [path for path in directories if 'config.json' in changed_files(path)]
-    whole = [path for path in directories if path not in edited]
-    check_shared_config(whole, next(iter(self.runs.values())))
+    directories = run_directories(self.workdir)
+    for directory in directories:
+      check_unchanged(directory)
+    check_shared_config(directories, next(iter(self.runs.values())))
     for run, config in self.runs.items():
-      if run.directory not in edited:
-        check_config(run.directory, config)
-      _check_format(run.directory, self.comparison.epochs)
+      check_config(run.directory, config)
 
 
 def plan_runs(
@@ -236,17 +232,6 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
 
 def _has_begun(directory: pathlib.Path) -> bool:
   return any((directory / name).exists() for name in ('checkpoints', 'metrics.csv'))
-
-
-def _check_format(directory: pathlib.Path, epochs: int) -> None:
-  """Refuses to go on with a run whose checkpoints are those of version 0.1."""
-  if read_config(directory).get('format') != 1:
-    return
-  if not has_ended(directory, epochs) and any((directory / 'checkpoints').glob('[0-9]*')):
-    raise UserError(
-      f'{directory} was begun with version 0.1, whose checkpoints this version cannot go on from: '
-      'finish it with that version, or choose another --workdir.'
-    )
 
 
 def _digest(dataset: Dataset) -> str:

@@ -61,10 +61,10 @@ def train_run(
     UserError: If it cannot go on from its checkpoints.
   """
   epochs = trainer.comparison.epochs
-  with hosts.on_first(sole_writer_of(run.directory)) as lock:
-    if lock is None:
+  with hosts.on_first(sole_writer_of(run.directory)) as held:
+    if not held:
       return Outcome.ELSEWHERE
-    if hosts.from_first(lambda: has_ended(run.directory, epochs)):
+    if hosts.from_first(lambda: has_ended(run.directory)):
       _, diverged = hosts.from_first(lambda: progress_of(run.directory))
       progress.skip_run(f'{run.name}: {"diverged" if diverged else "finished"} before')
       return Outcome.BEFORE
@@ -72,7 +72,7 @@ def train_run(
     if run.partner and phases is None:
       return Outcome.NO_PARTNER
     log = RunLog(run.directory, progress.say)
-    arguments = trainer, run.arm, run.seed, run.directory, config, lock, log.warn, phases
+    arguments = trainer, run.arm, run.seed, run.directory, config, log.warn, phases
     # What writes in the background lets no process end as usual once it cannot write.
     with errors_explained(run.directory, StorageError), Training(*arguments) as training:
       progress.start_run(run.name, training.epoch)
