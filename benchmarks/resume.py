@@ -60,10 +60,10 @@ class Finished:
   def open(self) -> float:
     """Opens the run like a process that resumes it, and returns the seconds."""
     run = self._run
-    with sole_writer_of(run.directory) as lock:
-      assert lock is not None
+    with sole_writer_of(run.directory) as held:
+      assert held
       start = time.perf_counter()
-      arguments = run.arm, run.seed, run.directory, self._config, lock
+      arguments = run.arm, run.seed, run.directory, self._config
       with Training(self._trainer, *arguments, _unexpected) as training:
         assert training.epoch == self._trainer.comparison.epochs
       return time.perf_counter() - start

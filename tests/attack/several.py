@@ -10,11 +10,11 @@ import socket
 
 from tests.attack.checks import SIGNALLED, check, check_again, check_end
 from tests.attack.commands import Command
-from tests.attack.world import World, entries, pause, tables_of
+from tests.attack.world import World, pause, tables_of
 
 
 def two_writers(world: World, rng: random.Random) -> None:
-  """Two or three commands at the same time, one of which may be killed, or lose its lock."""
+  """Two or three commands at the same time, one of which may be killed."""
   with world.workdir(rng.choice([None, world.stopped])) as workdir:
     commands = [world.start(workdir)]
     for _ in range(rng.randint(1, 2)):
@@ -23,9 +23,6 @@ def two_writers(world: World, rng: random.Random) -> None:
     if rng.random() < 0.3:
       pause(rng, commands[0], 0.5 * world.seconds)
       commands[rng.randrange(len(commands))].send(signal.SIGKILL)
-    elif rng.random() < 0.3:
-      for lock in (path for path in entries(workdir) if path.name == '.lock'):
-        lock.unlink(missing_ok=True)
     ended = [command.done() for command in commands]
     for done in ended:
       check_end(done, -signal.SIGKILL)

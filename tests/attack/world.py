@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 
 from tests.attack.commands import Command, Done
+from train.storage.tables import SUMS
 
 EPOCHS = 3
 ARMS = ('low0.5-high0.9', 'yoked0.5-0.9')
@@ -77,12 +78,15 @@ class World:
     return Command(*self.arguments(workdir), *further, folder=workdir.parent, **options)
 
   def ended(self, workdir: pathlib.Path) -> dict[str, bytes]:
-    """Returns the tables of runs that have ended, by their path in a working directory.
+    """Returns the undamaged tables of runs that have ended, by their path in a working directory.
 
     Rows of others, after their newest checkpoint, are trained again, and are gone until then.
     """
-    tables = tables_of(workdir)
-    return {name: table for name, table in tables.items() if table == self.tables.get(name)}
+    return {
+      name: table
+      for name, table in tables_of(workdir).items()
+      if table == self.tables.get(name) and (workdir / name).with_name(SUMS).is_file()
+    }
 
   def run(self, workdir: pathlib.Path, *further: object) -> Done:
     """Runs that command to its end."""

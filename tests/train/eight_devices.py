@@ -89,8 +89,8 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
 
   with (
     contextlib.suppress(InterruptedRunError),
-    sole_writer_of(directory) as lock,
-    Training(trainer, LCAM, 0, directory, config, lock, print) as training,
+    sole_writer_of(directory),
+    Training(trainer, LCAM, 0, directory, config, print) as training,
     Interrupts() as interrupts,
   ):
     start = training.epoch

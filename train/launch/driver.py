@@ -209,7 +209,7 @@ class _Driver:
 
   def _end_if_over(self, run: _Run, where: str) -> bool:
     """Ends a run if its tables say that it is finished or diverged; returns whether."""
-    if not has_ended(run.run.directory, run.epochs):
+    if not has_ended(run.run.directory):
       return False
     _, diverged = progress_of(run.run.directory)
     state = 'diverged' if diverged else 'finished'
@@ -229,7 +229,7 @@ class _Driver:
       return False
     if read_phases(partner, run.epochs) is not None:
       return True
-    if planned is None and not has_ended(partner, run.epochs):
+    if planned is None and not has_ended(partner):
       run.put_off(f'waits for {run.run.partner_name}, which another command trains')
       return False
     self._say_of(run, without_partner(run.run, run.epochs))

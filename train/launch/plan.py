@@ -18,7 +18,7 @@ from train.storage.configuration import (
   write_config,
 )
 from train.storage.locks import planning_in
-from train.storage.tables import read_phases, run_directories, run_directory
+from train.storage.tables import check_unchanged, read_phases, run_directories, run_directory
 from train.system import processes
 from train.system.errors import UserError
 
@@ -177,7 +177,10 @@ class Plan:
     }
 
   def _check(self) -> None:
-    check_shared_config(run_directories(self.workdir), next(iter(self.runs.values())))
+    directories = run_directories(self.workdir)
+    for directory in directories:
+      check_unchanged(directory)
+    check_shared_config(directories, next(iter(self.runs.values())))
     for run, config in self.runs.items():
       check_config(run.directory, config)
 

@@ -63,10 +63,10 @@ def train_run(
     UserError: If it cannot go on from its checkpoints.
   """
   epochs, label = trainer.comparison.epochs, trainer.comparison.metric_label
-  with processes.on_first(sole_writer_of(run.directory)) as lock:
-    if lock is None:
+  with processes.on_first(sole_writer_of(run.directory)) as held:
+    if not held:
       return Outcome.ELSEWHERE
-    if processes.from_first(lambda: has_ended(run.directory, epochs)):
+    if processes.from_first(lambda: has_ended(run.directory)):
       _, diverged = processes.from_first(lambda: progress_of(run.directory))
       state = 'diverged' if diverged else 'finished'
       board.say(f'{run.name}: {state} before')
@@ -77,14 +77,14 @@ def train_run(
       return Outcome.NO_PARTNER
 
     def on_epoch(record: EpochRecord, steps_per_second: float) -> None:
-      words = numbers_words(record.train_loss, label, record.test_error_percent)
+      words = numbers_words(record.train_loss, label, record.metric)
       row.epoch, row.numbers = record.epoch, f'{words}  {steps_per_second:.1f} steps/s'
       if record.epoch == epochs:
         board.say(f'{run.name}  epoch {epochs}/{epochs}  {row.numbers}')
       board.refresh()
 
     log = RunLog(run.directory, board.say)
-    arguments = trainer, run.arm, run.seed, run.directory, config, lock, log.warn, phases
+    arguments = trainer, run.arm, run.seed, run.directory, config, log.warn, phases
     # A failed write in the background would keep the process from ending as usual.
     with errors_explained(run.directory, StorageError), Training(*arguments) as training:
       row.start(training.epoch)

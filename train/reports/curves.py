@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from train.reports.read_runs import METRIC, FoundRuns, outcome
+from train.reports.read_runs import FoundRuns, outcome
 from train.system.statistics import estimate
 
 PAPER_EPOCHS = 150
@@ -90,7 +90,7 @@ def panels(found: FoundRuns, published: Published) -> list[Panel]:
     published: From metric and arm to (epoch, value) pairs; empty if there are none.
   """
   epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
-  outcomes = {METRIC: found.metric.label, 'train_loss': 'training loss'}
+  outcomes = {'metric': found.metric.label, 'train_loss': 'training loss'}
   shares = {'high_loss_share': 'share of high-loss steps', 'mean_momentum': 'mean momentum'}
   ours = [
     Panel(label, _lines(found, column, band=True), epochs, True)
@@ -155,7 +155,7 @@ def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
 
 def _published_lines(found: FoundRuns, published: Published, column: str) -> list[Line]:
   """Returns the paper's curves of the arms that were trained."""
-  curves = published.get(found.metric.column if column == METRIC else column, {})
+  curves = published.get(found.metric.column if column == 'metric' else column, {})
   return [
     Line(arm, 'published', *np.asarray(curve).T)
     for arm, curve in curves.items()

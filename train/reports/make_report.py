@@ -87,7 +87,7 @@ def _report_comparison(
     *(describe_contrast(row, metric, decimals) for row in compared.rows),
     *describe_method(compared, metric, decimals),
   ]
-  words = setting(found.config, about)
+  words = setting(found.config)
   reported = _reported(about['reported'], about['published_network'])
 
   contents = Contents(
@@ -104,7 +104,7 @@ def _report_comparison(
   write_contrasts(folder / 'contrasts.csv', compared.rows)
   published = {}
   # Another data set than the paper's may have been trained on.
-  if about['curves'] and about['curves'][1] == found.config.get('dataset'):
+  if about['curves'] and about['curves'][1] == found.config['dataset']:
     published = published_curves(*about['curves'])
   plot_curves(found, published, setting_line(words), folder / 'curves.png')
   has_page = _write_page(folder / 'report.html', contents, found, published)

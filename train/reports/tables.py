@@ -14,7 +14,7 @@ from rich.text import Text
 
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
-from train.reports.read_runs import METRIC, FoundRuns, Run, outcome
+from train.reports.read_runs import FoundRuns, Run, outcome
 from train.system.statistics import Estimate, estimate, format_estimate
 
 KINDS = {
@@ -80,8 +80,8 @@ def arm_rows(found: FoundRuns) -> list[Row]:
     row = Row(arm, len(finished), diverged, unfinished)
     if finished:
       row = row._replace(
-        last=estimate(np.array([run[METRIC][-1] for run in finished])),
-        best=estimate(np.array([np.nanmin(run[METRIC]) for run in finished])),
+        last=estimate(np.array([run['metric'][-1] for run in finished])),
+        best=estimate(np.array([np.nanmin(run['metric']) for run in finished])),
         high_loss_share=float(np.mean([run['high_loss_share'].mean() for run in finished])),
         seconds=_seconds(finished),
       )

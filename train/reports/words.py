@@ -83,10 +83,6 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, shared: Contrasts)
     shared: Their contrasts.
   """
   sentences = list(found.remarks)
-  sentences += [
-    f'The runs differ in {name} ({"; ".join(values)}): they are not comparable.'
-    for name, values in found.differing.items()
-  ]
   compared = {row.arm for row in shared.rows if row.kind == 'baseline'}
   for row in rows:
     for seed, done in row.unfinished.items():
@@ -108,10 +104,4 @@ def notes(several: Sequence[tuple[FoundRuns, Contrasts]]) -> list[str]:
   if kinds:
     sentences.append(_CONTRASTS)
   sentences += [words for kind, words in _KINDS.items() if kind in kinds]
-  arms = [arm for found, _ in several for arm in found.arms.values()]
-  if 'coin' in kinds and any('first_share' in arm for arm in arms):
-    sentences.append(
-      'Coins of version 0.1 begin at a share of one half, and have another mean momentum in the first '
-      'epoch.'
-    )
   return sentences

@@ -1,32 +1,22 @@
-"""What a run is, as config.json says it, and how runs are told apart.
+"""The configuration of a run, config.json, and how two of them are compared.
 
-The configuration is compared when a run goes on. How it is presented stands
-apart there, under ``about``, and is not compared.
+Everything in it determines the numbers of the run, except ``about``: how reports present the run.
 """
 
 import json
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import UnionType
 from typing import Any
 
-from train.problem.arms import ADAPTIVE, Arm, Coin, Fixed, Lcam
+from train.problem.arms import Arm
 from train.problem.comparison import Comparison
 from train.problem.own_code import fingerprint
 from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
-FORMAT = 2
-# Fields that came later, with the value that runs had before.
-_DEFAULTS: dict[str, Any] = {
-  'loss': 'cross_entropy',
-  'metric': 'wrong_answer',
-  'partner_seed': None,
-  'data_sha256': None,
-}
-# Every field, with the types that it may have.
-_KINDS: dict[str, type | UnionType] = {
-  'format': int,
+# The type of each field; an arm has further fields that depend on its kind.
+_TYPES: dict[str, type | UnionType] = {
   'experiment': str,
   'part': str,
   'dataset': str,
@@ -46,19 +36,29 @@ _KINDS: dict[str, type | UnionType] = {
   'partner_seed': int | None,
   'about': dict,
 }
-_KINDS_OF_ARM = {
-  'kind': str,
-  'name': str,
+_TYPES_OF_ARM: dict[str, type | UnionType] = {'name': str, 'kind': str}
+_TYPES_OF_MOMENTA: dict[str, type | UnionType] = {
+  'momentum': float | int,
   'low_loss_momentum': float | int,
   'high_loss_momentum': float | int,
 }
-_NOT_COMPARED = ('format', 'about')
+_TYPES_OF_ABOUT: dict[str, type | UnionType] = {
+  'title': str,
+  'network': str,
+  'schedule': str,
+  'baseline': str,
+  'metric_column': str,
+  'metric_label': str,
+  'reported': str,
+  'published_network': str,
+  'curves': list | None,
+}
 _OF_A_RUN = ('arm', 'seed', 'partner_seed')
-# What it means that a digest differs.
+# Why a digest differs.
 _MEANINGS = {
-  'code_sha256': ': its code, or what it uses of your own, has changed',
+  'code_sha256': ': its code, or code of yours that it uses, has changed',
   'data_sha256': ': the data have changed',
-  'pretrained_sha256': ': the file of weights is another',
+  'pretrained_sha256': ': the file of weights has changed',
 }
 
 
@@ -71,22 +71,17 @@ def run_config(
   partner_seed: int | None = None,
   data_sha256: str | None = None,
 ) -> dict[str, Any]:
-  """Returns what determines the numbers of a run, and how it is presented.
+  """Returns the configuration of a run, as JSON-able values.
 
   Args:
-    comparison: What the run belongs to.
+    comparison: The comparison that the run belongs to.
     arm: The optimizer.
     seed: The seed.
     dataset: The name of the data set.
     partner_seed: The seed whose phases a yoked run replays.
-    data_sha256: The digest of data that no name stands for.
-
-  Returns:
-    JSON-able values.
+    data_sha256: The digest of data that the user's own code makes.
   """
-  schedule = {'kind': comparison.schedule.kind, **vars(comparison.schedule)}
   config = {
-    'format': FORMAT,
     'experiment': comparison.experiment,
     'part': comparison.name,
     'dataset': dataset,
@@ -94,7 +89,7 @@ def run_config(
     'network': comparison.network.config(),
     'loss': _function_config(comparison.loss),
     'metric': _function_config(comparison.metric),
-    'schedule': schedule,
+    'schedule': {'kind': comparison.schedule.kind, **vars(comparison.schedule)},
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,
     'weight_decay': comparison.weight_decay,
@@ -132,30 +127,26 @@ def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def read_config(directory: pathlib.Path) -> dict[str, Any]:
-  """Returns the configuration of a run, in the present format; empty if missing or damaged.
-
-  One of another version may lack fields, or have more of them.
-  """
+  """Returns the configuration of a run; empty if config.json is missing or damaged."""
   config = read_object(directory / 'config.json')
-  if not (
-    config and _has_kinds(config, _KINDS) and _has_kinds(config.get('arm', {}), _KINDS_OF_ARM)
-  ):
-    return {}
-  if 'format' in config:
-    return config
-  try:
-    return _from_first_format(config)
-  except (KeyError, TypeError, UserError):
-    return {}
+  whole = (
+    config.keys() == _TYPES.keys()
+    and _has_types(config, _TYPES)
+    and _TYPES_OF_ARM.keys() <= config['arm'].keys()
+    and _has_types(config['arm'], _TYPES_OF_ARM | _TYPES_OF_MOMENTA)
+    and config['about'].keys() == _TYPES_OF_ABOUT.keys()
+    and _has_types(config['about'], _TYPES_OF_ABOUT)
+  )
+  return config if whole else {}
 
 
-def _has_kinds(fields: Mapping[str, Any], kinds: Mapping[str, type | UnionType]) -> bool:
-  return all(isinstance(fields[name], kind) for name, kind in kinds.items() if name in fields)
+def _has_types(fields: Mapping[str, Any], types: Mapping[str, type | UnionType]) -> bool:
+  return all(isinstance(fields[name], kind) for name, kind in types.items() if name in fields)
 
 
-def what_it_is(config: Mapping[str, Any]) -> dict[str, Any]:
+def compared_fields(config: Mapping[str, Any]) -> dict[str, Any]:
   """Returns the part of a configuration that determines the numbers of a run."""
-  return {key: value for key, value in config.items() if key not in _NOT_COMPARED}
+  return {key: value for key, value in config.items() if key != 'about'}
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -165,8 +156,8 @@ def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   found = read_config(directory)
   if not found:
     raise UserError(
-      f'In {directory} config.json was damaged: delete it, and the run goes on if its checkpoint is of '
-      'this configuration; or choose another --workdir.'
+      f'{directory / "config.json"} is damaged: delete it, and the run goes on if its checkpoint is '
+      'of this configuration; or choose another --workdir.'
     )
   check_same_run(directory, found, config)
 
@@ -177,49 +168,36 @@ def check_same_run(
   """Raises a ``UserError`` that names the differing fields if two configurations differ.
 
   Args:
-    directory: Where the run is recorded.
-    found: What is recorded there.
-    config: What the run is to be.
+    directory: The directory of the run.
+    found: The recorded configuration.
+    config: The configuration that the run should have.
   """
-  _refuse(directory, _differences(what_it_is(found), what_it_is(config)))
+  _refuse(directory, _differences(compared_fields(found), compared_fields(config)))
 
 
 def check_shared_config(directories: Iterable[pathlib.Path], config: Mapping[str, Any]) -> None:
-  """Raises a ``UserError`` if there are runs that cannot be compared with this one.
+  """Raises a ``UserError`` if a run is not comparable with those in a working directory.
 
-  They differ in more than the arm and the seed, and a report would set them against each other.
+  Such runs differ in more than arm and seed, and a report would compare them.
 
   Args:
-    directories: Of the runs of a working directory.
+    directories: The directories of the runs.
     config: The configuration of a run that is to be added.
   """
   for directory in directories:
-    if found := read_config(directory):  # what cannot be read is told where it is needed
+    if found := read_config(directory):  # a damaged one is reported where it is needed
       _refuse(directory, shared_differences(found, config))
 
 
 def shared_differences(
   found: Mapping[str, Any], config: Mapping[str, Any]
 ) -> list[tuple[str, Any, Any]]:
-  """Returns in what runs of two configurations differ beside the arm and the seed.
-
-  Args:
-    found: The configuration of one.
-    config: That of the other.
-
-  Returns:
-    Name, value found, and the other value.
-  """
+  """Returns name, first and second value of each field that differs, besides arm and seed."""
   found, config = (
-    {key: value for key, value in what_it_is(one).items() if key not in _OF_A_RUN}
+    {key: value for key, value in compared_fields(one).items() if key not in _OF_A_RUN}
     for one in (found, config)
   )
   return list(_differences(found, config))
-
-
-def unknown_fields(config: Mapping[str, Any]) -> list[str]:
-  """Returns the names in a configuration that this version does not know, as of a newer one."""
-  return sorted(config.keys() - _KINDS.keys())
 
 
 def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) -> None:
@@ -234,43 +212,19 @@ def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) 
     )
 
 
-def _differences(found: Mapping[str, Any], config: Mapping[str, Any], inside: str = ''):
-  """Yields name, old and new value of what differs; a field that only one has is its default."""
+def _differences(
+  found: Mapping[str, Any], config: Mapping[str, Any], prefix: str = ''
+) -> Iterator[tuple[str, Any, Any]]:
+  """Yields name, old and new value of each field that differs; a missing field is None."""
   for key in {**found, **config}:
-    name, default = f'{inside}{key}', _DEFAULTS.get(key)
-    was, now = found.get(key, default), config.get(key, default)
+    was, now = found.get(key), config.get(key)
     if isinstance(was, dict) and isinstance(now, dict):
-      yield from _differences(was, now, f'{name}.')
+      yield from _differences(was, now, f'{prefix}{key}.')
     elif was != now:
-      yield name, was, now
+      yield f'{prefix}{key}', was, now
 
 
 def show(value: Any) -> str:
-  """Returns a value of a configuration as a sentence names it, short."""
+  """Returns a value of a configuration as text of at most 60 characters."""
   text = str(value)
   return text if len(text) <= 60 else f'{text[:57]}...'
-
-
-def _from_first_format(config: dict[str, Any]) -> dict[str, Any]:
-  """Returns a configuration as version 0.1 wrote it, in the present format but for ``about``."""
-  config = {**config, 'format': 1}
-  arm = config.get('arm')
-  if isinstance(arm, dict) and 'method' in arm:
-    config['arm'] = {**_first_arm(arm), 'name': arm['name']}
-  return config
-
-
-def _first_arm(arm: dict[str, Any]) -> dict[str, Any]:
-  low, high = arm['low_loss_momentum'], arm['high_loss_momentum']
-  match arm['method']:
-    case 'lcam' if low == high:
-      return Fixed(low).config()
-    case 'lcam':
-      return Lcam(low, high).config()
-    case 'coin':
-      # Its share of high phases began otherwise, so that it is no run of today's coin.
-      return {**Coin(low, high).config(), 'first_share': 0.5}
-    case method:
-      own = {key: arm[key] for key in ('learning_rate', 'weight_decay') if arm[key] is not None}
-      usual = {known.name: known.config() for known in ADAPTIVE}
-      return {**usual.get(method, {'kind': method}), **own}

@@ -1,4 +1,4 @@
-"""How files of a working directory are read and written, and what is said where that fails."""
+"""Reads and writes the files of a working directory, and explains what fails."""
 
 import contextlib
 import errno
@@ -17,11 +17,7 @@ _FULL_WORDS = ('ENOSPC', 'No space left', 'EDQUOT', 'quota exceeded')
 
 
 def read_whole(path: pathlib.Path) -> bytes | None:
-  """Returns the content of a file, None where there is none.
-
-  Raises:
-    OSError: If something else is there, or it cannot be read.
-  """
+  """Returns the content of a file, None if it is missing; raises other ``OSError``."""
   try:
     return path.read_bytes()
   except (FileNotFoundError, NotADirectoryError):
@@ -29,11 +25,7 @@ def read_whole(path: pathlib.Path) -> bytes | None:
 
 
 def read_object(path: pathlib.Path) -> dict[str, Any]:
-  """Returns the object that a JSON file holds; empty if the file is missing or damaged.
-
-  Raises:
-    OSError: If something else is there, or it cannot be read.
-  """
+  """Returns the object in a JSON file, empty if missing or damaged; raises other ``OSError``."""
   try:
     found = json.loads(read_whole(path) or b'')
   except (ValueError, RecursionError):
@@ -42,18 +34,18 @@ def read_object(path: pathlib.Path) -> dict[str, Any]:
 
 
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:
-  """Writes a file, whole or not at all, in place of one that is there.
+  """Writes or replaces a file, whole or not at all.
 
-  Two processes may do so at the same time: one file or the other is there afterwards.
+  Two processes may do so at the same time; one of the two files remains.
   """
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
   try:
-    # Names of folders are told, which need not be UTF-8.
+    # Text may name folders, whose names need not be UTF-8.
     data = content.encode(errors='surrogateescape') if isinstance(content, str) else content
     temporary.write_bytes(data)
     os.replace(temporary, path)
   except BaseException as error:
-    with contextlib.suppress(OSError):  # what came first counts
+    with contextlib.suppress(OSError):  # the first error counts
       temporary.unlink()
     if isinstance(error, OSError):
       error.filename, error.filename2 = str(path), None  # the name that a user knows
@@ -61,14 +53,14 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
 
 
 def put_aside(path: pathlib.Path, name: str) -> pathlib.Path:
-  """Renames a file or folder so that nothing that was kept before is lost.
+  """Renames a file or folder to ``name-N``, with the first number that is free.
 
   Args:
-    path: What makes room.
-    name: Its new name but for a number.
+    path: The file or folder.
+    name: The new name without the number.
 
   Returns:
-    Where it is now.
+    The new path.
   """
   number = 1
   while os.path.lexists(aside := path.with_name(f'{name}-{number}')):
@@ -78,11 +70,11 @@ def put_aside(path: pathlib.Path, name: str) -> pathlib.Path:
 
 @contextlib.contextmanager
 def errors_explained(folder: pathlib.Path, kind: type[UserError] = UserError) -> Iterator[None]:
-  """Tells in a sentence that a folder, or something in it, cannot be read or written.
+  """Turns an ``OSError`` about a folder, or about something in it, into a sentence.
 
   Args:
-    folder: The folder; what goes wrong elsewhere is left as it is.
-    kind: What is raised.
+    folder: The folder; errors about other places are raised as they are.
+    kind: The type of the error with the sentence.
   """
   try:
     yield
@@ -103,9 +95,9 @@ def storage_sentence(
   """Returns the sentence about a file or folder that cannot be read or written.
 
   Args:
-    path: What cannot be used.
-    error: Why; what writes in the background wraps the error of the system, and keeps its words.
-    folder: What the user named; the path itself if not given.
+    path: The file or folder.
+    error: The error; background writers wrap the system's error, and keep its words.
+    folder: The folder that the user named; the path itself if not given.
   """
   number, words = getattr(error, 'errno', None), str(error)
   if number in _FULL or any(word in words for word in _FULL_WORDS):
@@ -115,11 +107,11 @@ def storage_sentence(
     )
   reason = getattr(error, 'strerror', None) or first_line(error)
   return (
-    f'{path} cannot be used ({reason}): mend that or choose another folder; what was saved before '
+    f'{path} cannot be used ({reason}): repair it or choose another folder; what was saved before '
     f'is kept. Go on with: {command_line()}'
   )
 
 
 def first_line(error: BaseException) -> str:
-  """Returns what an error says first, short."""
-  return str(error).strip().partition('\n')[0][:200] or type(error).__name__
+  """Returns the first line of an error's message, without a full stop; its type if it has none."""
+  return str(error).strip().partition('\n')[0][:200].rstrip('.') or type(error).__name__

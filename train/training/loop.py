@@ -15,8 +15,7 @@ from train.data import Dataset, make_input
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison, wrong_answer
 from train.storage.checkpoints import Checkpoints
-from train.storage.configuration import check_same_run, what_it_is
-from train.storage.locks import Lock, check_sole_writer
+from train.storage.configuration import check_same_run, compared_fields
 from train.storage.tables import TABLES, EpochRecord, Recorder
 from train.system import processes
 from train.system.devices import choose_devices, describe_devices
@@ -140,7 +139,6 @@ class Training:
     seed: int,
     directory: pathlib.Path,
     config: Mapping[str, Any],
-    lock: Lock,
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
@@ -152,8 +150,7 @@ class Training:
       seed: Determines weights, batches, augmentation and coins.
       directory: Where the run is recorded.
       config: See :func:`train.storage.configuration.run_config`.
-      lock: That of the run, which this process holds.
-      warn: Called with a sentence about each damaged file.
+      warn: Called with a sentence about each damaged checkpoint.
       partner_phases: The phases that a yoked arm replays.
 
     Raises:
@@ -162,9 +159,7 @@ class Training:
     self._trainer = trainer
     self._arm = arm
     self._seed = seed
-    self._directory = directory
     self._config = config
-    self._lock = lock
     self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
     self.state, self._train_step = trainer.start(arm, seed, partner_phases)
     self.epoch = self.step = 0
@@ -172,12 +167,11 @@ class Training:
     restored = self._checkpoints.restore(self.state, self._check_notes)
     if restored is not None:
       self.state, notes = restored
-      if 'config' in notes:  # those of earlier versions have none
-        check_same_run(directory, notes['config'], config)
+      check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
     self._recorder = None
     if processes.is_first():
-      self._recorder = Recorder(directory, config, rows, warn, trainer.devices.count)
+      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
     self._saved_at = time.monotonic()
 
   def __enter__(self) -> 'Training':
@@ -221,7 +215,6 @@ class Training:
       record = self._record(test)
       phases = self.state.sums.phases
       if self._recorder is not None:
-        check_sole_writer(self._directory, self._lock)
         self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
@@ -249,12 +242,11 @@ class Training:
 
   def _save(self) -> None:
     if self._recorder is not None:
-      check_sole_writer(self._directory, self._lock)
       notes = {
         'epoch': self.epoch,
         'step': self.step,
         'rows': self._recorder.rows,
-        'config': what_it_is(self._config),
+        'config': compared_fields(self._config),
       }
       steps_before = self.epoch * self._trainer.steps_per_epoch
       self._checkpoints.save(steps_before + self.step, self.state, notes)
@@ -282,7 +274,7 @@ class Training:
       epoch=self.epoch + 1,
       train_loss=float(sums.loss / sums.steps),
       test_loss=float(test.loss / examples),
-      test_error_percent=percent * test.metric.item() / examples,
+      metric=percent * test.metric.item() / examples,
       learning_rate=float(hyperparams['learning_rate']),
       high_loss_share=(
         math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)

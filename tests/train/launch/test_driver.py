@@ -1,6 +1,7 @@
 """What is done about runs that end in other ways than they should, and what is shown meanwhile."""
 
 import dataclasses
+import hashlib
 import io
 
 import filelock
@@ -14,7 +15,7 @@ from train.launch.plan import plan_runs
 from train.launch.run import Outcome
 from train.launch.worker import Result, Settings
 from train.problem.changes import Changes, changed_comparisons
-from train.storage.tables import run_directory
+from train.storage.tables import SUMS, run_directory
 from train.training.loop import SavePolicy
 
 EPOCHS = 3
@@ -53,14 +54,17 @@ class ScriptedWorkers:
     pass
 
 
-def finish(directory, loss='0.5'):
+def finish(directory, loss='0.5', phases=EPOCHS):
   rows = [f'{epoch + 1},{loss},5.0' for epoch in range(EPOCHS)]
   text = '\n'.join(['epoch,train_loss,test_error_percent', *rows, ''])
   (directory / 'metrics.csv').write_text(text)
   timing = [f'{epoch + 1},2.5,8' for epoch in range(EPOCHS)]
   (directory / 'timing.csv').write_text('\n'.join(['epoch,seconds,steps_per_second', *timing, '']))
-  phases = [f'{epoch + 1},01' for epoch in range(EPOCHS)]
+  phases = [f'{epoch + 1},01' for epoch in range(phases)]
   (directory / 'phases.csv').write_text('\n'.join(['epoch,high_loss_phases', *phases, '']))
+  names = ('config.json', 'phases.csv', 'timing.csv', 'metrics.csv')
+  digests = {name: hashlib.sha256((directory / name).read_bytes()).hexdigest() for name in names}
+  (directory / SUMS).write_text(''.join(f'{digest}  {name}\n' for name, digest in digests.items()))
 
 
 @pytest.fixture
@@ -145,8 +149,9 @@ def test_deaths_after_new_checkpoints_do_not_count(run_with):
 def test_a_diverged_run_stays_diverged(run_with):
   directory = run_directory(run_with.workdir, LCAM, 0)
   directory.mkdir(parents=True)
-  finish(directory, 'nan')
-  (directory / 'phases.csv').unlink()
+  (comparison,) = changed_comparisons(run_with.problem, Changes())
+  plan_runs(comparison, run_with.workdir).claim()
+  finish(directory, 'nan', phases=1)
   workers = ScriptedWorkers()
   failure, output = run_with(workers)
   assert failure is None

@@ -11,6 +11,7 @@ from rich.console import Console
 from train.problem.arms import arm_of_name
 from train.reports import report
 from train.storage.tables import metrics_columns
+from train.system.errors import UserError
 
 
 def write_run(
@@ -25,11 +26,15 @@ def write_run(
   test_loss: float = 1.5,
   seconds: Sequence[float] = (),
 ) -> pathlib.Path:
-  """Writes the tables of a run whose last epoch has an error; the earlier ones have the same."""
+  """Writes a run whose last epoch has an error; the earlier ones have the same.
+
+  Its configuration is that of a problem of one's own with wrong answers, if none is given; arm and
+  seed are those of the run, if it has none.
+  """
   directory = workdir / arm / f'seed-{seed}'
   directory.mkdir(parents=True)
-  column = (config or {}).get('about', {}).get('metric_column', 'test_error_percent')
-  rows = [','.join(metrics_columns(column))]
+  config = {'arm': _arm(arm), 'seed': seed, **(config or {**config_of_errors(), 'epochs': epochs})}
+  rows = [','.join(metrics_columns(config['about']['metric_column']))]
   rows += [
     f'{epoch},{train_loss},{test_loss},{error},0.1,0.4,0.9,1' for epoch in range(1, epochs + 1)
   ]
@@ -37,8 +42,7 @@ def write_run(
   timing = ['epoch,seconds,steps_per_second']
   timing += [f'{epoch},{second},8' for epoch, second in enumerate(seconds or [2.5] * epochs, 1)]
   (directory / 'timing.csv').write_text('\n'.join(timing) + '\n')
-  if config is not None:
-    (directory / 'config.json').write_text(json.dumps(config))
+  (directory / 'config.json').write_text(json.dumps(config))
   return directory
 
 
@@ -50,15 +54,18 @@ def write_arms(
   """Writes runs of one epoch, of the seeds 0, 1 and so on."""
   for arm, by_seed in errors.items():
     for seed, error in enumerate(by_seed):
-      write_run(workdir, arm, seed, error, config=config and {**config, 'arm': _arm(arm)})
+      write_run(workdir, arm, seed, error, config=config)
 
 
 def _arm(name: str) -> dict[str, Any]:
-  return arm_of_name(name).config()
+  try:
+    return arm_of_name(name).config()
+  except UserError:  # an arm of the user's
+    return {'name': name, 'kind': 'own'}
 
 
 def config_of_own(**about: Any) -> dict[str, Any]:
-  """Returns the configuration of a run of a problem of one's own, but for its arm."""
+  """Returns the configuration of runs of a problem of one's own, without arm and seed."""
   usual = {
     'title': 'prices: what do houses cost?',
     'network': 'perceptron',
@@ -70,29 +77,30 @@ def config_of_own(**about: Any) -> dict[str, Any]:
     'published_network': '',
     'curves': None,
   }
-  setting = {'dataset': 'prices', 'epochs': 1, 'batch_size': 8, 'weight_decay': 0.0005}
-  setting |= {'rule': 'algorithm1', 'train_examples': None, 'dtype': 'float32'}
-  return {'format': 2, **setting, 'about': {**usual, **about}}
-
-
-def first_format(arm: str, method: str, low: float, high: float, **fields: Any) -> dict[str, Any]:
-  """Returns a configuration as version 0.1 wrote it."""
-  momenta = {'low_loss_momentum': low, 'high_loss_momentum': high}
   return {
-    'experiment': 'figure3',
-    'part': 'cifar10',
-    'dataset': 'cifar10',
-    'network': {'kind': 'wide_resnet', 'depth': 10, 'width': 1, 'image_size': None},
-    'schedule': {'kind': 'drops', 'init_value': 0.1, 'after': [0.2, 0.4], 'factor': 0.2},
+    'experiment': '',
+    'part': 'prices',
+    'dataset': 'prices',
+    'data_sha256': None,
+    'network': {'kind': 'own', 'name': 'perceptron', 'code_sha256': 'abc'},
+    'loss': 'cross_entropy',
+    'metric': 'squared_error abc',
+    'schedule': {'kind': 'constant', 'init_value': 0.1},
     'epochs': 1,
-    'batch_size': 128,
+    'batch_size': 8,
     'weight_decay': 0.0005,
     'rule': 'algorithm1',
     'train_examples': None,
     'dtype': 'float32',
-    'arm': {'name': arm, 'method': method, 'learning_rate': None, 'weight_decay': None, **momenta},
-    **fields,
+    'partner_seed': None,
+    'about': {**usual, **about},
   }
+
+
+def config_of_errors(**about: Any) -> dict[str, Any]:
+  """Returns the same of a problem whose metric is wrong answers."""
+  metric = {'metric_column': 'test_error_percent', 'metric_label': 'test error (%)'}
+  return {**config_of_own(**metric, **about), 'metric': 'wrong_answer'}
 
 
 def report_text(workdir: pathlib.Path, width: int = 80) -> str:

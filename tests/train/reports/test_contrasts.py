@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from tests.train.reports.support import (
+  config_of_errors,
   config_of_own,
-  first_format,
   one_line,
   report_text,
   write_arms,
@@ -50,22 +50,21 @@ def test_an_lcam_is_set_against_its_controls_first(tmp_path):
   }
 
 
-def test_a_pair_of_version_0_1_is_set_against_its_coin_and_its_other_direction(tmp_path):
+def test_arms_with_names_of_their_own_are_known_by_their_momenta(tmp_path):
   arms = {
     'low0.9-high0.95': ('lcam', 0.9, 0.95),
     'swapped': ('lcam', 0.95, 0.9),
     'coin': ('coin', 0.9, 0.95),
     'coin0.857-0.93': ('coin', 0.857, 0.93),
   }
-  for arm, described in arms.items():
+  for name, (kind, low, high) in arms.items():
+    arm = {'name': name, 'kind': kind, 'low_loss_momentum': low, 'high_loss_momentum': high}
     for seed in range(3):
-      error = 4 + seed * described[2]
-      write_run(tmp_path, arm, seed, error, config=first_format(arm, *described))
+      write_run(tmp_path, name, seed, 4 + seed * high, config={**config_of_errors(), 'arm': arm})
   assert [(row.kind, row.arm, row.other) for row in found_contrasts(tmp_path).rows] == [
     ('coin', 'low0.9-high0.95', 'coin'),
     ('direction', 'low0.9-high0.95', 'swapped'),
   ]
-  assert 'Coins of version 0.1 begin at a share of one half' in one_line(report_text(tmp_path))
 
 
 def test_the_momenta_arms_share_a_residual_and_others_have_their_own(tmp_path):
@@ -105,7 +104,7 @@ def test_three_lucky_seeds_make_no_narrow_interval(tmp_path):
     'low0.9-high0.95': [71.56, 71.25, 70.14],
     'coin0.9-0.95': [72.05, 70.86, 70.53],
   }
-  write_arms(tmp_path, errors, config_of_own(metric_column='test_error_percent'))
+  write_arms(tmp_path, errors, config_of_errors())
   (lucky,) = (
     row
     for row in found_contrasts(tmp_path).rows

@@ -119,7 +119,7 @@ def test_what_users_write_stays_text(tmp_path):
   about = {'title': HOSTILE, 'network': HOSTILE, 'schedule': HOSTILE, 'reported': HOSTILE}
   config = config_of_own(**about, metric_label=HOSTILE, published_network=HOSTILE)
   write_run(tmp_path, HOSTILE, 0, 1.0, config=config)
-  write_run(tmp_path, 'plain', 0, 1.0)
+  write_run(tmp_path, 'plain', 0, 1.0, config=config)
   page, plain = page_of(tmp_path), Page((tmp_path / 'report.html').read_text())
   write_run(tmp_path / 'other', 'plain', 0, 1.0)
   plain = page_of(tmp_path / 'other')

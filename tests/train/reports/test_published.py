@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from matplotlib import image
 
-from tests.train.reports.support import first_format, report_text, write_run
+from tests.train.reports.support import config_of_errors, report_text, write_run
 from train.problem.experiments import EXPERIMENTS
 from train.reports.published import published_curves
 
@@ -26,7 +26,7 @@ def test_the_best_arm_of_figure_3_is_the_papers():
 
 @pytest.mark.parametrize(('dataset', 'rows'), [('cifar10', 3), ('digits', 2)])
 def test_the_plot_shows_them_below_runs_of_the_same_data(tmp_path, dataset, rows):
-  config = first_format('fixed-0.9', 'lcam', 0.9, 0.9, dataset=dataset)
+  config = {**config_of_errors(curves=['figure3', 'cifar10']), 'dataset': dataset}
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config)
   report_text(tmp_path)
   height, width, _ = image.imread(tmp_path / 'curves.png').shape

@@ -16,8 +16,8 @@ from rich.console import Console
 from scipy import stats
 
 from tests.train.reports.support import (
+  config_of_errors,
   config_of_own,
-  first_format,
   one_line,
   report_text,
   write_arms,
@@ -26,6 +26,7 @@ from tests.train.reports.support import (
 from train.reports import report
 from train.system.errors import UserError
 
+RESULTS = pathlib.Path(__file__).parents[3] / 'results'
 ERRORS = {
   'fixed-0.9': [5.0, 5.4, 4.9, 5.2],
   'better': [4.0, 4.5, 3.9, 4.1],
@@ -100,8 +101,9 @@ def test_only_the_same_seeds_are_compared(tmp_path):
 
 
 def test_unfinished_runs_are_left_out_and_named(tmp_path):
-  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3)
-  write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1)
+  config = {**config_of_errors(), 'epochs': 3}
+  write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3, config=config)
+  write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1, config=config)
   output = report_text(tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['1', '5.00']
   assert 'fixed-0.9: seed 1 is unfinished (1 of 3 epochs) and not in the mean' in one_line(output)
@@ -125,7 +127,7 @@ def test_the_folder_of_an_arm_is_no_working_directory(tmp_path):
 
 
 def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
-  config = {'experiment': 'other', 'part': '', 'epochs': 9, 'dataset': 'digits'}
+  config = {**config_of_errors(), 'epochs': 9}
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=2, config=config)
   output = report_text(tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['0', 'unfinished']
@@ -170,7 +172,7 @@ def test_no_number_and_no_head_is_cut(tmp_path, width):
   write_arms(
     tmp_path,
     {name: [35.0, 35.5, 36.0 + len(name)] for name in names},
-    config_of_own(metric_column='test_error_percent', metric_label='test error (%)'),
+    config_of_errors(),
   )
   output = report_text(tmp_path, width)
   assert '…' not in output
@@ -234,27 +236,33 @@ def test_what_is_not_a_run_is_left_out_and_named(tmp_path, name):
 
 
 @pytest.mark.parametrize(
-  'text',
+  'damage',
   [
-    *('', '[]', '{', '{"epochs": "many"}', '{"arm": {"low_loss_momentum": "x"}}', 'null', '\x00'),
-    *('{"about": {"title": 3, "curves": "figure3"}}', '{"format": 9, "epochs": 1, "newer": true}'),
-    *('{"format": 2, "schedule": {"kind": "drops", "newer": 1}}', '{"arm": {"method": "lcam"}}'),
+    *('', '[]', '{', 'null', '\x00', '{"epochs": 1}', None),
+    *({'epochs': 'many'}, {'arm': {'name': 'fixed-0.9'}}, {'about': {'title': 3}}, {'newer': True}),
+    {'arm': {'name': 'fixed-0.9', 'kind': 'fixed', 'momentum': 'x'}},
   ],
 )
-def test_configurations_of_other_versions_are_reported(tmp_path, text):
+def test_a_run_without_a_readable_configuration_is_named(tmp_path, damage):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  path = tmp_path / 'fixed-0.9' / 'seed-1' / 'config.json'
+  if damage is None:
+    path.unlink()
+  elif isinstance(damage, str):
+    path.write_text(damage)
+  else:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
+  with pytest.raises(UserError, match=r'config\.json is missing or damaged: .* run') as raised:
+    report_text(tmp_path)
+  assert str(path) in str(raised.value)
+
+
+@pytest.mark.parametrize('text', ['', '[]', '{', 'null', '\x00', '{"versions": 3}'])
+def test_a_damaged_environment_does_not_matter(tmp_path, text):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
   for path in tmp_path.glob('*/seed-*'):
-    (path / 'config.json').write_text(text)
     (path / 'environment.json').write_text(text)
-  output = report_text(tmp_path)
-  assert cells(output, 'fixed-0.9')[2].startswith('5.50 ±')
-  assert ('newer, which this version does not know' in one_line(output)) == ('"format": 9' in text)
-
-
-def test_a_configuration_that_one_run_lacks_is_named(tmp_path):
-  write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config_of_own(metric_column='test_error_percent'))
-  write_run(tmp_path, 'fixed-0.9', 1, 5.0)
-  assert 'The runs differ in network (perceptron; not recorded)' in one_line(report_text(tmp_path))
+  assert cells(report_text(tmp_path), 'fixed-0.9')[2].startswith('5.50 ±')
 
 
 @pytest.mark.parametrize(
@@ -328,16 +336,16 @@ def test_the_report_holds_setting_and_versions(tmp_path):
   assert '| fixed-0.9 | 2 |' in text
 
 
-def test_runs_of_version_0_1_are_read(tmp_path):
-  for arm, low, high in (('fixed-0.9', 0.9, 0.9), ('low0.9-high0.95', 0.9, 0.95)):
-    for seed in range(2):
-      config = first_format(arm, 'lcam', low, high)
-      write_run(tmp_path, arm, seed, 5.0 + seed * high, config=config)
-  output = one_line(report_text(tmp_path))
-  assert 'figure3, cifar10: momenta .9 and .95 in both directions' in output
-  assert 'WRN-10-1 on cifar10; 1 epoch; batch 128; float32; learning rate 0.1, x0.2' in output
-  assert 'The paper, with WRN-28-10: best: low0.9-high0.95.' in output
-  assert '* made with: not recorded' in (tmp_path / 'report.md').read_text()
+@pytest.mark.parametrize('folder', ['figure3', 'figure3-balanced', 'noise', 'speech', 'learning'])
+def test_every_result_can_be_reported(folder, tmp_path):
+  output = one_line(report_text(shutil.copytree(RESULTS / folder, tmp_path / folder)))
+  assert 'fixed-0.9' in output
+  for path in (RESULTS / folder).rglob('report.md'):
+    copy = tmp_path / folder / path.relative_to(RESULTS / folder)
+    assert copy.read_text() == path.read_text()
+  if folder == 'figure3':
+    assert 'WRN-10-1 on cifar10, first 10,000 examples; 25 epochs; batch 128; float32;' in output
+    assert 'The paper, with WRN-28-10: best: low0.9-high0.95.' in output
 
 
 def test_tensorboard_is_named_where_its_events_are(tmp_path):

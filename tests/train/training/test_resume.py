@@ -205,7 +205,7 @@ def test_another_configuration_is_refused_and_changes_nothing(stopped, refused):
 
 def test_a_damaged_configuration_is_refused(stopped, refused):
   (run_of(stopped) / 'config.json').write_text('{')
-  assert 'config.json was damaged' in refused(*QUICKSTART, '--workdir', stopped)
+  assert 'config.json is damaged' in refused(*QUICKSTART, '--workdir', stopped)
 
 
 def test_a_second_process_refuses(tmp_path, refused):
@@ -217,7 +217,7 @@ def test_a_second_process_refuses(tmp_path, refused):
   assert not (lock.parent / 'checkpoints').exists()
 
 
-def test_a_process_of_an_older_version_keeps_its_directory(tmp_path, refused, monkeypatch):
+def test_a_plan_of_another_process_that_does_not_end_is_refused(tmp_path, refused, monkeypatch):
   monkeypatch.setattr(locks, '_SECONDS_FOR_A_PLAN', 0.1)
   with filelock.FileLock(tmp_path / '.lock'):
     message = refused(*QUICKSTART, '--workdir', tmp_path)
