@@ -206,7 +206,11 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path):
     ('WIDTH, num_classes', 'WIDTH, 3', 'line 16) must return one logit per class, shape (batch'),
     ('nnx.Linear(3,', 'nnx.Linear(5,', 'mine.py, line 16), on inputs of shape (3, 3): TypeError'),
     ('> 0).astype(int)', '> 0).astype(int) * 2', 'mine.py, line 13: Label 2 in row'),
-    ('inputs[:20], labels[:20]', 'inputs[:20], labels[:19]', 'mine.py, line 13: A split must have one'),
+    (
+      'inputs[:20], labels[:20]',
+      'inputs[:20], labels[:19]',
+      'mine.py, line 13: A split must have one',
+    ),
     ('return Dataset', 'return (0, Dataset', 'mine.py, line 13'),
     ("'fixed-0.9'", "'fixed-9'", "There is no arm 'fixed-9'"),
     ('epochs=3', 'epochs=0', 'epochs must be a whole number of at least 1'),
