@@ -1,11 +1,10 @@
-"""What the runs in a directory say: tables, words and plots.
+"""Reports on the runs in a directory: tables, sentences and plots.
 
-make_report    the story: reads, compares, prints, writes
-read_runs      the runs of a directory; presentation: what they are, in words; metric: its name
-statistics     means, intervals, Holm's adjustment; pooling: the scatter that arms share
-contrasts      which arm is set against which
-tables, words, files    how it is printed and written
-curves    what is drawn; published: the paper's curves; styles: how arms look
+make_report    the whole report: reads, compares, prints, writes
+read_runs      the runs of a directory; metric: the names of their metric
+contrasts      which arms are compared; pooling: the scatter that arms share
+tables, words, files    what is printed and written
+curves         what is drawn; published: the paper's curves; styles: the look of each arm
 plots, difference_plot    the pictures
 page, interactive_curves    the same for a browser
 """

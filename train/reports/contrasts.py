@@ -1,4 +1,4 @@
-"""Which arm is set against which, and what that says."""
+"""Compares arms with their controls and the baseline."""
 
 import math
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from train.reports.read_runs import FoundRuns, last_values
 from train.system.statistics import Estimate, holm, t_p_value, t_quantile
 
 SHOWN = 0.05
-_NO_SCATTER = 1e-9  # of the largest value: what rounding leaves of equal differences
+_NO_SCATTER = 1e-9  # times the largest value: the scatter that rounding leaves
 
 Kind = Literal['yoked', 'coin', 'direction', 'baseline']
 
@@ -18,19 +18,19 @@ class Contrast(NamedTuple):
   """One arm against another, on the seeds that both finished.
 
   Attributes:
-    kind: What the other is to the one: ``'yoked'`` its control with another run's momenta in their
-      order, ``'coin'`` its control with the momenta in their proportion only, ``'direction'`` the pair
-      with its momenta exchanged (the one has the higher in the high-loss phase), ``'baseline'`` the
-      comparison's own.
-    arm: The name of the one.
-    other: The name of the other.
-    seeds: How many seeds both finished.
-    difference: The mean of the one minus that of the other.
-    p: The p-value of no difference, of this contrast alone; NaN if the seeds cannot tell.
-    holm_p: The same, adjusted for all contrasts of the comparison.
-    method: Where the scatter comes from: ``'pooled'`` or ``'paired'``, see
+    kind: The role of the other arm: ``'yoked'`` is the control with another run's momenta in their
+      order, ``'coin'`` the control with the same proportion of momenta, ``'direction'`` the pair with
+      its momenta exchanged (``arm`` has the higher one in the high-loss phase), ``'baseline'`` the
+      comparison's baseline.
+    arm: The name of the arm.
+    other: The name of the other arm.
+    seeds: The number of seeds that both finished.
+    difference: The mean of the arm minus that of the other.
+    p: The p-value of no difference, of this contrast alone; NaN if it cannot be computed.
+    holm_p: The p-value adjusted for all contrasts of the comparison.
+    method: How the scatter is estimated: ``'pooled'`` or ``'paired'``, see
       :mod:`train.reports.pooling`.
-    degrees_of_freedom: Of Student's t.
+    degrees_of_freedom: The degrees of freedom of Student's t.
   """
 
   kind: Kind
@@ -45,7 +45,7 @@ class Contrast(NamedTuple):
 
   @property
   def shown(self) -> bool:
-    """Whether a difference was shown, after the adjustment for all contrasts."""
+    """Whether the adjusted p-value shows a difference."""
     return self.holm_p < SHOWN
 
 
@@ -53,9 +53,9 @@ class Contrasts(NamedTuple):
   """The contrasts of a comparison.
 
   Attributes:
-    rows: In the order in which they should be read.
-    pooled: The arms whose scatter is taken as one; fewer than two are none.
-    taken_out: The arms that scatter more, and so are not among them.
+    rows: The contrasts, in the order of a report.
+    pooled: The arms whose scatter is pooled, empty or at least two.
+    taken_out: The arms that are not pooled because they scatter more.
     residual: The scatter of the pooled arms.
   """
 
@@ -66,14 +66,14 @@ class Contrasts(NamedTuple):
 
 
 def contrasts(found: FoundRuns) -> Contrasts:
-  """Returns what LCAMs do beyond their controls, and every arm against the baseline.
+  """Returns the contrasts of LCAMs with their controls, and of every arm with the baseline.
 
-  An LCAM is set against its yoked control first, which has the same momenta in the same order, but not
-  by its own losses; then its coin, the other direction and the baseline. Arms that share no finished
-  seed are left out.
+  An LCAM is first compared with its yoked control, which has the same momenta in the same order,
+  independent of its own losses; then with its coin, the other direction and the baseline. Arms that
+  share no finished seed are left out.
   """
   values = last_values(found)
-  kinds = {arm: str(config.get('kind')) for arm, config in found.arms.items()}
+  kinds = {arm: config['kind'] for arm, config in found.arms.items()}
   pooled, taken_out = pooled_arms(values, kinds)
   residual = two_way_residual({arm: values[arm] for arm in pooled})
   rows = [
@@ -88,13 +88,13 @@ def contrasts(found: FoundRuns) -> Contrasts:
 
 def _pairs(found: FoundRuns) -> Iterator[tuple[Kind, str, str]]:
   """Yields kind, arm and other of the contrasts, whether or not they share seeds."""
-  # By momenta, because a pair can have a name of its own, and be the other direction of another.
+  # By momenta, because an arm can have another name.
   known: dict[tuple, list[str]] = {}
   for arm, config in found.arms.items():
-    if config.get('kind') in ('lcam', 'yoked', 'coin'):
+    if config['kind'] in ('lcam', 'yoked', 'coin'):
       known.setdefault((config['kind'], *_momenta(config)), []).append(arm)
-  for arm in sorted(found.arms, key=lambda arm: found.arms[arm].get('kind') != 'lcam'):
-    if found.arms[arm].get('kind') == 'lcam':
+  for arm in sorted(found.arms, key=lambda arm: found.arms[arm]['kind'] != 'lcam'):
+    if found.arms[arm]['kind'] == 'lcam':
       low, high = _momenta(found.arms[arm])
       for other in known.get(('yoked', low, high), ()):
         yield 'yoked', arm, other
@@ -115,10 +115,10 @@ def _momenta(config: dict) -> tuple[float, float]:
 def _contrast(
   kind: Kind, arm: str, other: str, values: Values, pooled: Residual | None
 ) -> Contrast:
-  """Compares on the shared seeds.
+  """Compares two arms on their shared seeds.
 
-  Where seeds are missing, the scatter comes from all runs and the difference from the shared seeds
-  only. The interval is then a little wider than it needs to be, never narrower.
+  Where seeds are missing, the pooled scatter comes from all runs and the difference from the shared
+  seeds only. The interval is then a little wider than necessary, never narrower.
   """
   shared = sorted(values[arm].keys() & values[other].keys())
   pair = {name: {seed: values[name][seed] for seed in shared} for name in (arm, other)}

@@ -1,4 +1,4 @@
-"""The curves of a comparison: what is drawn, for whatever draws it."""
+"""The curves of a comparison, independent of the library that draws them."""
 
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
@@ -10,7 +10,7 @@ from train.system.statistics import estimate
 
 PAPER_EPOCHS = 150
 FEWEST_FOR_A_MEAN = 3
-MOST_WITH_BANDS = 5  # bands of more arms lie on each other, and none can be told apart
+MOST_WITH_BANDS = 5  # bands of more arms overlap, and cannot be told apart
 Published = Mapping[str, Mapping[str, np.ndarray]]
 
 
@@ -19,10 +19,10 @@ class Line(NamedTuple):
 
   Attributes:
     arm: The name of the arm.
-    kind: Whether it is the mean of the arm's runs or one run, and of which kind.
-    epochs: Its abscissas.
-    values: Its ordinates.
-    band: The lower and the upper end of the confidence interval of each value; None without one.
+    kind: The mean of the arm's runs, one run, a run that diverged, or a published run.
+    epochs: The abscissas.
+    values: The ordinates.
+    band: The lower and the upper ends of the confidence intervals; None without them.
   """
 
   arm: str
@@ -36,11 +36,11 @@ class Panel(NamedTuple):
   """One plot of several arms by epoch.
 
   Attributes:
-    label: What is drawn.
-    lines: In the order of the arms.
-    epochs: To where the horizontal axis goes.
-    may_be_logarithmic: Whether the values can be of several orders of magnitude.
-    title: Whose curves they are, if not those of the runs.
+    label: The label of the vertical axis.
+    lines: The lines, in the order of the arms.
+    epochs: The end of the horizontal axis.
+    may_be_logarithmic: Whether the values can span several orders of magnitude.
+    title: The source of the curves, if not the runs.
   """
 
   label: str
@@ -51,15 +51,15 @@ class Panel(NamedTuple):
 
   @property
   def logarithmic(self) -> bool:
-    """Whether the vertical axis is."""
+    """Whether the vertical axis is logarithmic."""
     low, high = self.extent or (0.0, 0.0)
     return self.may_be_logarithmic and 0 < 2 * low < high
 
   @property
   def extent(self) -> tuple[float, float] | None:
-    """The least and the largest value; None if every run diverged at once.
+    """The smallest and the largest value; None if all are NaN or infinite.
 
-    Bands do not count, so that a wide one of few seeds does not flatten the lines.
+    Bands do not count, so that a wide band of few seeds does not flatten the lines.
     """
     drawn = np.concatenate([line.values for line in self.lines] or [np.empty(0)])
     drawn = drawn[np.isfinite(drawn)]
@@ -67,7 +67,7 @@ class Panel(NamedTuple):
 
   @property
   def mantissas(self) -> tuple[float, ...]:
-    """Which multiples of powers of ten a logarithmic axis names: fewer the longer it is."""
+    """The multiples of powers of ten at the ticks of a logarithmic axis; fewer on a longer one."""
     low, high = self.extent or (1.0, 1.0)
     if high < 30 * low:
       return 1, 1.5, 2, 3, 4, 5, 6, 8
@@ -75,15 +75,15 @@ class Panel(NamedTuple):
 
   @property
   def first_epoch(self) -> float | None:
-    """Where the lines begin; None without lines."""
+    """The first epoch of the lines; None without lines."""
     return min((float(line.epochs[0]) for line in self.lines), default=None)
 
 
 def panels(found: FoundRuns, published: Published) -> list[Panel]:
-  """Returns metric and loss, the paper's metric and loss if there are any, phases and momenta.
+  """Returns the panels of metric and loss, the paper's metric and loss, phases and momenta.
 
-  The paper's curves have panels of their own, because their networks are larger than most that are
-  trained here: as wide, so that the same share of a training stands below the same share of theirs.
+  The paper's curves have panels of their own, because its networks are larger than most that are
+  trained here. These are as wide, so that equal shares of a training are aligned.
 
   Args:
     found: The runs.
@@ -101,7 +101,7 @@ def panels(found: FoundRuns, published: Published) -> list[Panel]:
     Panel(label, _published_lines(found, published, column), PAPER_EPOCHS, True, title)
     for column, label in outcomes.items()
   ]
-  means = [  # bands would be wider than what they would show
+  means = [  # without bands, which would hide the lines
     Panel(label, _lines(found, column, band=False), epochs, False)
     for column, label in shares.items()
   ]
@@ -119,7 +119,7 @@ def shows_means(found: FoundRuns) -> bool:
 
 
 def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
-  """Returns the lines of all arms: means from three seeds on, runs of fewer, and those that diverged."""
+  """Returns the lines of all arms: means of three seeds or more, else runs; and diverged runs."""
   lines = []
   for arm, seeds in found.runs.items():
     good = finite_runs(found, arm)
@@ -136,7 +136,7 @@ def _run(arm: str, kind: Literal['run', 'diverged'], curve: np.ndarray) -> Line:
 
 
 def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
-  """Returns the mean of the curves that have come so far, and the confidence interval of it."""
+  """Returns the mean over the curves that reach each epoch, with its confidence interval."""
   epochs = np.arange(1, max(map(len, curves)) + 1)
   estimates = [
     estimate(np.array([curve[epoch - 1] for curve in curves if len(curve) >= epoch]))
@@ -148,7 +148,7 @@ def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
   half_widths = np.array([value.half_width for value in estimates])
   half_widths[np.isinf(half_widths)] = 0  # a single seed has no band
   low = means - half_widths
-  if (means > 0).all():  # a band that reaches below zero would not fit on a logarithmic axis
+  if (means > 0).all():  # a logarithmic axis cannot show a band that reaches below zero
     low = np.maximum(low, 0.2 * means)
   return Line(arm, 'mean', epochs, means, (low, means + half_widths))
 

@@ -1,4 +1,4 @@
-"""Differences of several comparisons as a picture."""
+"""A plot of the differences in several comparisons."""
 
 import io
 import pathlib
@@ -27,8 +27,8 @@ def plot_differences(
 
   Args:
     differences: From the name of a comparison to its contrasts, of more than one seed each.
-    metric: What differs.
-    path: The PNG to write.
+    metric: The metric.
+    path: The path of the PNG.
   """
   rows = sum(1.3 + len(several) for several in differences.values())
   figure = Figure(figsize=(9.5, 0.23 * rows + 2.0), layout='constrained')

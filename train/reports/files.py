@@ -18,16 +18,16 @@ _CONTRAST_COLUMNS = (
 
 
 class Contents(NamedTuple):
-  """What report.md and report.html say.
+  """The contents of report.md and report.html.
 
   Attributes:
     title: The heading.
     setting: What the runs have in common, by name.
-    reported: What the paper reports, a sentence; empty if nothing.
-    environments: With what the runs were made.
-    tables: Of arms and contrasts; those without rows are left out.
-    sentences: What was found.
-    notes: What the tables mean.
+    reported: A sentence with the paper's result; empty if there is none.
+    environments: The environments of the runs.
+    tables: The tables of arms and contrasts; those without rows are left out.
+    sentences: The findings.
+    notes: Explanations of the tables.
   """
 
   title: str
@@ -61,10 +61,10 @@ def write_arms(
   """Writes report.csv.
 
   Args:
-    path: Where to.
-    rows: Of the table of arms.
-    compared: Their contrasts, of which those with the baseline are written.
-    metric: Names its columns.
+    path: The path of the file.
+    rows: The table of arms.
+    compared: The contrasts; those with the baseline are written.
+    metric: The metric, which names its columns.
   """
   name = metric.column
   half_width = f'{name.removesuffix("_percent")}_half_width'
@@ -93,7 +93,7 @@ def write_differences(
   """Writes differences.csv.
 
   Args:
-    path: Where to.
+    path: The path of the file.
     differences: From the name of a comparison to its metric and contrasts.
   """
   rows = [
@@ -105,8 +105,8 @@ def write_differences(
 
 
 def _contrast_cells(row: Contrast) -> list[Any]:
-  before, after = row[: Contrast._fields.index('difference')], row[-4:]
-  return [*before, *row.difference, *after]
+  place = Contrast._fields.index('difference')
+  return [*row[:place], *row.difference, *row[place + 1 :]]
 
 
 def _write(path: pathlib.Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:

@@ -1,4 +1,4 @@
-"""The curves of a comparison for a web page, drawn there by BokehJS."""
+"""The curves of a comparison for a web page, where BokehJS draws them."""
 
 import math
 from typing import Any
@@ -24,19 +24,15 @@ from train.reports.read_runs import FoundRuns
 from train.reports.styles import BLACK, MARKERS, Style, style_of
 
 BAND = 'band'
-INK = 'ink'  # tags what is as black as text, and so must be as white as text on a dark page
+INK = 'ink'  # tags what is black like text, and must be white like text on a dark page
 _HEIGHT = 330
 _WIDTHS = {'mean': 2.0, 'run': 1.2, 'published': 1.2, 'diverged': 1.2}
 
 
 def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
-  """Returns a panel as ``Bokeh.embed.embed_item`` draws it.
+  """Returns a panel as an item of ``Bokeh.embed.embed_item``, equal in every process.
 
-  The renderers have the name of their arm. Equal panels give equal values, in every process.
-
-  Args:
-    panel: What is drawn.
-    found: The runs.
+  The renderers have the name of their arm.
   """
   plot = figure(
     height=_HEIGHT,
@@ -52,7 +48,7 @@ def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
   )
   plot.toolbar.logo = None
   lines = [_add(plot, line, style_of(line.arm, found.arms[line.arm])) for line in panel.lines]
-  # Bands do not count, so that a wide one of few seeds does not flatten the lines.
+  # Bands do not count, so that a wide band of few seeds does not flatten the lines.
   plot.y_range = DataRange1d(renderers=lines, only_visible=True, range_padding=0.15)
   plot.add_tools(
     HoverTool(
@@ -64,14 +60,14 @@ def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
   plot.grid.grid_line_color = 'grey'
   plot.grid.grid_line_alpha = 0.3
   plot.xaxis.ticker = BasicTicker(min_interval=1)
-  if panel.logarithmic:  # Bokeh's own numbers are those of a linear axis, below two powers of ten
+  if panel.logarithmic:  # below two powers of ten, Bokeh's own ticks are those of a linear axis
     plot.yaxis.ticker = FixedTicker(ticks=_ticks(panel))
     plot.yaxis.formatter = BasicTickFormatter()
   return _numbered_anew(json_item(plot))
 
 
 def _ticks(panel: Panel) -> list[float]:
-  """Returns what a logarithmic axis names, a power of ten around the lines included."""
+  """Returns the ticks of a logarithmic axis, from a power of ten below the lines to one above."""
   low, high = panel.extent or (1.0, 1.0)
   powers = range(math.floor(math.log10(low)) - 1, math.ceil(math.log10(high)) + 2)
   return [float(f'{mantissa}e{power}') for power in powers for mantissa in panel.mantissas]
@@ -111,7 +107,7 @@ def _add(plot: Any, line: Line, style: Style) -> GlyphRenderer:
 
 
 def _numbered_anew(item: Any) -> Any:
-  """Returns an item whose models are numbered from 1, and not by those that the process had before."""
+  """Returns an item with its models numbered from 1, whatever models the process made before."""
   names: dict[str, str] = {}
 
   def rename(value: Any) -> Any:

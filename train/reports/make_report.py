@@ -1,15 +1,13 @@
-"""What the runs in a directory say: printed, and written beside them."""
+"""Reports on the runs in a directory: prints, and writes files beside them."""
 
 import importlib
 import pathlib
 import shlex
-import types
 
 from rich.console import Console
 from rich.text import Text
 
 from train.reports.contrasts import Contrasts, contrasts
-from train.reports.curves import Published
 from train.reports.files import (
   Contents,
   write_arms,
@@ -17,7 +15,6 @@ from train.reports.files import (
   write_differences,
   write_markdown,
 )
-from train.reports.presentation import environment_lines, setting, setting_line
 from train.reports.published import published_curves
 from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
@@ -25,33 +22,36 @@ from train.reports.words import (
   describe_contrast,
   describe_method,
   describe_omissions,
+  environment_lines,
   notes,
+  setting,
+  setting_line,
 )
 from train.system.files import errors_explained
 
 
 def report(workdir: pathlib.Path, console: Console) -> None:
-  """Prints what the runs in a directory say, and writes it beside them.
+  """Prints a report on the runs in a directory, and writes it beside them.
 
   For each comparison it writes report.md, report.html, report.csv, contrasts.csv and curves.png;
   above several comparisons also differences.csv and differences.png.
 
   Args:
     workdir: A working directory of ``python -m train run``.
-    console: Where to print.
+    console: The console to print on.
 
   Raises:
-    UserError: If there is no run with at least one epoch, what is there is not what the runs wrote or
-      cannot be compared, or the report cannot be written.
+    UserError: If no run has finished an epoch, files of a run are damaged or edited, runs in one
+      folder are not comparable, or the report cannot be written.
   """
   with errors_explained(workdir):
     _report(workdir, console)
 
 
 def import_what_reports_need() -> None:
-  """Imports what draws, Matplotlib and Bokeh, which otherwise the first report waits for."""
-  importlib.import_module('train.reports.plots')
-  _import_page()
+  """Imports Matplotlib and Bokeh, so that the first report need not wait for them."""
+  for name in ('plots', 'page'):
+    importlib.import_module(f'train.reports.{name}')
 
 
 def _report(workdir: pathlib.Path, console: Console) -> None:
@@ -73,15 +73,13 @@ def _report_comparison(
   folder: pathlib.Path, found: FoundRuns, compared: Contrasts, console: Console, name: str
 ) -> None:
   """Reports on the runs of one comparison, named by its folder; see :func:`report`."""
+  from train.reports.page import write_page
   from train.reports.plots import plot_curves
 
   about, metric = found.about, found.metric
   rows = arm_rows(found)
   decimals = metric.decimals(row.last.mean for row in rows if row.last)
-  tables = [
-    arm_columns(rows, metric),
-    contrast_columns(compared.rows, decimals),
-  ]
+  tables = [arm_columns(rows, metric), contrast_columns(compared.rows, decimals)]
   sentences = [
     *describe_omissions(rows, found, compared),
     *(describe_contrast(row, metric, decimals) for row in compared.rows),
@@ -103,13 +101,13 @@ def _report_comparison(
   write_arms(folder / 'report.csv', rows, compared.rows, metric)
   write_contrasts(folder / 'contrasts.csv', compared.rows)
   published = {}
-  # Another data set than the paper's may have been trained on.
+  # The runs may have trained on another data set than the paper.
   if about['curves'] and about['curves'][1] == found.config['dataset']:
     published = published_curves(*about['curves'])
   plot_curves(found, published, setting_line(words), folder / 'curves.png')
-  has_page = _write_page(folder / 'report.html', contents, found, published)
+  write_page(folder / 'report.html', contents, found, published)
 
-  # Folders of several runs of one experiment have one title.
+  # Folders of the same experiment have the same title.
   _say(console, f'\n{about["title"]}' + ('' if name == '.' else f' ({name})'))
   _say(console, setting_line(words))
   if reported:
@@ -122,29 +120,7 @@ def _report_comparison(
   for sentence in sentences:
     _say(console, f'* {sentence}')
   _say(console, f'Curves: {folder / "curves.png"}', path=True)
-  if has_page:
-    _say(console, f'All of it, for a browser: {folder / "report.html"}', path=True)
-  else:
-    _say(console, 'There is no report.html, which needs Bokeh: pip install bokeh')
-
-
-def _write_page(
-  path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
-) -> bool:
-  """Writes report.html; returns False where Bokeh is not installed, which must not cost a report."""
-  page = _import_page()
-  if page is not None:
-    page.write_page(path, contents, found, published)
-  return page is not None
-
-
-def _import_page() -> types.ModuleType | None:
-  try:
-    return importlib.import_module('train.reports.page')
-  except ModuleNotFoundError as error:
-    if error.name != 'bokeh':
-      raise
-    return None
+  _say(console, f'All of it, for a browser: {folder / "report.html"}', path=True)
 
 
 def _report_differences(
@@ -180,5 +156,5 @@ def _reported(reported: str, network: str) -> str:
 
 
 def _say(console: Console, words: str, *, style: str = '', path: bool = False) -> None:
-  """Prints words as they are; a line with a path is not broken."""
+  """Prints words without markup; a line with a path is not broken."""
   console.print(Text(words, style=style), soft_wrap=path)

@@ -1,4 +1,4 @@
-"""What runs are judged by, as reports call it."""
+"""The metric of a comparison, as reports name it."""
 
 import math
 from collections.abc import Iterable
@@ -11,8 +11,8 @@ class Metric(NamedTuple):
   """The metric of a comparison.
 
   Attributes:
-    column: What metrics.csv calls it.
-    label: What plots call it.
+    column: Its column in metrics.csv.
+    label: Its label in plots.
   """
 
   column: str = WRONG_ANSWERS
@@ -20,21 +20,21 @@ class Metric(NamedTuple):
 
   @property
   def name(self) -> str:
-    """In sentences."""
+    """Its name in sentences."""
     return 'error' if self.column == WRONG_ANSWERS else self.label.removeprefix('test ')
 
   @property
   def head(self) -> str:
-    """Over a column of a table."""
+    """Its name in the head of a table."""
     return 'error %' if self.column == WRONG_ANSWERS else self.name
 
   @property
   def unit(self) -> str:
-    """After a difference in a sentence."""
+    """The unit of a difference in a sentence."""
     return ' points' if self.column == WRONG_ANSWERS else ''
 
   def decimals(self, values: Iterable[float]) -> int:
-    """Returns how many to write: four digits of the largest value, for wrong answers always two."""
+    """Returns the number of decimals: four digits of the largest value; two for wrong answers."""
     largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
     if self.column == WRONG_ANSWERS or not largest:
       return 2

@@ -1,4 +1,4 @@
-"""A report as one web page, which fetches nothing."""
+"""Writes a report as one self-contained web page."""
 
 import json
 import pathlib
@@ -23,9 +23,9 @@ def write_page(
   """Writes report.html.
 
   Args:
-    path: Where to.
-    contents: What it says.
-    found: The runs, whose curves are drawn as curves.png has them.
+    path: The path of the file.
+    contents: The contents.
+    found: The runs; their curves are drawn as in curves.png.
     published: From metric and arm to (epoch, value) pairs; empty if there are none.
   """
   environment = jinja2.Environment(
@@ -35,7 +35,7 @@ def write_page(
     trim_blocks=True,
     lstrip_blocks=True,
   )
-  # BokehJS reads what is referred to before it reads references.
+  # BokehJS must read an object before references to it.
   environment.policies['json.dumps_kwargs'] = {'sort_keys': False}
   drawn = panels(found, published)
   page = environment.get_template('page.html.jinja').render(
@@ -77,7 +77,7 @@ def _caption(panel: Panel) -> str:
 
 
 def _configuration(found: FoundRuns) -> dict[str, Any]:
-  """Returns what the runs have in common, with all arms and seeds in place of one."""
+  """Returns the configuration that the runs share, with all arms and their seeds."""
   common = {
     key: value for key, value in found.config.items() if key not in ('arm', 'seed', 'about')
   }

@@ -1,4 +1,4 @@
-"""Curves of runs as a picture."""
+"""Plots the curves of runs."""
 
 import io
 import pathlib
@@ -35,13 +35,13 @@ def plot_curves(found: FoundRuns, published: Published, setting: str, path: path
 def draw_curves(found: FoundRuns, published: Published, setting: str) -> Figure:
   """Draws metric, loss, phases and momenta by epoch.
 
-  From three seeds on an arm is the line of its mean, for metric and loss with the confidence band; of
-  many arms the interval stands at the end of the line alone. With fewer seeds it is its runs.
+  An arm with three seeds or more is the line of its mean, for metric and loss with a confidence band
+  (of many arms only the last interval, beside the line). With fewer seeds it is a line per run.
 
   Args:
     found: The runs.
     published: From metric and arm to (epoch, value) pairs; empty if there are none.
-    setting: What was run, a sentence.
+    setting: A sentence on the setting.
   """
   drawn = panels(found, published)
   rows = len(drawn) // 2
@@ -96,7 +96,7 @@ def _draw_bands(axis: Axes, panel: Panel, found: FoundRuns) -> None:
 
 
 def _draw_last_intervals(axis: Axes, panel: Panel, found: FoundRuns) -> None:
-  """Draws the interval of the last mean of each arm, side by side to the right of the lines."""
+  """Draws the interval of each arm's last mean, side by side to the right of the lines."""
   with_band = [line for line in panel.lines if line.band]
   for place, line in enumerate(with_band, 1):
     low, high = (end[-1] for end in line.band or ())
@@ -115,7 +115,7 @@ def _draw_last_intervals(axis: Axes, panel: Panel, found: FoundRuns) -> None:
 
 
 def _say_where_it_begins(axis: Axes, panel: Panel) -> None:
-  """Says where the paper's curves begin, if there are any."""
+  """Marks where the paper's curves begin, if there are any."""
   first = panel.first_epoch
   if first is None:
     axis.text(0.5, 0.5, 'none of these arms', transform=axis.transAxes, ha='center', color='0.4')
@@ -134,7 +134,7 @@ def _say_where_it_begins(axis: Axes, panel: Panel) -> None:
 
 
 def _fit(axis: Axes, panel: Panel) -> None:
-  """Fits the vertical axis to the lines."""
+  """Fits the vertical axis to the lines, without their bands."""
   if panel.extent is None:
     return
   low, high = panel.extent

@@ -1,18 +1,18 @@
 """The scatter that the arms of a comparison share.
 
-Three seeds of two arms may agree by luck, and then give an interval that is far too narrow for what
-it is used for; they may as well disagree by luck. Several arms on the same seeds tell the scatter
-better. Each value is taken as the sum of what its arm does, what its seed does, and a rest; the rest
-of all arms together gives the standard deviation of every difference between them.
+Three seeds of two arms may agree by luck, and then give an interval that is far too narrow; they may
+as well disagree by luck. Several arms on the same seeds estimate the scatter better. Each value is
+modelled as an effect of its arm, plus an effect of its seed, plus a residual; the residuals of all
+arms together give the standard deviation of every difference between them.
 
-That is right only if the rests are of one size. So not every arm is pooled:
+That is right only if the residuals have equal variance. So not every arm is pooled:
 
 * Only SGD with one or two momenta is: fixed momentum, LCAM and its controls, which are one method with
   slightly different numbers. Another optimizer has a scatter of its own. It never widens or narrows
-  the others' intervals, and is compared by the paired t test, which uses its own runs only.
-* An arm of these whose rests are larger than the others', by an F test, is taken out, too: one run
-  that got stuck would otherwise drown all differences of the comparison. Two arms that scatter alike
-  can hide each other; the standard deviation that a report states shows it.
+  the others' intervals, and is compared by the paired t test, which uses the two arms alone.
+* An arm of these whose residuals are larger than the others', by an F test, is left out, too: one run
+  that got stuck would otherwise hide all differences of the comparison. Two arms that scatter alike
+  can hide each other; the standard deviation in the report shows it.
 """
 
 import math
@@ -26,16 +26,16 @@ Values = Mapping[str, Mapping[int, float]]
 
 _POOLED_KINDS = ('fixed', 'lcam', 'coin', 'yoked')
 _SCATTERS_MORE = 0.01  # a Bonferroni-adjusted p-value
-_ENOUGH = 4  # degrees of freedom of the other arms, fewer of which may agree by luck
+_ENOUGH = 4  # degrees of freedom of the other arms; with fewer they may agree by luck
 
 
 class Residual(NamedTuple):
-  """What arms and seeds leave unexplained.
+  """The residual of a fit of arm and seed effects.
 
   Attributes:
-    sum_of_squares: Of the rests.
-    degrees_of_freedom: Values minus what was fitted: with all seeds of all arms
-      ``(arms - 1) * (seeds - 1)``.
+    sum_of_squares: The sum of the squared residuals.
+    degrees_of_freedom: The number of values minus that of fitted effects; ``(arms - 1) * (seeds - 1)``
+      with all seeds of all arms.
   """
 
   sum_of_squares: float
@@ -43,7 +43,7 @@ class Residual(NamedTuple):
 
   @property
   def standard_deviation(self) -> float:
-    """Of a rest; NaN without degrees of freedom."""
+    """The standard deviation of a residual; NaN without degrees of freedom."""
     if not self.degrees_of_freedom:
       return math.nan
     return math.sqrt(self.sum_of_squares / self.degrees_of_freedom)
@@ -73,12 +73,12 @@ def two_way_residual(values: Values) -> Residual:
   for row, (arm, seed) in enumerate(cells):
     design[row, arms[arm]] = design[row, len(arms) + seeds[seed]] = 1
   fitted, _, rank, _ = np.linalg.lstsq(design, observed - observed.mean(), rcond=None)
-  rests = observed - observed.mean() - design @ fitted
-  return Residual(float(rests @ rests), len(cells) - int(rank))
+  residuals = observed - observed.mean() - design @ fitted
+  return Residual(float(residuals @ residuals), len(cells) - int(rank))
 
 
 def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], list[str]]:
-  """Returns the arms whose scatter is taken as one, and those taken out because theirs is larger.
+  """Returns the arms whose scatter is pooled, and those left out because they scatter more.
 
   Args:
     values: From arm and seed to value.
@@ -97,7 +97,7 @@ def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], li
 
 
 def _p_of_scatter(values: Values, arms: Collection[str], arm: str) -> float:
-  """Returns the p-value of the F test of one arm's rests against those of the others alone."""
+  """Returns the p-value of the F test of one arm's residuals against those of the others alone."""
   whole = two_way_residual({name: values[name] for name in arms})
   others = two_way_residual({name: values[name] for name in arms if name != arm})
   more = whole.degrees_of_freedom - others.degrees_of_freedom

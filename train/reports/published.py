@@ -1,4 +1,4 @@
-"""The curves that the paper published."""
+"""The published curves of the paper."""
 
 import collections
 import csv

@@ -164,8 +164,7 @@ def _check_comparable(folder: pathlib.Path, configs: dict[pathlib.Path, dict[str
 def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
   """Returns the sort key of an arm; an LCAM with the higher momentum in the high phase is first."""
   kinds = ('fixed', 'lcam', 'yoked', 'coin', *dict.fromkeys(other.kind for other in OTHERS))
-  kind = arm.get('kind')
-  rank = kinds.index(kind) if kind in kinds else len(kinds)
+  rank = kinds.index(arm['kind']) if arm['kind'] in kinds else len(kinds)
   low, high = arm.get('low_loss_momentum', 0.0), arm.get('high_loss_momentum', 0.0)
   return name != baseline, rank, low > high, min(low, high), max(low, high), name
 
@@ -173,8 +172,8 @@ def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
 def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinished']:
   """Returns how a run ended.
 
-  A run whose training loss is NaN or infinite was stopped. One that came to its last epoch with a
-  test loss or metric that is NaN or infinite has no result either.
+  A run whose training loss is NaN or infinite was stopped. A run whose last test loss or metric is
+  NaN or infinite has no result either.
   """
   if not np.isfinite(run['train_loss'][-1]):
     return 'diverged'
@@ -183,19 +182,15 @@ def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinishe
   return 'finished' if np.isfinite([run['test_loss'][-1], run['metric'][-1]]).all() else 'diverged'
 
 
-def finished_runs(found: FoundRuns) -> Runs:
-  """Returns the runs that have a result, by arm and seed; an arm may have none."""
-  return {
-    arm: {seed: run for seed, run in seeds.items() if outcome(run, found.epochs) == 'finished'}
-    for arm, seeds in found.runs.items()
-  }
-
-
 def last_values(found: FoundRuns) -> dict[str, dict[int, float]]:
   """Returns the metric after the last epoch of the finished runs, by arm and seed."""
   return {
-    arm: {seed: float(run['metric'][-1]) for seed, run in seeds.items()}
-    for arm, seeds in finished_runs(found).items()
+    arm: {
+      seed: float(run['metric'][-1])
+      for seed, run in seeds.items()
+      if outcome(run, found.epochs) == 'finished'
+    }
+    for arm, seeds in found.runs.items()
   }
 
 
@@ -204,7 +199,7 @@ def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
 
   Args:
     comparison: The comparison.
-    folder: Where its runs are.
+    folder: The folder of its runs.
   """
   outcomes = []
   for arm in comparison.arms:

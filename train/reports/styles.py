@@ -1,4 +1,4 @@
-"""How arms look in every plot: by what they are, so that an arm keeps its colour in every report."""
+"""The look of an arm in plots; it depends on the arm alone, and so is the same in every report."""
 
 import zlib
 from collections.abc import Mapping
@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from train.problem.arms import OTHERS
 
-# Okabe and Ito's colours, which readers with any colour vision can tell apart.
+# Okabe and Ito's colours, which are distinct for readers with any colour vision.
 BLACK = '#000000'
 ORANGE = '#E69F00'
 SKY = '#56B4E9'
@@ -22,18 +22,18 @@ _SOLID, _DASHED, _DOTTED, _MIXED = '-', (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2,
 
 
 class Marker(NamedTuple):
-  """A marker, as others than Matplotlib call it.
+  """Names of a marker.
 
   Attributes:
     bokeh: Its name in Bokeh.
-    letter: Its letter in Unicode.
+    letter: Its Unicode character.
   """
 
   bokeh: str
   letter: str
 
 
-# By Matplotlib's name.
+# By their names in Matplotlib.
 MARKERS = {
   'o': Marker('circle', '●'),
   's': Marker('square', '■'),
@@ -63,9 +63,9 @@ class Style(NamedTuple):
   """How an arm is drawn.
 
   Attributes:
-    color: Of lines and bands.
-    linestyle: Of its mean.
-    marker: Of some epochs; different momenta have different ones. Empty for none.
+    color: The colour of lines and bands.
+    linestyle: The line style of its mean.
+    marker: The marker on some epochs, which depends on the momenta; empty for none.
   """
 
   color: str
@@ -73,26 +73,26 @@ class Style(NamedTuple):
   marker: str = ''
 
   def dashes(self, width: float) -> list[int]:
-    """Returns the lengths, in pixels, of dashes and gaps of a line so wide; none of a solid one."""
+    """Returns the lengths of dashes and gaps in pixels, of a line of a width; none if solid."""
     lengths = () if self.linestyle == _SOLID else self.linestyle[1]
     return [max(1, round(width * length)) for length in lengths]
 
 
 def style_of(name: str, arm: Mapping[str, Any]) -> Style:
-  """Returns how an arm is drawn, wherever and beside whatever it stands.
+  """Returns how an arm is drawn.
 
   Args:
     name: Its name.
-    arm: Its configuration; empty if it is not known.
+    arm: Its configuration.
   """
-  kind = arm.get('kind')
+  kind = arm['kind']
   if kind == 'fixed':
     if arm['momentum'] == 0.9:
       return Style(BLACK, _SOLID)
     return Style(GREY, _SOLID, _marker(f'{arm["momentum"]:g}'))
   if kind in _PAIRS:
     low, high = arm['low_loss_momentum'], arm['high_loss_momentum']
-    # Both directions of a pair, and its controls, have its marker.
+    # Both directions of a pair, and its controls, have the same marker.
     colour, line = _PAIRS[kind][low > high]
     return Style(colour, line, _marker(f'{min(low, high):g}-{max(low, high):g}'))
   known = [other.name for other in OTHERS]

@@ -32,11 +32,11 @@ class Row(NamedTuple):
 
   Attributes:
     arm: Its name.
-    seeds: How many finished runs it has that did not diverge.
-    diverged: The seeds of its runs that did.
-    unfinished: From the seeds of its other runs to how many epochs they have.
+    seeds: The number of its runs with a result.
+    diverged: The seeds of its runs that diverged.
+    unfinished: From the seeds of its unfinished runs to their numbers of epochs.
     last: The metric after the last epoch; None without a finished run.
-    best: The metric of each run's best epoch.
+    best: The metric of each run after its best epoch.
     high_loss_share: The mean share of high-loss steps.
     seconds: The median seconds of training per epoch.
   """
@@ -55,10 +55,10 @@ class Column(NamedTuple):
   """A column of a table.
 
   Attributes:
-    head: Its name.
-    cells: Its text, by row.
+    head: Its head.
+    cells: The text of each row.
     is_text: Whether it holds words, not numbers.
-    optional: Whether it is left out where the table would be too wide.
+    optional: Whether it may be left out if the table is too wide.
   """
 
   head: str
@@ -90,7 +90,7 @@ def arm_rows(found: FoundRuns) -> list[Row]:
 
 
 def _seconds(runs: Sequence[Run]) -> float:
-  """Returns the median over epochs, without each run's first, which compiles, if it has others."""
+  """Returns the median over epochs, without each run's first, which compiles, if there are others."""
   seconds = np.concatenate([run['seconds'][1:] for run in runs])
   return float(np.median(seconds if len(seconds) else [run['seconds'][0] for run in runs]))
 
@@ -137,10 +137,7 @@ def format_p(p: float) -> str:
 
 
 def fitted(columns: Sequence[Column], console: Console) -> Table:
-  """Returns a table for a console.
-
-  Where it is too wide it is without some of its optional columns, and then long names are broken.
-  """
+  """Returns a table that fits a console: without optional columns, then with long names broken."""
   kept = list(columns)
   while True:
     table = _table(kept)
@@ -153,7 +150,7 @@ def fitted(columns: Sequence[Column], console: Console) -> Table:
 
 
 def _broken(column: Column) -> Column:
-  """Breaks the names of a column that are long, before their last part."""
+  """Returns a column whose long names are broken before their last part."""
 
   def broken(name: str) -> str:
     head, hyphen, tail = name.rpartition('-')

@@ -1,7 +1,9 @@
 """The sentences of a report."""
 
+import collections
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from train.reports.contrasts import Contrast, Contrasts
 from train.reports.metric import Metric
@@ -55,7 +57,7 @@ def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
 
 
 def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str]:
-  """Returns sentences that say where the intervals come from."""
+  """Returns sentences about how the intervals were computed."""
   sentences = [
     f'{arm}: its results scatter more than those of the other arms (F test); it is left out of their '
     'pooled scatter.'
@@ -74,16 +76,16 @@ def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str
   return sentences
 
 
-def describe_omissions(rows: Sequence[Row], found: FoundRuns, shared: Contrasts) -> list[str]:
-  """Returns sentences that say what the tables leave out, or should not set side by side.
+def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrasts) -> list[str]:
+  """Returns sentences about what the tables leave out.
 
   Args:
-    rows: Of the table of arms.
+    rows: The table of arms.
     found: The runs.
-    shared: Their contrasts.
+    compared: Their contrasts.
   """
   sentences = list(found.remarks)
-  compared = {row.arm for row in shared.rows if row.kind == 'baseline'}
+  with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
     for seed, done in row.unfinished.items():
       sentences.append(
@@ -92,16 +94,66 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, shared: Contrasts)
     if row.diverged:
       seeds = ', '.join(map(str, row.diverged))
       sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
-    if row.last and row.arm != found.baseline and row.arm not in compared:
+    if row.last and row.arm != found.baseline and row.arm not in with_baseline:
       sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
   return sentences
 
 
 def notes(several: Sequence[tuple[FoundRuns, Contrasts]]) -> list[str]:
-  """Returns what the tables mean, for all comparisons of a report."""
+  """Returns sentences that explain the tables of a report."""
   kinds = {row.kind for _, compared in several for row in compared.rows}
-  sentences = [_ARMS]
-  if kinds:
-    sentences.append(_CONTRASTS)
-  sentences += [words for kind, words in _KINDS.items() if kind in kinds]
-  return sentences
+  used = [words for kind, words in _KINDS.items() if kind in kinds]
+  return [_ARMS, *([_CONTRASTS] if kinds else []), *used]
+
+
+def setting(config: Mapping[str, Any]) -> dict[str, str]:
+  """Returns what all runs of a comparison have in common, by its name in a report."""
+  about, data = config['about'], config['dataset']
+  if config['train_examples']:
+    data += f', first {config["train_examples"]:,} examples'
+  return {
+    'network': about['network'],
+    'data': data,
+    'epochs': f'{config["epochs"]}',
+    'batch size': f'{config["batch_size"]}',
+    'schedule': about['schedule'],
+    'weight decay': f'{config["weight_decay"]}',
+    'rule': config['rule'],
+    'computed in': config['dtype'],
+    'metric': about['metric_label'],
+  }
+
+
+def setting_line(words: Mapping[str, str]) -> str:
+  """Returns the setting, see :func:`setting`, as one sentence."""
+  epochs = words['epochs']
+  return (
+    f'{words["network"]} on {words["data"]}; {epochs} epoch{"" if epochs == "1" else "s"}; batch '
+    f'{words["batch size"]}; {words["computed in"]}; {words["schedule"]}.'
+  )
+
+
+def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Returns a line for each distinct environment.
+
+  Args:
+    environments: One per run, see :func:`train.system.environment.environment`; empty if a run has
+      none.
+  """
+  counts = collections.Counter(map(_environment_words, environments))
+  if len(counts) == 1:
+    return list(counts)
+  return [f'{words} ({count} of {counts.total()} runs)' for words, count in counts.items()]
+
+
+def _environment_words(environment: Mapping[str, Any]) -> str:
+  if not environment:
+    return 'not recorded'
+  versions = environment.get('versions')
+  versions = versions if isinstance(versions, dict) else {}
+  words = [f'{name} {version}' for name, version in versions.items()]
+  words.append(f'{environment.get("device_count")} x {environment.get("device_kind")}')
+  if environment.get('commit'):
+    changed = ' with changes' if environment.get('changed') else ''
+    words.append(f'commit {str(environment["commit"])[:12]}{changed}')
+  return ', '.join(words)

@@ -1,7 +1,7 @@
 """Means over seeds with their uncertainty."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -40,26 +40,6 @@ def estimate(values: np.ndarray) -> Estimate:
     return Estimate(float(values[0]), math.inf)
   standard_error = float(np.std(values, ddof=1)) / math.sqrt(count)
   return Estimate(float(np.mean(values)), t_quantile(count - 1) * standard_error)
-
-
-def paired_difference(values: Mapping[int, float], others: Mapping[int, float]) -> Estimate | None:
-  """Estimates the mean of ``values`` minus ``others`` over the seeds that both have.
-
-  Args:
-    values: From seed to value.
-    others: From seed to what is subtracted.
-
-  Returns:
-    The estimate; None if they share no seed.
-
-  Example:
-    >>> paired_difference({0: 2.0, 1: 4.0, 2: 7.0}, {0: 1.0, 1: 3.0, 5: 0.0})
-    Estimate(mean=1.0, half_width=0.0)
-  """
-  shared = sorted(values.keys() & others.keys())
-  if not shared:
-    return None
-  return estimate(np.array([values[seed] - others[seed] for seed in shared]))
 
 
 def t_quantile(degrees_of_freedom: int) -> float:

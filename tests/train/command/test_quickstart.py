@@ -10,7 +10,7 @@ from matplotlib import image
 from tests.train.support import run_command
 from train.problem.arms import Lcam
 from train.problem.experiments import QUICKSTART
-from train.storage.tables import EpochRecord, read_table
+from train.storage.tables import metrics_columns, read_table
 
 
 def momenta(arm):
@@ -35,7 +35,7 @@ def test_every_run_is_recorded(finished):
       directory = workdir / arm / f'seed-{seed}'
       config = json.loads((directory / 'config.json').read_text())
       assert (config['arm']['name'], config['seed'], config['epochs']) == (arm, seed, 2)
-      metrics = read_table(directory / 'metrics.csv', EpochRecord._fields)
+      metrics = read_table(directory / 'metrics.csv', metrics_columns())
       np.testing.assert_array_equal(metrics['epoch'], [1, 2])
       assert all(np.isfinite(column).all() for column in metrics.values())
       assert (read_table(directory / 'timing.csv', ['seconds'])['seconds'] > 0).all()
@@ -64,7 +64,7 @@ def test_the_report_is_written_with_a_plot(finished):
 def test_the_momentum_is_the_one_of_the_phase(finished):
   workdir, _ = finished
   for arm in QUICKSTART.arms:
-    metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv', EpochRecord._fields)
+    metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv', metrics_columns())
     low, high = min(momenta(arm)), max(momenta(arm))
     assert (metrics['mean_momentum'] >= low - 1e-6).all()
     assert (metrics['mean_momentum'] <= high + 1e-6).all()
@@ -72,7 +72,7 @@ def test_the_momentum_is_the_one_of_the_phase(finished):
 
 def test_the_schedule_is_scaled_to_the_epochs(finished):
   workdir, _ = finished
-  metrics = read_table(workdir / 'fixed-0.9' / 'seed-0' / 'metrics.csv', EpochRecord._fields)
+  metrics = read_table(workdir / 'fixed-0.9' / 'seed-0' / 'metrics.csv', metrics_columns())
   np.testing.assert_allclose(metrics['learning_rate'], [0.1, 0.0008], rtol=1e-6)
 
 

@@ -5,7 +5,6 @@ import gzip
 import html.parser
 import json
 import re
-import sys
 
 import numpy as np
 
@@ -154,24 +153,3 @@ def test_many_runs_fit_in_five_megabytes(tmp_path):
   write_curves(tmp_path, arms, seeds=20, epochs=200)
   report_text(tmp_path)
   assert (tmp_path / 'report.html').stat().st_size < 5_000_000
-
-
-class NoBokeh:
-  """Finds modules as where Bokeh is not installed."""
-
-  def find_spec(self, name, *_):
-    if name == 'bokeh':
-      raise ModuleNotFoundError(f'No module named {name!r}', name=name)
-
-
-def test_without_bokeh_there_is_a_report_all_the_same(tmp_path, monkeypatch):
-  importers = ('bokeh', 'train.reports.page', 'train.reports.interactive_curves')
-  for name in list(sys.modules):
-    if name.startswith(importers):
-      monkeypatch.delitem(sys.modules, name)
-  monkeypatch.setattr(sys, 'meta_path', [NoBokeh(), *sys.meta_path])
-  write_arms(tmp_path, ERRORS, config_of_own())
-  assert 'There is no report.html, which needs Bokeh: pip install bokeh' in report_text(tmp_path)
-  assert not (tmp_path / 'report.html').exists()
-  assert (tmp_path / 'report.md').exists()
-  assert (tmp_path / 'curves.png').exists()

@@ -43,7 +43,7 @@ def test_arms_look_different():
 
 
 def test_the_look_of_an_unknown_arm_is_the_same_in_every_process():
-  assert style_of('my arm', {}) == ('#56B4E9', (0, (1.2, 1.2)), '')
+  assert style_of('my arm', {'kind': 'own'}) == ('#56B4E9', (0, (1.2, 1.2)), '')
 
 
 @pytest.mark.parametrize(('seeds', 'lines', 'bands'), [(1, 1, 0), (2, 2, 0), (3, 1, 1)])

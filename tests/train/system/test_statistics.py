@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from scipy import stats
 
 from train.reports.pooling import pooled_arms, two_way_residual
-from train.system.statistics import Estimate, estimate, format_estimate, holm, paired_difference
+from train.system.statistics import Estimate, estimate, format_estimate, holm
 
 ERRORS = {
   'a': {0: 5.0, 1: 5.4, 2: 4.9, 3: 5.2},
@@ -26,16 +26,6 @@ def test_the_mean_and_its_interval_are_scipys():
 
 def test_an_estimate_of_equal_values_is_certain():
   assert estimate(np.array([2.0, 2.0, 2.0])) == (2.0, 0.0)
-
-
-def test_a_paired_difference_is_scipys_and_of_the_shared_seeds():
-  interval = stats.ttest_rel(
-    list(ERRORS['a'].values()), list(ERRORS['b'].values())
-  ).confidence_interval()
-  expected = (sum(interval) / 2, (interval.high - interval.low) / 2)
-  others = {**ERRORS['b'], 9: 100.0}
-  np.testing.assert_allclose(paired_difference(ERRORS['a'], others), expected)
-  assert paired_difference(ERRORS['a'], {9: 1.0}) is None
 
 
 def test_the_residual_of_a_whole_table_is_that_of_the_analysis_of_variance():
