@@ -4,15 +4,16 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from train.data import Dataset
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.problem.own_code import definition, explain_errors
 from train.system.errors import UserError
+from train.training.programs import in_float32
 
 _BATCH = 3  # examples of the trial
-_OTHER_BATCH = 5  # a number that broadcasts against no other here
 _MOST_STEPS = 2**31 - 1  # optimizers count steps in int32
 
 
@@ -49,7 +50,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     model.train()
     model(inputs)
     model.eval()
-    return model(inputs)
+    return in_float32(model(inputs))
 
   with explain_errors(f'The network {name}, on inputs of shape {inputs.shape}'):
     outputs = nnx.eval_shape(outputs_of, inputs)
@@ -69,32 +70,41 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
         f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
       )
     with explain_errors(what):
-      mixes = _mixes_examples(function, outputs, targets)
+      mixes = _mixes_examples(function, outputs, dataset)
     if mixes:
       raise UserError(
-        f'{what} sets each output against the targets of all examples: outputs are {_shape(outputs)}, '
-        f'targets {_shape(targets)}. Give the targets the shape of the outputs, or take '
-        '`outputs[:, 0]`.'
+        f'{what} must judge each example alone, but what it returns for an example depends on the '
+        f'others: outputs are {_shape(outputs)}, targets {_shape(targets)}. Give the targets the shape '
+        'of the outputs, take `outputs[:, 0]`, or leave out what compares examples.'
       )
 
 
-def _mixes_examples(function: PerExample, outputs: Any, targets: jax.ShapeDtypeStruct) -> bool:
-  """Returns whether a function broadcasts outputs against the targets of other examples.
+def _mixes_examples(function: PerExample, outputs: Any, dataset: Dataset) -> bool:
+  """Returns whether the value of an example depends on the outputs or targets of others.
 
-  Shapes almost always tell: a function of single examples fails where there are more targets than
-  outputs. One that takes them either broadcasts, or ignores its outputs or its targets.
+  It compares the first value of two batches of random outputs and real targets that share only their
+  first example.
   """
-  more = jax.ShapeDtypeStruct((_OTHER_BATCH, *targets.shape[1:]), targets.dtype)
-  try:
-    jax.eval_shape(function, outputs, more)
-  except Exception:
-    return False
-  zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (outputs, targets))
-  others_first = jax.tree.map(lambda leaf: leaf.at[0].set(1), zeros)
-  plain = function(*zeros)
-  return any(
-    not jnp.array_equal(function(*changed)[1:], plain[1:], equal_nan=True)
-    for changed in ((others_first[0], zeros[1]), (zeros[0], others_first[1]))
+  rng = np.random.default_rng(0)
+  labels = dataset.train.labels
+  others = rng.integers(len(labels), size=(2, _BATCH - 1))
+  first_output = _random_like(outputs, rng)
+
+  def first_value(rows: np.ndarray) -> jax.Array:
+    mixed = jax.tree.map(
+      lambda first, random: random.at[0].set(first[0]), first_output, _random_like(outputs, rng)
+    )
+    targets = np.concatenate([labels[:1], labels[rows]])
+    return function(mixed, jnp.asarray(targets, jax.dtypes.canonicalize_dtype(targets.dtype)))[0]
+
+  one, other = map(first_value, others)
+  return not np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
+
+
+def _random_like(shapes: Any, rng: np.random.Generator) -> Any:
+  """Returns random arrays; those of outputs that may be probabilities lie between 0 and 1."""
+  return jax.tree.map(
+    lambda leaf: jnp.asarray(rng.uniform(0.05, 0.95, leaf.shape), leaf.dtype), shapes
   )
 
 

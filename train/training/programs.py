@@ -82,7 +82,7 @@ class EvalSums(NamedTuple):
   """Sums of losses and metric over test examples."""
 
   loss: Scalar
-  metric: Array
+  metric: Scalar
 
 
 class Programs:
@@ -143,9 +143,9 @@ class Programs:
     """Returns the mean loss of a batch in training mode, and the model state after it."""
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
-    outputs = model(inputs)
+    outputs = in_float32(model(inputs))
     _, _, model_state = _split(model)
-    return self._loss(outputs, targets).mean(), model_state
+    return self._loss(outputs, targets).astype(jnp.float32).mean(), model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
     """Returns a jitted training step.
@@ -176,10 +176,13 @@ class Programs:
     inputs, targets = self._devices.divide(gather(batch))
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.eval()
-    outputs = model(self._preprocessing.evaluate(inputs))
-    return EvalSums(
-      self._loss(outputs, targets).sum(dtype=jnp.float32), self._metric(outputs, targets).sum()
+    outputs = in_float32(model(self._preprocessing.evaluate(inputs)))
+    # Sums in a shorter dtype, or in int32, overflow.
+    loss, metric = (
+      function(outputs, targets).astype(jnp.float32).sum()
+      for function in (self._loss, self._metric)
     )
+    return EvalSums(loss, metric)
 
 
 def make_programs(
@@ -227,6 +230,14 @@ def make_initializer(
     return model
 
   return initialize
+
+
+def in_float32(outputs: Any) -> Any:
+  """Returns a network's outputs, which loss and metric take in float32 whatever it computes in."""
+  return jax.tree.map(
+    lambda leaf: leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
+    outputs,
+  )
 
 
 def _split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:

@@ -149,7 +149,7 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
   ('old', 'new', 'field'),
   [
     ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
-    ('WIDTH = 4', 'WIDTH = 5', ': its code, or what it uses of your own, has changed'),
+    ('WIDTH = 4', 'WIDTH = 5', ': its code, or code of yours that it uses, has changed'),
     ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
     ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
   ],
@@ -178,7 +178,7 @@ def test_a_loss_without_a_metric_is_asked_for_one(tmp_path, refused):
 def test_outputs_that_meet_the_targets_of_other_examples_are_refused(tmp_path, refused, old, new):
   path = write(tmp_path, REGRESSION.replace(old, new))
   said = refused('run', path, '--workdir', tmp_path / 'runs')
-  assert 'mine.py, line 10) sets each output against the targets of all examples' in said
+  assert 'mine.py, line 10) must judge each example alone' in said
 
 
 def test_a_loss_may_leave_the_targets_out(tmp_path):
