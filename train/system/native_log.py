@@ -35,9 +35,8 @@ class NativeLog:
     self._held: list[bytes] = []
     self._explained = threading.RLock()
     self._stderr = os.dup(2)
-    sys.stderr = os.fdopen(
-      self._stderr, 'w', 1, sys.stderr.encoding, sys.stderr.errors, closefd=False
-    )
+    self._former = former = sys.stderr  # which may close its file when nobody holds it
+    sys.stderr = os.fdopen(self._stderr, 'w', 1, former.encoding, former.errors, closefd=False)
     reading, writing = os.pipe()
     os.dup2(writing, 2)
     os.close(writing)
@@ -52,9 +51,10 @@ class NativeLog:
     self._explained.acquire()
 
   def end(self) -> None:
-    """Gives native code its stderr back."""
+    """Restores stderr, and the usual end on SIGABRT."""
     ctypes.CDLL(None).signal(signal.SIGABRT, None)
     os.dup2(self._stderr, 2)
+    sys.stderr = self._former
     self._reader.join(_SECONDS)
 
   def _pass_on(self, reading: int) -> None:
