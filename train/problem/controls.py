@@ -28,10 +28,7 @@ class CoinState(NamedTuple):
 
 
 def coin_tracker(
-  *,
-  steps_per_epoch: jax.typing.ArrayLike,
-  rule: str,
-  coin_seed: jax.typing.ArrayLike,
+  *, steps_per_epoch: jax.typing.ArrayLike, rule: str, coin_seed: jax.typing.ArrayLike
 ) -> PhaseTracker:
   """Returns a tracker that draws each phase at random, for :func:`lcam_optax.scale_by_phase`.
 
@@ -98,7 +95,6 @@ def replay_tracker(phases: jax.typing.ArrayLike, *, rule: str) -> PhaseTracker:
     return ReplayState(phases, jnp.zeros([], jnp.int32), jnp.asarray(previous_decides, jnp.int32))
 
   def update(state: ReplayState, loss: jax.typing.ArrayLike) -> tuple[jax.Array, ReplayState]:
-    del loss
     phase = state.phases[state.step].astype(jnp.int32)
     return state.high_loss_phase if previous_decides else phase, ReplayState(
       state.phases, optax.safe_increment(state.step), phase

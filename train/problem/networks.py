@@ -18,33 +18,29 @@ from train.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Network(abc.ABC):
-  """A network, of one of the kinds below."""
+  """A network, of one of the kinds below.
+
+  Attributes:
+    kind: Its kind in configurations.
+    image_size: The size to which images are resized; None keeps the data set's.
+    convolves_images: Whether it may convolve in two dimensions, other than in patches that do not
+      overlap.
+  """
 
   kind: ClassVar[str]
-  # The size to which images are resized; None keeps the data set's.
   image_size: ClassVar[int | None] = None
-  # Whether it may convolve in two dimensions, other than in patches that do not overlap.
   convolves_images: ClassVar[bool] = True
 
   @abc.abstractmethod
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """Returns the network with random weights.
-
-    Args:
-      num_classes: The number of logits.
-      dtype: The dtype of its computation; parameters are float32.
-      rngs: Determines the weights.
+    """Returns the network with random weights that computes in ``dtype``.
 
     Raises:
       ValueError: If a depth or width is impossible.
     """
 
   def load_pretrained(self, model: nnx.Module) -> None:  # noqa: B027  most start from random weights
-    """Loads pretrained weights, if there are any, into a network that :meth:`build` returned.
-
-    Raises:
-      ValueError: If they do not fit.
-    """
+    """Loads pretrained weights, if there are any; raises a ``ValueError`` if they do not fit."""
 
   @abc.abstractmethod
   def describe(self) -> str:
