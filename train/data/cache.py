@@ -7,6 +7,7 @@ A cache is a folder that appears whole or not at all:
 It is written under another name, flushed to the disk, and renamed.
 """
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -108,49 +109,32 @@ def verify(folder: pathlib.Path, name: str | None = None) -> None:
 
 
 def _write_arrays(folder, examples):
-  files = {}
-  try:
+  """Writes each array row by row; at the end its header gets the number of rows."""
+  files, kinds, rows = {}, {}, collections.Counter()
+  with contextlib.ExitStack() as opened:
     for split, row, label in examples:
       for part, value in (('inputs', row), ('labels', np.int32(label))):
         name = f'{split}_{part}.npy'
         if name not in files:
-          files[name] = _GrowingArray(folder / name, value.shape, value.dtype)
-        files[name].append(value)
-  finally:
-    for file in files.values():
-      file.close()
+          files[name] = opened.enter_context(open(folder / name, 'wb'))
+          kinds[name] = value.dtype, value.shape
+          _write_header(files[name], 0, *kinds[name])
+        assert (value.dtype, value.shape) == kinds[name], (value.dtype, value.shape, kinds[name])
+        files[name].write(value.tobytes())
+        rows[name] += 1
+    for name, file in files.items():
+      file.seek(0)
+      _write_header(file, rows[name], *kinds[name])  # NumPy leaves room for the number to grow
+      _to_disk(file)
 
 
-class _GrowingArray:
-  """An ``.npy`` file that is written row by row; closing it writes the number of rows."""
-
-  def __init__(self, path, row_shape, dtype):
-    self._file = open(path, 'wb')  # noqa: SIM115  closed by close()
-    self._row_shape, self._dtype, self._rows = row_shape, dtype, 0
-    self._write_header()
-    self._start = self._file.tell()
-
-  def append(self, row):
-    assert row.shape == self._row_shape, (row.shape, self._row_shape)
-    assert row.dtype == self._dtype, (row.dtype, self._dtype)
-    self._file.write(row.tobytes())
-    self._rows += 1
-
-  def close(self):
-    with self._file:
-      self._file.seek(0)
-      self._write_header()
-      # NumPy leaves room in the header for the number of rows to grow.
-      assert self._file.tell() == self._start
-      _to_disk(self._file)
-
-  def _write_header(self):
-    header = {
-      'descr': np.lib.format.dtype_to_descr(self._dtype),
-      'fortran_order': False,
-      'shape': (self._rows, *self._row_shape),
-    }
-    np.lib.format.write_array_header_1_0(self._file, header)
+def _write_header(file, rows, dtype, shape):
+  header = {
+    'descr': np.lib.format.dtype_to_descr(dtype),
+    'fortran_order': False,
+    'shape': (rows, *shape),
+  }
+  np.lib.format.write_array_header_1_0(file, header)
 
 
 def _describe(path):
