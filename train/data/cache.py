@@ -37,18 +37,14 @@ def write(
   description: dict[str, Any],
   examples: Iterable[tuple[str, np.ndarray, int]],
 ) -> None:
-  """Writes a cache, and replaces an existing one.
+  """Writes a cache, and replaces an existing one; an interrupted write leaves it as it was.
 
-  Only one process may write a cache at a time. An interrupted write leaves ``folder`` as it was.
+  Only one process may write a cache at a time.
 
   Args:
     folder: Where the cache goes.
     description: Further content of the JSON file: at least ``name`` and ``class_names``.
-    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order; all
-      inputs have the same shape and type.
-
-  Raises:
-    OSError: If the disk is full or not writable.
+    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order.
   """
   folder.parent.mkdir(parents=True, exist_ok=True)
   scratch = folder.with_name(f'.{folder.name}.incomplete')
@@ -57,9 +53,9 @@ def write(
   try:
     _write_arrays(scratch, examples)
     arrays = {path.name: _describe(path) for path in sorted(scratch.glob('*.npy'))}
-    text = json.dumps({'format': _FORMAT, **description, 'arrays': arrays}, indent=2)
     with open(scratch / _DESCRIPTION, 'w') as file:
-      file.write(text + '\n')
+      json.dump({'format': _FORMAT, **description, 'arrays': arrays}, file, indent=2)
+      file.write('\n')
       _to_disk(file)
     read(scratch)  # fails here rather than when it is in place
     _replace(folder, scratch)
@@ -68,18 +64,10 @@ def write(
 
 
 def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
-  """Maps a cache's arrays, after a check of their sizes, shapes and types.
-
-  Args:
-    folder: The cache.
-    name: The data set that it must hold; None allows any.
-
-  Returns:
-    The data set; its arrays are read-only memory maps.
+  """Returns a cache's arrays as memory maps, after a check of their sizes, shapes and types.
 
   Raises:
-    DamagedCacheError: If the cache is missing, damaged, or holds another data set. Only
-      :func:`verify` compares checksums.
+    DamagedCacheError: If the cache is missing, damaged, or does not hold the data set ``name``.
   """
   try:
     description = _read_description(folder)

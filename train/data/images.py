@@ -53,10 +53,6 @@ class ImagePreprocessing(Preprocessing):
     half = (0.5,) * len(self.mean)
     return dataclasses.replace(self, mean=half, std=half, size=image_size)
 
-  def without_augmentation(self) -> 'ImagePreprocessing':
-    """Returns the variant whose :meth:`train` neither crops nor flips."""
-    return dataclasses.replace(self, padding=0, flip=False)
-
   def train(self, key: Key[Array, ''], inputs: Images) -> NewImages:
     crop_key, flip_key = jax.random.split(key)
     batch = len(inputs)
@@ -78,10 +74,7 @@ class ImagePreprocessing(Preprocessing):
 def crop(images: Images, offsets: Int[Array, 'batch 2'], padding: int) -> Images:
   """Pads images with zeros on each side and crops them to their original size.
 
-  Args:
-    images: The images.
-    offsets: Row and column, 0 to ``2 * padding``, of each crop's corner in the padded image.
-    padding: The number of zero pixels on each side.
+  The offsets are row and column, 0 to ``2 * padding``, of each crop's corner in the padded image.
   """
   padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 

@@ -17,7 +17,6 @@ class Preprocessing(abc.ABC):
     self, key: Key[Array, ''], inputs: Shaped[Array, 'batch ...']
   ) -> Shaped[Array, 'batch ...']:
     """Preprocesses a training batch, with random augmentation if the implementation has any."""
-    del key
     return self.evaluate(inputs)
 
   @abc.abstractmethod

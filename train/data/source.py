@@ -34,6 +34,7 @@ class DataSource(abc.ABC):
   num_classes: int
   preprocessing: Preprocessing
 
+  @abc.abstractmethod
   def load(self, data_dir: str | None = None, train_examples: int | None = None) -> Dataset:
     """Loads the data set, and prepares it first if it is missing.
 
@@ -45,20 +46,12 @@ class DataSource(abc.ABC):
     Raises:
       DataError: If the data set cannot be loaded.
     """
-    return self._load(data_dir).with_train_examples(train_examples)
-
-  @abc.abstractmethod
-  def _load(self, data_dir: str | None) -> Dataset: ...
 
   @abc.abstractmethod
   def prepare(self, data_dir: str | None = None) -> pathlib.Path:
     """Downloads the data set and stores it as plain arrays, unless intact ones are there.
 
-    Returns:
-      The folder of the arrays.
-
-    Raises:
-      DataError: If the data set cannot be prepared. A later call does not use what is left.
+    Returns their folder. If it raises a ``DataError``, a later call does not use what is left.
     """
 
 
@@ -74,9 +67,8 @@ class EmbeddedSource(DataSource):
   package: str
   read: Callable[[], Dataset]
 
-  def _load(self, data_dir):
-    del data_dir
-    return self.read()
+  def load(self, data_dir=None, train_examples=None):
+    return self.read().with_train_examples(train_examples)
 
-  def prepare(self, data_dir: str | None = None) -> pathlib.Path:
+  def prepare(self, data_dir=None):
     raise DataError(f'{self.name} comes with {self.package} and needs no preparation.')

@@ -30,19 +30,19 @@ class TfdsSource(DataSource):
   test_split: Literal['test', 'first_recordings'] = 'test'
   builder_module: str | None = None
 
-  def _load(self, data_dir):
+  def load(self, data_dir=None, train_examples=None):
     folder = cache_folder(self.name, data_dir)
     if not folder.exists():
       self.prepare(data_dir)
     try:
-      return cache.read(folder, self.name)
+      return cache.read(folder, self.name).with_train_examples(train_examples)
     except cache.DamagedCacheError as error:
       raise DataError(
         f'{folder} is damaged ({error}): rebuild it with '
         f"'python -m train prepare {self.name} --data-dir {folder.parents[1]}'."
       ) from error
 
-  def prepare(self, data_dir: str | None = None) -> pathlib.Path:
+  def prepare(self, data_dir=None):
     folder = cache_folder(self.name, data_dir)
     if folder.exists():
       try:
