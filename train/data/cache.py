@@ -58,24 +58,30 @@ def write(
       file.write('\n')
       _to_disk(file)
     read(scratch)  # fails here rather than when it is in place
-    _replace(folder, scratch)
+    _remove(folder)  # a process that has mapped its files keeps them
+    scratch.rename(folder)
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
+def read(folder: pathlib.Path, name: str | None = None, *, checksums: bool = False) -> Dataset:
   """Returns a cache's arrays as memory maps, after a check of their sizes, shapes and types.
 
   Raises:
     DamagedCacheError: If the cache is missing, damaged, or does not hold the data set ``name``.
   """
+  file = _DESCRIPTION
   try:
-    description = _read_description(folder)
+    description = json.loads((folder / file).read_text())
     if description.get('format') != _FORMAT:
       raise DamagedCacheError('another version of this program wrote it')
-    arrays = [_map(folder / array, description['arrays'][array]) for array in _ARRAYS]
+    arrays = []
+    for file in _ARRAYS:
+      arrays.append(_map(folder / file, description['arrays'][file], checksums))
     train, test = Split(*arrays[:2]), Split(*arrays[2:])
     dataset = Dataset(description['name'], train, test, tuple(description['class_names']))
+  except OSError as error:
+    raise DamagedCacheError(f'cannot read {file} ({error.strerror})') from error
   except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
     raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written ({error!r:.80})') from error
   except DataError as error:
@@ -87,13 +93,7 @@ def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
 
 def verify(folder: pathlib.Path, name: str | None = None) -> None:
   """Does the checks of :func:`read`, and compares the arrays' checksums, which reads every byte."""
-  read(folder, name)
-  described = _read_description(folder)['arrays']
-  for array in _ARRAYS:
-    with _read_errors_explained(array):
-      found = _sha256(folder / array)
-    if found != described[array].get('sha256'):
-      raise DamagedCacheError(f'the checksum of {array} is wrong')
+  read(folder, name, checksums=True)
 
 
 def _write_arrays(folder, examples):
@@ -145,16 +145,6 @@ def _to_disk(file):
   os.fsync(file.fileno())
 
 
-def _replace(folder, scratch):
-  # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
-  old = folder.with_name(f'.{folder.name}.old')
-  _remove(old)
-  if os.path.lexists(folder):
-    folder.rename(old)
-  scratch.rename(folder)
-  _remove(old)
-
-
 def _remove(path):
   """Removes a folder, or a file or link in its place, if there is one."""
   if path.is_dir() and not path.is_symlink():
@@ -163,22 +153,8 @@ def _remove(path):
     path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _read_errors_explained(name):
-  try:
-    yield
-  except OSError as error:
-    raise DamagedCacheError(f'cannot read {name} ({error.strerror})') from error
-
-
-def _read_description(folder):
-  with _read_errors_explained(_DESCRIPTION):
-    return json.loads((folder / _DESCRIPTION).read_text())
-
-
-def _map(path, expected):
-  with _read_errors_explained(path.name):
-    size = path.stat().st_size
+def _map(path, expected, checksums):
+  size = path.stat().st_size
   if size != expected['bytes']:
     raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected["bytes"]}')
   try:
@@ -187,4 +163,6 @@ def _map(path, expected):
     raise DamagedCacheError(f'{path.name} is not an array file') from error
   if [list(array.shape), array.dtype.name] != [expected['shape'], expected['dtype']]:
     raise DamagedCacheError(f'{path.name} holds {array.dtype.name} of shape {array.shape}')
+  if checksums and _sha256(path) != expected.get('sha256'):
+    raise DamagedCacheError(f'the checksum of {path.name} is wrong')
   return array

@@ -16,10 +16,6 @@ def load_digits() -> Dataset:
   equal channels, for networks that take colour images. The arrays are kept in the user's cache
   folder, because importing scikit-learn takes longer than importing JAX.
 
-  Example:
-    >>> load_digits().train.inputs.shape
-    (1000, 8, 8, 3)
-
   References:
     Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
     Repository, 1998; the test part, through ``sklearn.datasets.load_digits``.

@@ -23,15 +23,6 @@ class ImagePreprocessing(Preprocessing):
       crop.
     flip: Whether half of the images, drawn at random, are mirrored left to right.
     size: The height and width that images are resized to (bilinear, antialiased); None leaves them.
-
-  Example:
-    >>> import jax
-    >>> images = jax.numpy.full((2, 8, 8, 3), 255, 'uint8')
-    >>> preprocessing = ImagePreprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, padding=1)
-    >>> preprocessing.train(jax.random.key(0), images).shape
-    (2, 8, 8, 3)
-    >>> preprocessing.evaluate(images)[0, 0, 0].tolist()
-    [1.0, 1.0, 1.0]
   """
 
   mean: tuple[float, ...]
@@ -45,10 +36,6 @@ class ImagePreprocessing(Preprocessing):
 
     Its values are from -1 to 1, as the ImageNet-21k weights expect, whatever the data set's
     statistics are.
-
-    Example:
-      >>> ImagePreprocessing(mean=(0.3,), std=(0.4,), padding=1).resized(224)
-      ImagePreprocessing(mean=(0.5,), std=(0.5,), padding=1, flip=False, size=224)
     """
     half = (0.5,) * len(self.mean)
     return dataclasses.replace(self, mean=half, std=half, size=image_size)

@@ -26,10 +26,8 @@ _RESIDENT_SHARE = 1 / 4
 class Batch(NamedTuple):
   """The argument of a jitted step; :func:`gather` returns its examples.
 
-  Attributes:
-    inputs: The inputs of the whole split (resident) or of this batch (streamed), as stored.
-    labels: Their labels, classes or other targets, as stored.
-    rows: The rows of ``inputs`` and ``labels`` that are in the batch; None means all, in order.
+  Inputs and labels are those of the whole split (resident) or of this batch (streamed), as stored;
+  ``rows`` are the rows of them that are in the batch, None means all, in order.
   """
 
   inputs: Shaped[Array, 'rows ...']
@@ -38,13 +36,7 @@ class Batch(NamedTuple):
 
 
 def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
-  """Returns a batch's inputs and labels, as stored; call it inside the jitted step.
-
-  Example:
-    >>> batch = Batch(jnp.array([5, 6, 7]), jnp.array([0, 1, 0]), rows=jnp.array([2, 1]))
-    >>> [array.tolist() for array in gather(batch)]
-    [[7, 6], [0, 1]]
-  """
+  """Returns a batch's inputs and labels, as stored; call it inside the jitted step."""
   if batch.rows is None:
     return batch.inputs, batch.labels
   return batch.inputs[batch.rows], batch.labels[batch.rows]
@@ -77,11 +69,6 @@ class ResidentInput(_Input):
   """Batches of a split that is copied to every device once; a batch costs a device one gather.
 
   Its iterators never wait for the devices.
-
-  Example:
-    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
-    >>> [len(batch.rows) for batch in ResidentInput(split).epoch(seed=0, epoch=0, batch_size=4)]
-    [4, 4, 2]
   """
 
   def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
@@ -99,11 +86,6 @@ class StreamedInput(_Input):
   """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
 
   They equal those of :class:`ResidentInput`, bit for bit.
-
-  Example:
-    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
-    >>> [batch.inputs.shape for batch in StreamedInput(split).in_order(batch_size=4)]
-    [(4, 1), (4, 1), (2, 1)]
   """
 
   def _batches(self, order, batch_size, start_step):

@@ -75,15 +75,7 @@ SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 
 
 def find_source(name: str) -> DataSource:
-  """Returns a data set by name.
-
-  Raises:
-    DataError: If there is none of that name; the message lists all names.
-
-  Example:
-    >>> len(find_source('digits').load(train_examples=100).train)
-    100
-  """
+  """Returns a data set by name; raises a ``DataError`` that lists all names if there is none."""
   if name not in SOURCES:
     raise DataError(f'There is no data set {name!r}: choose from {", ".join(SOURCES)}.')
   return SOURCES[name]
