@@ -6,8 +6,17 @@ from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError
 from train.data.digits import load_digits
 from train.data.images import ImagePreprocessing
-from train.data.source import DataSource, EmbeddedSource
+from train.data.source import DataSource
 from train.data.tfds_source import TfdsSource
+
+
+class _Digits(DataSource):
+  def load(self, data_dir=None, train_examples=None):
+    return load_digits().with_train_examples(train_examples)
+
+  def prepare(self, data_dir=None):
+    raise DataError(f'{self.name} comes with scikit-learn and needs no preparation.')
+
 
 _CIFAR10 = TfdsSource(
   name='cifar10',
@@ -33,7 +42,7 @@ _SPEECH_COMMANDS = TfdsSource(
   preprocessing=AudioPreprocessing(sample_rate=16_000),
 )
 _ALL: tuple[DataSource, ...] = (
-  EmbeddedSource(
+  _Digits(
     name='digits',
     kind='images',
     train_examples=1_000,
@@ -44,8 +53,6 @@ _ALL: tuple[DataSource, ...] = (
     # The statistics of the training split. The digits fill their 8x8 pixels, so crops move them by
     # one pixel only; a mirrored digit would be another sign.
     preprocessing=ImagePreprocessing(mean=(0.304874,) * 3, std=(0.375424,) * 3, padding=1),
-    package='scikit-learn',
-    read=load_digits,
   ),
   _CIFAR10,
   dataclasses.replace(_CIFAR10, name='cifar100', num_classes=100),

@@ -20,15 +20,11 @@ class TfdsSource(DataSource):
   """A data set of TFDS. Its loaded arrays are memory maps.
 
   TFDS, which imports TensorFlow, runs in a separate process: :mod:`train.data.from_tfds`.
-
-  Attributes:
-    test_split: The test examples: TFDS's own test split, or, if TFDS has only one split, the first
-      five recordings of each word and speaker.
-    builder_module: The module that defines the builder, if TFDS does not contain it.
   """
 
+  # TFDS's own, or, if it has only one split, the first five recordings of each word and speaker.
   test_split: Literal['test', 'first_recordings'] = 'test'
-  builder_module: str | None = None
+  builder_module: str | None = None  # defines the builder, if TFDS does not contain it
 
   def load(self, data_dir=None, train_examples=None):
     folder = cache_folder(self.name, data_dir)

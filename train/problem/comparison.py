@@ -48,20 +48,12 @@ def wrong_answer(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class About:
-  """How a comparison is presented; it does not affect the runs.
+  """How a comparison is presented; it does not affect the runs."""
 
-  Attributes:
-    summary: The question of the comparison, in one line.
-    reported: The results in the paper.
-    unknown: The settings that the sources leave open, with the choices made here.
-    curves: Figure and data set of the published curves in paper_curves.csv.
-    published_network: The network of the published results.
-  """
-
-  summary: str = ''
-  reported: str = ''
-  unknown: str = ''
-  curves: tuple[str, str] | None = None
+  summary: str = ''  # the question of the comparison
+  reported: str = ''  # the results in the paper
+  unknown: str = ''  # the settings that the sources leave open, with the choices made here
+  curves: tuple[str, str] | None = None  # figure and data set in paper_curves.csv
   published_network: str = ''
 
 
@@ -197,20 +189,12 @@ class Comparison:
     return usual if size is None else usual.resized(size)
 
   def build_network(self, num_classes: int, key: Key[Array, ''] | int = 0) -> nnx.Module:
-    """Returns the network with random weights; call it inside a trace, to draw no weights twice.
-
-    Raises:
-      UserError: If a depth or width is impossible, or the user's function fails.
-    """
+    """Returns the network with random weights; call it inside a trace, to draw no weights twice."""
     with value_errors_explained():
       return self.network.build(num_classes, dtype=self.dtype, rngs=nnx.Rngs(key))
 
   def load_pretrained(self, model: nnx.Module) -> None:
-    """Loads pretrained weights, if the comparison has some, into a network.
-
-    Raises:
-      UserError: If they do not fit.
-    """
+    """Loads pretrained weights, if the comparison has some, into a network."""
     with value_errors_explained():
       self.network.load_pretrained(model)
 

@@ -58,15 +58,10 @@ class Network(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class WideResNet(Network):
-  """A wide residual network.
+  """A wide residual network."""
 
-  Attributes:
-    depth: 6n + 4.
-    width: Its widening factor.
-  """
-
-  depth: int
-  width: int
+  depth: int  # 6n + 4
+  width: int  # the widening factor
   kind: ClassVar[str] = 'wide_resnet'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
@@ -78,15 +73,10 @@ class WideResNet(Network):
 
 @dataclasses.dataclass(frozen=True)
 class VitB16(Network):
-  """ViT-B/16, fine-tuned from ImageNet-21k.
-
-  Attributes:
-    image_size: The size to which images are resized.
-    pretrained: The file of pretrained weights; None starts from random weights.
-  """
+  """ViT-B/16, fine-tuned from ImageNet-21k."""
 
   image_size: int = 224
-  pretrained: pathlib.Path | None = None
+  pretrained: pathlib.Path | None = None  # a file of weights; None starts from random ones
   kind: ClassVar[str] = 'vit_b16'
   convolves_images: ClassVar[bool] = False
 
@@ -126,13 +116,9 @@ class M11(Network):
 
 @dataclasses.dataclass(frozen=True)
 class OwnNetwork(Network):
-  """The user's own network.
+  """The user's own network."""
 
-  Attributes:
-    function: ``function(num_classes, rngs) -> nnx.Module``; it may also take ``dtype``.
-  """
-
-  function: Callable[..., nnx.Module]
+  function: Callable[..., nnx.Module]  # of (num_classes, rngs); it may also take ``dtype``
   kind: ClassVar[str] = 'own'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
