@@ -27,14 +27,7 @@ _TEST_RECORDINGS = 5  # of each word and speaker; the rule of spoken_digit's mak
 
 
 def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Prepares a data set in ``data_dir``, TFDS's folder, unless that is done, and writes its cache.
-
-  Returns:
-    The folder of the cache.
-
-  Raises:
-    DataError: If ``name`` is not a :class:`TfdsSource`.
-  """
+  """Prepares a data set in ``data_dir``, TFDS's folder, unless that is done; returns its cache."""
   source = find_source(name)
   if not isinstance(source, TfdsSource):
     raise DataError(f'TFDS does not prepare {name}.')

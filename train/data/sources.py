@@ -41,7 +41,7 @@ _SPEECH_COMMANDS = TfdsSource(
   num_classes=12,
   preprocessing=AudioPreprocessing(sample_rate=16_000),
 )
-_ALL: tuple[DataSource, ...] = (
+_ALL = (
   _Digits(
     name='digits',
     kind='images',

@@ -108,11 +108,7 @@ def has_parts(name: str) -> bool:
 
 
 def changed_comparisons(name: str, changes: Changes) -> tuple[Comparison, ...]:
-  """Returns the comparisons of an experiment, or the one of a Python file, with changes.
-
-  Raises:
-    UserError: If a name or a number is impossible, or the file does not define a comparison.
-  """
+  """Returns the comparisons of an experiment, or the one of a Python file, with changes."""
   changes.check()
   if is_own_problem(name):
     if changes.parts:

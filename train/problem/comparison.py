@@ -170,11 +170,7 @@ class Comparison:
     )
 
   def arm(self, name: str) -> Arm:
-    """Returns an arm by name: a control of the pair, one of the comparison, or any other.
-
-    Raises:
-      UserError: If there is none; the message lists the possible names.
-    """
+    """Returns an arm by name: a control of the pair, one of the comparison, or any other."""
     low, high = self.pair
     known = {arm.name: arm for arm in self.arms if isinstance(arm, Arm)}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
@@ -209,11 +205,7 @@ class Comparison:
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data set, with ``train_examples`` training examples.
 
-    Args:
-      data_dir: The folder of TFDS; see :meth:`train.data.DataSource.load`.
-
-    Raises:
-      UserError: If it cannot be loaded.
+    For the folder of TFDS, see :meth:`train.data.DataSource.load`.
     """
     dataset = self.dataset
     if isinstance(dataset, DataSource):

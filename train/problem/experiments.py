@@ -207,11 +207,7 @@ EXPERIMENTS: dict[str, tuple[Comparison, ...]] = {
 
 
 def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comparison, ...]:
-  """Returns the named comparisons of an experiment, or all of them.
-
-  Raises:
-    UserError: If there is no such experiment or comparison; the message lists those that exist.
-  """
+  """Returns the named comparisons of an experiment, or all of them."""
   if experiment not in EXPERIMENTS:
     raise UserError(
       f'There is no experiment {experiment!r}: choose from {", ".join(EXPERIMENTS)}, or for `run` '
