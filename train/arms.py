@@ -1,6 +1,6 @@
 """The arms of a comparison, for your own problem."""
 
-from train.problem.arms import (
+from train.problem.arms import (  # noqa: F401
   ADAM,
   ADAPTIVE,
   LION,
@@ -18,22 +18,3 @@ from train.problem.arms import (
   Yoked,
   arm_of_name,
 )
-
-__all__ = [
-  'ADAM',
-  'ADAPTIVE',
-  'LION',
-  'OTHERS',
-  'Adaptive',
-  'Arm',
-  'ByPhase',
-  'Coin',
-  'Fixed',
-  'Lcam',
-  'Momo',
-  'Pair',
-  'ScheduleFreeSgd',
-  'Setting',
-  'Yoked',
-  'arm_of_name',
-]

@@ -11,6 +11,7 @@ Batches, crops and flips are pure functions of (seed, epoch, step). TensorFlow i
 here: ``source.prepare()`` runs TFDS in a separate process.
 """
 
+# ruff: noqa: F401
 from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError, Dataset, Split
 from train.data.images import ImagePreprocessing
@@ -19,23 +20,3 @@ from train.data.preprocess import AsStored, Preprocessing
 from train.data.randomness import coin_key, step_key
 from train.data.source import DataSource
 from train.data.sources import SOURCES, find_source
-
-__all__ = [
-  'SOURCES',
-  'AsStored',
-  'AudioPreprocessing',
-  'Batch',
-  'DataError',
-  'DataSource',
-  'Dataset',
-  'ImagePreprocessing',
-  'Preprocessing',
-  'ResidentInput',
-  'Split',
-  'StreamedInput',
-  'coin_key',
-  'find_source',
-  'gather',
-  'make_input',
-  'step_key',
-]

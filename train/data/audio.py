@@ -10,7 +10,6 @@ from jaxtyping import Array, Float32, Int16
 from train.data.preprocess import Preprocessing
 
 SAMPLE_RATE = 8_000  # of the networks' inputs
-_FULL_SCALE = 2**15
 # The anti-aliasing filter: 80 dB down from 4.4 kHz on, flat to 3.6 kHz, at 16 kHz.
 _ATTENUATION, _TRANSITION = 82, 0.1
 
@@ -21,20 +20,12 @@ class AudioPreprocessing(Preprocessing):
 
   Recordings are stored at their original rate: the cache holds the data set's own samples, and
   resampling loses nothing to rounding.
-
-  Attributes:
-    sample_rate: Samples per second of the stored audio: 8,000 or 16,000.
-
-  Example:
-    >>> import jax
-    >>> AudioPreprocessing(16_000).evaluate(jax.numpy.zeros((2, 16_000), 'int16')).shape
-    (2, 8000)
   """
 
-  sample_rate: int
+  sample_rate: int  # of the stored audio: 8,000 or 16,000
 
   def evaluate(self, inputs: Int16[Array, 'batch samples']) -> Float32[Array, 'batch new_samples']:
-    samples = inputs.astype(jnp.float32) / _FULL_SCALE
+    samples = inputs.astype(jnp.float32) / 2**15
     return samples if self.sample_rate == SAMPLE_RATE else halve_rate(samples)
 
 

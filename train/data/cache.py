@@ -7,6 +7,7 @@ A cache is a folder that appears whole or not at all:
 It is written under another name, flushed to the disk, and renamed.
 """
 
+import collections
 import contextlib
 import hashlib
 import json
@@ -36,18 +37,14 @@ def write(
   description: dict[str, Any],
   examples: Iterable[tuple[str, np.ndarray, int]],
 ) -> None:
-  """Writes a cache, and replaces an existing one.
+  """Writes a cache, and replaces an existing one; an interrupted write leaves it as it was.
 
-  Only one process may write a cache at a time. An interrupted write leaves ``folder`` as it was.
+  Only one process may write a cache at a time.
 
   Args:
     folder: Where the cache goes.
     description: Further content of the JSON file: at least ``name`` and ``class_names``.
-    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order; all
-      inputs have the same shape and type.
-
-  Raises:
-    OSError: If the disk is full or not writable.
+    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order.
   """
   folder.parent.mkdir(parents=True, exist_ok=True)
   scratch = folder.with_name(f'.{folder.name}.incomplete')
@@ -56,37 +53,35 @@ def write(
   try:
     _write_arrays(scratch, examples)
     arrays = {path.name: _describe(path) for path in sorted(scratch.glob('*.npy'))}
-    text = json.dumps({'format': _FORMAT, **description, 'arrays': arrays}, indent=2)
     with open(scratch / _DESCRIPTION, 'w') as file:
-      file.write(text + '\n')
+      json.dump({'format': _FORMAT, **description, 'arrays': arrays}, file, indent=2)
+      file.write('\n')
       _to_disk(file)
     read(scratch)  # fails here rather than when it is in place
-    _replace(folder, scratch)
+    _remove(folder)  # a process that has mapped its files keeps them
+    scratch.rename(folder)
   finally:
     shutil.rmtree(scratch, ignore_errors=True)
 
 
-def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
-  """Maps a cache's arrays, after a check of their sizes, shapes and types.
-
-  Args:
-    folder: The cache.
-    name: The data set that it must hold; None allows any.
-
-  Returns:
-    The data set; its arrays are read-only memory maps.
+def read(folder: pathlib.Path, name: str | None = None, *, checksums: bool = False) -> Dataset:
+  """Returns a cache's arrays as memory maps, after a check of their sizes, shapes and types.
 
   Raises:
-    DamagedCacheError: If the cache is missing, damaged, or holds another data set. Only
-      :func:`verify` compares checksums.
+    DamagedCacheError: If the cache is missing, damaged, or does not hold the data set ``name``.
   """
+  file = _DESCRIPTION
   try:
-    description = _read_description(folder)
+    description = json.loads((folder / file).read_text())
     if description.get('format') != _FORMAT:
       raise DamagedCacheError('another version of this program wrote it')
-    arrays = [_map(folder / array, description['arrays'][array]) for array in _ARRAYS]
+    arrays = []
+    for file in _ARRAYS:
+      arrays.append(_map(folder / file, description['arrays'][file], checksums))
     train, test = Split(*arrays[:2]), Split(*arrays[2:])
     dataset = Dataset(description['name'], train, test, tuple(description['class_names']))
+  except OSError as error:
+    raise DamagedCacheError(f'cannot read {file} ({error.strerror})') from error
   except (KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
     raise DamagedCacheError(f'{_DESCRIPTION} is not as it was written ({error!r:.80})') from error
   except DataError as error:
@@ -98,59 +93,36 @@ def read(folder: pathlib.Path, name: str | None = None) -> Dataset:
 
 def verify(folder: pathlib.Path, name: str | None = None) -> None:
   """Does the checks of :func:`read`, and compares the arrays' checksums, which reads every byte."""
-  read(folder, name)
-  described = _read_description(folder)['arrays']
-  for array in _ARRAYS:
-    with _read_errors_explained(array):
-      found = _sha256(folder / array)
-    if found != described[array].get('sha256'):
-      raise DamagedCacheError(f'the checksum of {array} is wrong')
+  read(folder, name, checksums=True)
 
 
 def _write_arrays(folder, examples):
-  files = {}
-  try:
+  """Writes each array row by row; at the end its header gets the number of rows."""
+  files, kinds, rows = {}, {}, collections.Counter()
+  with contextlib.ExitStack() as opened:
     for split, row, label in examples:
       for part, value in (('inputs', row), ('labels', np.int32(label))):
         name = f'{split}_{part}.npy'
         if name not in files:
-          files[name] = _GrowingArray(folder / name, value.shape, value.dtype)
-        files[name].append(value)
-  finally:
-    for file in files.values():
-      file.close()
+          files[name] = opened.enter_context(open(folder / name, 'wb'))
+          kinds[name] = value.dtype, value.shape
+          _write_header(files[name], 0, *kinds[name])
+        assert (value.dtype, value.shape) == kinds[name], (value.dtype, value.shape, kinds[name])
+        files[name].write(value.tobytes())
+        rows[name] += 1
+    for name, file in files.items():
+      file.seek(0)
+      _write_header(file, rows[name], *kinds[name])  # NumPy leaves room for the number to grow
+      _to_disk(file)
 
 
-class _GrowingArray:
-  """An ``.npy`` file that is written row by row; closing it writes the number of rows."""
-
-  def __init__(self, path, row_shape, dtype):
-    self._file = open(path, 'wb')  # noqa: SIM115  closed by close()
-    self._row_shape, self._dtype, self._rows = row_shape, dtype, 0
-    self._write_header()
-    self._start = self._file.tell()
-
-  def append(self, row):
-    assert row.shape == self._row_shape, (row.shape, self._row_shape)
-    assert row.dtype == self._dtype, (row.dtype, self._dtype)
-    self._file.write(row.tobytes())
-    self._rows += 1
-
-  def close(self):
-    with self._file:
-      self._file.seek(0)
-      self._write_header()
-      # NumPy leaves room in the header for the number of rows to grow.
-      assert self._file.tell() == self._start
-      _to_disk(self._file)
-
-  def _write_header(self):
-    header = {
-      'descr': np.lib.format.dtype_to_descr(self._dtype),
-      'fortran_order': False,
-      'shape': (self._rows, *self._row_shape),
-    }
-    np.lib.format.write_array_header_1_0(self._file, header)
+def _write_header(file, rows, dtype, shape):
+  header = {
+    'descr': np.lib.format.dtype_to_descr(dtype),
+    'fortran_order': False,
+    'shape': (rows, *shape),
+  }
+  np.lib.format.write_array_header_1_0(file, header)
 
 
 def _describe(path):
@@ -173,16 +145,6 @@ def _to_disk(file):
   os.fsync(file.fileno())
 
 
-def _replace(folder, scratch):
-  # A folder cannot be renamed onto another; a process that has mapped the old files keeps them.
-  old = folder.with_name(f'.{folder.name}.old')
-  _remove(old)
-  if os.path.lexists(folder):
-    folder.rename(old)
-  scratch.rename(folder)
-  _remove(old)
-
-
 def _remove(path):
   """Removes a folder, or a file or link in its place, if there is one."""
   if path.is_dir() and not path.is_symlink():
@@ -191,22 +153,8 @@ def _remove(path):
     path.unlink(missing_ok=True)
 
 
-@contextlib.contextmanager
-def _read_errors_explained(name):
-  try:
-    yield
-  except OSError as error:
-    raise DamagedCacheError(f'cannot read {name} ({error.strerror})') from error
-
-
-def _read_description(folder):
-  with _read_errors_explained(_DESCRIPTION):
-    return json.loads((folder / _DESCRIPTION).read_text())
-
-
-def _map(path, expected):
-  with _read_errors_explained(path.name):
-    size = path.stat().st_size
+def _map(path, expected, checksums):
+  size = path.stat().st_size
   if size != expected['bytes']:
     raise DamagedCacheError(f'{path.name} has {size} bytes, not {expected["bytes"]}')
   try:
@@ -215,4 +163,6 @@ def _map(path, expected):
     raise DamagedCacheError(f'{path.name} is not an array file') from error
   if [list(array.shape), array.dtype.name] != [expected['shape'], expected['dtype']]:
     raise DamagedCacheError(f'{path.name} holds {array.dtype.name} of shape {array.shape}')
+  if checksums and _sha256(path) != expected.get('sha256'):
+    raise DamagedCacheError(f'the checksum of {path.name} is wrong')
   return array

@@ -136,13 +136,10 @@ class Dataset:
 
 def _to_array(values, what: str) -> np.ndarray:
   """Returns an array with an axis of examples and no 64-bit numbers."""
-  if isinstance(values, np.memmap):
-    array = values
-  else:
-    try:
-      array = np.asarray(values)
-    except ValueError as error:
-      raise DataError(f'The {what} of a split have rows of different shapes.') from error
+  try:
+    array = values if isinstance(values, np.memmap) else np.asarray(values)
+  except ValueError as error:
+    raise DataError(f'The {what} of a split have rows of different shapes.') from error
   # To JAX bfloat16 is a number, to NumPy it is not.
   if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
     raise DataError(

@@ -8,9 +8,6 @@ import numpy as np
 from train.data.dataset import Dataset, Split
 from train.system.caches import keep, read_kept, user_cache
 
-_TRAIN_EXAMPLES = 1000
-_LARGEST_VALUE = 16
-
 
 def load_digits() -> Dataset:
   """Loads 1,797 digits of 8x8 pixels: 1,000 training and 797 test examples.
@@ -18,10 +15,6 @@ def load_digits() -> Dataset:
   The split is fixed and stratified by class. Grey values 0 to 16 become uint8 0 to 255, in three
   equal channels, for networks that take colour images. The arrays are kept in the user's cache
   folder, because importing scikit-learn takes longer than importing JAX.
-
-  Example:
-    >>> load_digits().train.inputs.shape
-    (1000, 8, 8, 3)
 
   References:
     Alpaydin and Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
@@ -34,12 +27,8 @@ def load_digits() -> Dataset:
     keep(path, content)
   arrays = np.load(io.BytesIO(content), allow_pickle=False)
   train_images, test_images, train_labels, test_labels = arrays.values()
-  return Dataset(
-    'digits',
-    Split(train_images, train_labels),
-    Split(test_images, test_labels),
-    tuple('0123456789'),
-  )
+  train, test = Split(train_images, train_labels), Split(test_images, test_labels)
+  return Dataset('digits', train, test, tuple('0123456789'))
 
 
 def _from_scikit_learn() -> bytes:
@@ -47,11 +36,11 @@ def _from_scikit_learn() -> bytes:
   from sklearn import datasets, model_selection
 
   digits = datasets.load_digits()
-  grey = np.rint(digits.images * (255 / _LARGEST_VALUE)).astype(np.uint8)
+  grey = np.rint(digits.images * (255 / 16)).astype(np.uint8)
   images = np.repeat(grey[..., None], 3, axis=-1)
   labels = digits.target.astype(np.int32)
   arrays = model_selection.train_test_split(
-    images, labels, train_size=_TRAIN_EXAMPLES, random_state=0, stratify=labels
+    images, labels, train_size=1000, random_state=0, stratify=labels
   )
   archive = io.BytesIO()
   np.savez(archive, *arrays)

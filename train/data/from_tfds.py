@@ -23,19 +23,11 @@ from train.data.dataset import DataError
 from train.data.sources import find_source
 from train.data.tfds_source import TfdsSource, cache_folder
 
-# Of each word and speaker; the rule of spoken_digit's makers.
-_TEST_RECORDINGS = 5
+_TEST_RECORDINGS = 5  # of each word and speaker; the rule of spoken_digit's makers
 
 
 def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
-  """Prepares a data set in ``data_dir``, TFDS's folder, unless that is done, and writes its cache.
-
-  Returns:
-    The folder of the cache.
-
-  Raises:
-    DataError: If ``name`` is not a :class:`TfdsSource`.
-  """
+  """Prepares a data set in ``data_dir``, TFDS's folder, unless that is done; returns its cache."""
   source = find_source(name)
   if not isinstance(source, TfdsSource):
     raise DataError(f'TFDS does not prepare {name}.')
@@ -59,42 +51,34 @@ def convert(name: str, data_dir: str | os.PathLike) -> pathlib.Path:
     except cache.DamagedCacheError:
       builder = tfds.builder(name, data_dir=data_dir)
       builder.download_and_prepare()
-      cache.write(folder, _describe(source, builder), _examples(source, builder))
+      features = builder.info.features
+      description = {
+        'name': source.name,
+        'tfds_name': builder.name,
+        'tfds_version': str(builder.version),
+        'test_split': source.test_split,
+        'class_names': features['label'].names,
+      }
+      if source.kind == 'audio':
+        description['sample_rate'] = features['audio'].sample_rate
+      cache.write(folder, description, _examples(source, builder))
   return folder
 
 
-def _describe(source: TfdsSource, builder) -> dict[str, Any]:
-  description = {
-    'name': source.name,
-    'tfds_name': builder.name,
-    'tfds_version': str(builder.version),
-    'test_split': source.test_split,
-    'class_names': builder.info.features['label'].names,
-  }
-  if source.kind == 'audio':
-    description['sample_rate'] = builder.info.features['audio'].sample_rate
-  return description
-
-
-def _examples(source: TfdsSource, builder) -> Iterator[tuple[str, np.ndarray, int]]:
-  for split, example in _split_examples(source, builder):
-    if source.kind == 'audio':
-      row = _one_second(example['audio'], builder.info.features['audio'].sample_rate)
-    else:
-      row = example['image']
-    yield split, row, example['label']
-
-
-def _split_examples(source: TfdsSource, builder) -> Iterator[tuple[str, Mapping[str, Any]]]:
-  if source.test_split == 'test':
-    for split in cache.SPLITS:
-      for example in _read(builder, split):
-        yield split, example
-  else:
-    for example in _read(builder, 'train'):
-      word_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
-      recording = int(word_speaker_recording.rpartition('_')[2])
-      yield 'test' if recording < _TEST_RECORDINGS else 'train', example
+def _examples(source: TfdsSource, builder: Any) -> Iterator[tuple[str, np.ndarray, int]]:
+  """Yields split, input and label of each example, as :func:`train.data.cache.write` takes them."""
+  by_recording = source.test_split == 'first_recordings'
+  for split in ('train',) if by_recording else cache.SPLITS:
+    for example in _read(builder, split):
+      if by_recording:
+        word_speaker_recording = example['audio/filename'].decode().removesuffix('.wav')
+        recording = int(word_speaker_recording.rpartition('_')[2])
+        split = 'test' if recording < _TEST_RECORDINGS else 'train'
+      if source.kind == 'audio':
+        row = _one_second(example['audio'], builder.info.features['audio'].sample_rate)
+      else:
+        row = example['image']
+      yield split, row, example['label']
 
 
 def _one_second(samples, rate: int) -> np.ndarray:
@@ -104,7 +88,7 @@ def _one_second(samples, rate: int) -> np.ndarray:
   return np.pad(samples.astype(np.int16), (0, rate - len(samples)))
 
 
-def _read(builder, split) -> Iterator[Mapping[str, Any]]:
+def _read(builder: Any, split: str) -> Iterator[Mapping[str, Any]]:
   """Yields a split's examples as NumPy arrays in stored order, and shows a progress bar."""
   import tensorflow_datasets as tfds
 
@@ -124,11 +108,9 @@ def _read(builder, split) -> Iterator[Mapping[str, Any]]:
 
 def _explain(error: BaseException, name: str, data_dir: str) -> str | None:
   """Returns a sentence on an error that a user can fix; None for any other error."""
-  causes = []
-  cause: BaseException | None = error
-  while cause is not None:
+  causes = [error]
+  while cause := causes[-1].__cause__ or causes[-1].__context__:
     causes.append(cause)
-    cause = cause.__cause__ or cause.__context__
   again = f"'python -m train prepare {name} --data-dir {data_dir}'"
   kinds = {kind.__name__ for cause in causes for kind in type(cause).__mro__}
   text = ' '.join(str(cause) for cause in causes)

@@ -23,15 +23,6 @@ class ImagePreprocessing(Preprocessing):
       crop.
     flip: Whether half of the images, drawn at random, are mirrored left to right.
     size: The height and width that images are resized to (bilinear, antialiased); None leaves them.
-
-  Example:
-    >>> import jax
-    >>> images = jax.numpy.full((2, 8, 8, 3), 255, 'uint8')
-    >>> preprocessing = ImagePreprocessing(mean=(0.5,) * 3, std=(0.5,) * 3, padding=1)
-    >>> preprocessing.train(jax.random.key(0), images).shape
-    (2, 8, 8, 3)
-    >>> preprocessing.evaluate(images)[0, 0, 0].tolist()
-    [1.0, 1.0, 1.0]
   """
 
   mean: tuple[float, ...]
@@ -45,17 +36,9 @@ class ImagePreprocessing(Preprocessing):
 
     Its values are from -1 to 1, as the ImageNet-21k weights expect, whatever the data set's
     statistics are.
-
-    Example:
-      >>> ImagePreprocessing(mean=(0.3,), std=(0.4,), padding=1).resized(224)
-      ImagePreprocessing(mean=(0.5,), std=(0.5,), padding=1, flip=False, size=224)
     """
     half = (0.5,) * len(self.mean)
     return dataclasses.replace(self, mean=half, std=half, size=image_size)
-
-  def without_augmentation(self) -> 'ImagePreprocessing':
-    """Returns the variant whose :meth:`train` neither crops nor flips."""
-    return dataclasses.replace(self, padding=0, flip=False)
 
   def train(self, key: Key[Array, ''], inputs: Images) -> NewImages:
     crop_key, flip_key = jax.random.split(key)
@@ -78,10 +61,7 @@ class ImagePreprocessing(Preprocessing):
 def crop(images: Images, offsets: Int[Array, 'batch 2'], padding: int) -> Images:
   """Pads images with zeros on each side and crops them to their original size.
 
-  Args:
-    images: The images.
-    offsets: Row and column, 0 to ``2 * padding``, of each crop's corner in the padded image.
-    padding: The number of zero pixels on each side.
+  The offsets are row and column, 0 to ``2 * padding``, of each crop's corner in the padded image.
   """
   padded = jnp.pad(images, ((0, 0), (padding, padding), (padding, padding), (0, 0)))
 

@@ -3,7 +3,7 @@
 import abc
 import collections
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent import futures
 from functools import partial
 from typing import NamedTuple
@@ -26,10 +26,8 @@ _RESIDENT_SHARE = 1 / 4
 class Batch(NamedTuple):
   """The argument of a jitted step; :func:`gather` returns its examples.
 
-  Attributes:
-    inputs: The inputs of the whole split (resident) or of this batch (streamed), as stored.
-    labels: Their labels, classes or other targets, as stored.
-    rows: The rows of ``inputs`` and ``labels`` that are in the batch; None means all, in order.
+  Inputs and labels are those of the whole split (resident) or of this batch (streamed), as stored;
+  ``rows`` are the rows of them that are in the batch, None means all, in order.
   """
 
   inputs: Shaped[Array, 'rows ...']
@@ -38,13 +36,7 @@ class Batch(NamedTuple):
 
 
 def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
-  """Returns a batch's inputs and labels, as stored; call it inside the jitted step.
-
-  Example:
-    >>> batch = Batch(jnp.array([5, 6, 7]), jnp.array([0, 1, 0]), rows=jnp.array([2, 1]))
-    >>> [array.tolist() for array in gather(batch)]
-    [[7, 6], [0, 1]]
-  """
+  """Returns a batch's inputs and labels, as stored; call it inside the jitted step."""
   if batch.rows is None:
     return batch.inputs, batch.labels
   return batch.inputs[batch.rows], batch.labels[batch.rows]
@@ -53,9 +45,9 @@ def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'bat
 class _Input(abc.ABC):
   """Batches of a split, which the two kinds below make."""
 
-  def __init__(self, examples: int, devices: Devices):
-    self._examples = examples
-    self._devices = devices
+  def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
+    self._examples, self._devices = len(split), devices
+    self._inputs, self._labels = split.inputs, split.labels
 
   def steps_per_epoch(self, batch_size: int) -> int:
     """Returns the number of batches of an epoch, a short last one included."""
@@ -77,15 +69,10 @@ class ResidentInput(_Input):
   """Batches of a split that is copied to every device once; a batch costs a device one gather.
 
   Its iterators never wait for the devices.
-
-  Example:
-    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
-    >>> [len(batch.rows) for batch in ResidentInput(split).epoch(seed=0, epoch=0, batch_size=4)]
-    [4, 4, 2]
   """
 
   def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
-    super().__init__(len(split), devices)
+    super().__init__(split, devices)
     self._inputs, self._labels = devices.replicate((split.inputs, split.labels))
 
   def _batches(self, order, batch_size, start_step):
@@ -99,36 +86,30 @@ class StreamedInput(_Input):
   """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
 
   They equal those of :class:`ResidentInput`, bit for bit.
-
-  Example:
-    >>> split = Split(np.arange(10, dtype='int16')[:, None], np.zeros(10, 'int32'))
-    >>> [batch.inputs.shape for batch in StreamedInput(split).in_order(batch_size=4)]
-    [(4, 1), (4, 1), (2, 1)]
   """
-
-  def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
-    super().__init__(len(split), devices)
-    self._split = split
 
   def _batches(self, order, batch_size, start_step):
     order = np.asarray(order)
 
     def make(start):
-      arrays = self._split.inputs, self._split.labels
-      return Batch(*self._devices.put_rows(arrays, order[start : start + batch_size]))
+      rows = order[start : start + batch_size]
+      return Batch(*self._devices.put_rows((self._inputs, self._labels), rows))
 
-    return _ahead(make, range(start_step * batch_size, len(order), batch_size))
+    pending: collections.deque[futures.Future[Batch]] = collections.deque()
+    with futures.ThreadPoolExecutor(_PREFETCH) as pool:
+      for start in range(start_step * batch_size, len(order), batch_size):
+        pending.append(pool.submit(make, start))
+        if len(pending) > _PREFETCH:
+          yield pending.popleft().result()
+      yield from (future.result() for future in pending)
 
 
 def make_input(
   split: Split, stream: bool | None = None, devices: Devices = ONE_DEVICE
 ) -> ResidentInput | StreamedInput:
-  """Puts a split on every device, or streams it if it is large; the batches are the same.
+  """Puts a split on every device, or streams it; the batches are the same.
 
-  Args:
-    split: The examples.
-    stream: Whether to stream; None streams a split that exceeds a quarter of a device's memory.
-    devices: The devices that a batch is divided among.
+  With ``stream=None`` it streams a split that exceeds a quarter of a device's memory.
   """
   if stream is None:
     stream = is_streamed(split.inputs.nbytes + split.labels.nbytes)
@@ -150,18 +131,3 @@ def device_memory() -> float:
 @partial(jax.jit, static_argnums=(2, 3))
 def _slice(order, start, size, devices):
   return devices.divide(jax.lax.dynamic_slice(order, (start,), (size,)))
-
-
-def _ahead(make: Callable[[int], Batch], starts: range) -> Iterator[Batch]:
-  with futures.ThreadPoolExecutor(_PREFETCH) as pool:
-    pending: collections.deque[futures.Future] = collections.deque()
-    try:
-      for start in starts:
-        pending.append(pool.submit(make, start))
-        if len(pending) > _PREFETCH:
-          yield pending.popleft().result()
-      while pending:
-        yield pending.popleft().result()
-    finally:
-      for future in pending:
-        future.cancel()

@@ -17,7 +17,6 @@ class Preprocessing(abc.ABC):
     self, key: Key[Array, ''], inputs: Shaped[Array, 'batch ...']
   ) -> Shaped[Array, 'batch ...']:
     """Preprocesses a training batch, with random augmentation if the implementation has any."""
-    del key
     return self.evaluate(inputs)
 
   @abc.abstractmethod
@@ -31,10 +30,6 @@ class AsStored(Preprocessing):
 
   Floats become float32; integers stay integers, so that tokens can index an embedding. **Nothing is
   scaled**: pixels stored as 0 to 255 reach the network as 0 to 255.
-
-  Example:
-    >>> AsStored().evaluate(jnp.array([3, 255], 'uint8'))
-    Array([  3, 255], dtype=uint8)
   """
 
   def evaluate(self, inputs: Shaped[Array, 'batch ...']) -> Shaped[Array, 'batch ...']:

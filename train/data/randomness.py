@@ -14,32 +14,17 @@ _ORDER, _STEP, _COIN = 0, 1, 2**31
 
 @partial(jax.jit, static_argnums=2)
 def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples']:
-  """Returns the order in which an epoch visits the training examples, on the default device.
-
-  Example:
-    >>> sorted(epoch_order(0, 2, examples=4).tolist())
-    [0, 1, 2, 3]
-  """
+  """Returns the order in which an epoch visits the training examples, on the default device."""
   return jax.random.permutation(_key(seed, _ORDER, epoch), examples)
 
 
 def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
-  """Returns the random key of one training step, which no other step of this seed has.
-
-  Example:
-    >>> bool(step_key(0, 1, 2) == step_key(0, 1, 2)), bool(step_key(0, 1, 2) == step_key(0, 2, 1))
-    (True, False)
-  """
+  """Returns the random key of one training step, which no other step of this seed has."""
   return _key(seed, _STEP, epoch, step)
 
 
 def coin_key(seed: int, update: int) -> Key[Array, '']:
-  """Returns the random key of the coin toss, in the ``coin`` control, of one update.
-
-  Example:
-    >>> bool(coin_key(0, 1) == coin_key(0, 2))
-    False
-  """
+  """Returns the random key of the coin toss, in the ``coin`` control, of one update."""
   return _key(seed, _COIN, update)
 
 

@@ -6,8 +6,17 @@ from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError
 from train.data.digits import load_digits
 from train.data.images import ImagePreprocessing
-from train.data.source import DataSource, EmbeddedSource
+from train.data.source import DataSource
 from train.data.tfds_source import TfdsSource
+
+
+class _Digits(DataSource):
+  def load(self, data_dir=None, train_examples=None):
+    return load_digits().with_train_examples(train_examples)
+
+  def prepare(self, data_dir=None):
+    raise DataError(f'{self.name} comes with scikit-learn and needs no preparation.')
+
 
 _CIFAR10 = TfdsSource(
   name='cifar10',
@@ -32,8 +41,8 @@ _SPEECH_COMMANDS = TfdsSource(
   num_classes=12,
   preprocessing=AudioPreprocessing(sample_rate=16_000),
 )
-_ALL: tuple[DataSource, ...] = (
-  EmbeddedSource(
+_ALL = (
+  _Digits(
     name='digits',
     kind='images',
     train_examples=1_000,
@@ -44,8 +53,6 @@ _ALL: tuple[DataSource, ...] = (
     # The statistics of the training split. The digits fill their 8x8 pixels, so crops move them by
     # one pixel only; a mirrored digit would be another sign.
     preprocessing=ImagePreprocessing(mean=(0.304874,) * 3, std=(0.375424,) * 3, padding=1),
-    package='scikit-learn',
-    read=load_digits,
   ),
   _CIFAR10,
   dataclasses.replace(_CIFAR10, name='cifar100', num_classes=100),
@@ -75,15 +82,7 @@ SOURCES: dict[str, DataSource] = {source.name: source for source in _ALL}
 
 
 def find_source(name: str) -> DataSource:
-  """Returns a data set by name.
-
-  Raises:
-    DataError: If there is none of that name; the message lists all names.
-
-  Example:
-    >>> len(find_source('digits').load(train_examples=100).train)
-    100
-  """
+  """Returns a data set by name; raises a ``DataError`` that lists all names if there is none."""
   if name not in SOURCES:
     raise DataError(f'There is no data set {name!r}: choose from {", ".join(SOURCES)}.')
   return SOURCES[name]

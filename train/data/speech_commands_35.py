@@ -6,7 +6,7 @@ unknown, silence. Importing this module registers the builder; it needs TensorFl
 
 import io
 import pathlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -15,7 +15,7 @@ from scipy.io import wavfile
 _ARCHIVE = 'http://download.tensorflow.org/data/speech_commands_v0.02.tar.gz'
 _SAMPLE_RATE = 16_000
 _BACKGROUND = '_background_noise_'
-_LISTS = {'validation': 'validation_list.txt', 'test': 'testing_list.txt'}
+_LISTS = ('validation_list.txt', 'testing_list.txt')
 # fmt: off
 WORDS = [
   'backward', 'bed', 'bird', 'cat', 'dog', 'down', 'eight', 'five', 'follow', 'forward', 'four',
@@ -55,34 +55,29 @@ class SpeechCommands35(tfds.core.GeneratorBasedBuilder):
 
   def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict:
     archive = dl_manager.download(_ARCHIVE)
-    lists = _read_lists(dl_manager.iter_archive(archive))
-    held_out = frozenset().union(*lists.values())
+    # The recordings of the validation and the test split, each as ``word/file``.
+    lists = {
+      pathlib.PurePosixPath(path).name: frozenset(file.read().decode().split())
+      for path, file in dl_manager.iter_archive(archive)
+      if path.endswith(_LISTS)
+    }
+    validation, test = (lists[name] for name in _LISTS)
+    held_out = validation | test
 
-    def examples(wanted):
+    def examples(wanted: Callable[[str], bool]) -> Iterator[tuple[str, dict]]:
       return _examples(dl_manager.iter_archive(archive), wanted)
 
     return {
       'train': examples(lambda recording: recording not in held_out),
-      'validation': examples(lists['validation'].__contains__),
-      'test': examples(lists['test'].__contains__),
+      'validation': examples(validation.__contains__),
+      'test': examples(test.__contains__),
     }
 
   def _generate_examples(self):
     raise NotImplementedError('_split_generators returns the examples')
 
 
-def _read_lists(archive: Iterable) -> dict[str, frozenset[str]]:
-  """Returns the recordings of the validation and the test split, each as ``word/file``."""
-  splits = {file_name: split for split, file_name in _LISTS.items()}
-  lists = {}
-  for path, file in archive:
-    split = splits.get(pathlib.PurePosixPath(path).name)
-    if split is not None:
-      lists[split] = frozenset(file.read().decode().split())
-  return lists
-
-
-def _examples(archive: Iterable, wanted) -> Iterator[tuple[str, dict]]:
+def _examples(archive: Iterable, wanted: Callable[[str], bool]) -> Iterator[tuple[str, dict]]:
   for path, file in archive:
     # Paths in the archive may begin with './'.
     recording = str(pathlib.PurePosixPath(path))

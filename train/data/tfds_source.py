@@ -20,29 +20,25 @@ class TfdsSource(DataSource):
   """A data set of TFDS. Its loaded arrays are memory maps.
 
   TFDS, which imports TensorFlow, runs in a separate process: :mod:`train.data.from_tfds`.
-
-  Attributes:
-    test_split: The test examples: TFDS's own test split, or, if TFDS has only one split, the first
-      five recordings of each word and speaker.
-    builder_module: The module that defines the builder, if TFDS does not contain it.
   """
 
+  # TFDS's own, or, if it has only one split, the first five recordings of each word and speaker.
   test_split: Literal['test', 'first_recordings'] = 'test'
-  builder_module: str | None = None
+  builder_module: str | None = None  # defines the builder, if TFDS does not contain it
 
-  def _load(self, data_dir):
+  def load(self, data_dir=None, train_examples=None):
     folder = cache_folder(self.name, data_dir)
     if not folder.exists():
       self.prepare(data_dir)
     try:
-      return cache.read(folder, self.name)
+      return cache.read(folder, self.name).with_train_examples(train_examples)
     except cache.DamagedCacheError as error:
       raise DataError(
         f'{folder} is damaged ({error}): rebuild it with '
         f"'python -m train prepare {self.name} --data-dir {folder.parents[1]}'."
       ) from error
 
-  def prepare(self, data_dir: str | None = None) -> pathlib.Path:
+  def prepare(self, data_dir=None):
     folder = cache_folder(self.name, data_dir)
     if folder.exists():
       try:

@@ -46,15 +46,17 @@ class Setting(NamedTuple):
   seed: int = 0
   partner_phases: Any = None
 
-  def learning_rate(self, init_value: float | None = None) -> optax.Schedule:
-    """Returns the schedule, with another first value if one is given."""
-    value = self.schedule.init_value if init_value is None else init_value
-    schedule = dataclasses.replace(self.schedule, init_value=value)
+  @property
+  def phases(self) -> dict[str, Any]:
+    """The arguments of what tells the loss phases apart."""
+    return {'steps_per_epoch': self.steps_per_epoch, 'rule': self.rule}
+
+  def learning_rate(self, init_value: float) -> optax.Schedule:
+    """Returns the schedule with this first value."""
+    schedule = dataclasses.replace(self.schedule, init_value=init_value)
     return schedule.build(self.epochs, self.steps_per_epoch)
 
-  def coupled(
-    self, optimizer: optax.GradientTransformation
-  ) -> optax.GradientTransformationExtraArgs:
+  def coupled(self, optimizer: Any) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer, with the weight decay added to its gradients."""
     return optax.chain(optax.add_decayed_weights(self.weight_decay), optimizer)
 
@@ -90,7 +92,6 @@ class Arm(abc.ABC):
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """Returns the parameters to evaluate: the trained ones, except for arms that average."""
-    del opt_state
     return params
 
 
@@ -135,7 +136,8 @@ class Pair(Arm):
 
   def _injected(self, optimizer: Callable, setting: Setting, **further: Any):
     """Returns ``optimizer(learning_rate, high_loss_momentum, low_loss_momentum, **further)``."""
-    numbers = setting.learning_rate(), self.high_loss_momentum, self.low_loss_momentum
+    rate = setting.learning_rate(setting.schedule.init_value)
+    numbers = rate, self.high_loss_momentum, self.low_loss_momentum
     return setting.coupled(optax.inject_hyperparams(optimizer)(*numbers, **further))
 
 
@@ -150,7 +152,7 @@ class Lcam(Pair):
     return f'low{self.low_loss_momentum:g}-high{self.high_loss_momentum:g}'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return self._injected(lcam, setting, steps_per_epoch=setting.steps_per_epoch, rule=setting.rule)
+    return self._injected(lcam, setting, **setting.phases)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,18 +162,11 @@ class Coin(Pair):
   kind: ClassVar[str] = 'coin'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return self._injected(
-      _coin,
-      setting,
-      steps_per_epoch=setting.steps_per_epoch,
-      rule=setting.rule,
-      coin_seed=setting.seed,
-    )
+    return self._injected(_coin, setting, **setting.phases, coin_seed=setting.seed)
 
 
-def _coin(
-  learning_rate, high_loss_momentum, low_loss_momentum, *, steps_per_epoch, rule, coin_seed
-):
+# The names of the arguments are those of the hyperparameters in the state.
+def _coin(learning_rate, high_loss_momentum, low_loss_momentum, steps_per_epoch, rule, coin_seed):
   tracker = coin_tracker(steps_per_epoch=steps_per_epoch, rule=rule, coin_seed=coin_seed)
   return _momentum_sgd(tracker, learning_rate, high_loss_momentum, low_loss_momentum)
 
@@ -245,26 +240,20 @@ def _adaptive(name: str, optimizer: Callable, *, kind: str = '', **settings: flo
   return Adaptive(name, kind or name, optimizer, tuple(settings.items()))
 
 
-ADAM = _adaptive('adam', optax.adam, learning_rate=1e-3, b1=0.9, b2=0.999)
+_ADAM = {'learning_rate': 1e-3, 'b1': 0.9, 'b2': 0.999}
+_ADAMW = {'learning_rate': 1e-3, 'weight_decay': 0.05, 'b1': 0.9, 'b2': 0.999}
+ADAM = _adaptive('adam', optax.adam, **_ADAM)
 LION = _adaptive('lion', optax.lion, learning_rate=1e-4, weight_decay=0.5, b1=0.9, b2=0.99)
 ADAPTIVE: tuple[Arm, ...] = (
   ADAM,
-  _adaptive('adamw', optax.adamw, learning_rate=1e-3, weight_decay=0.05, b1=0.9, b2=0.999),
-  _adaptive('amsgrad', optax.amsgrad, kind='adam', learning_rate=1e-3, b1=0.9, b2=0.999),
+  _adaptive('adamw', optax.adamw, **_ADAMW),
+  _adaptive('amsgrad', optax.amsgrad, kind='adam', **_ADAM),
   _adaptive('rmsprop', optax.rmsprop, learning_rate=1e-3, decay=0.9),
   _adaptive('adagrad', optax.adagrad, learning_rate=1e-2),
   LION,
 )
-ADEMAMIX = _adaptive(
-  'ademamix',
-  optax.contrib.ademamix,  # Adam with a second, slow average of the gradients
-  learning_rate=1e-3,
-  weight_decay=0.05,
-  b1=0.9,
-  b2=0.999,
-  b3=0.9999,
-  alpha=5.0,
-)
+# Adam with a second, slow average of the gradients.
+ADEMAMIX = _adaptive('ademamix', optax.contrib.ademamix, **_ADAMW, b3=0.9999, alpha=5.0)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -290,21 +279,12 @@ class ByPhase(Pair):
     return self.base.learning_rate
 
   def config(self) -> dict[str, Any]:
-    settings = {name: value for name, value in self.base.settings if name != 'b1'}
-    low, high = self.momenta
-    momenta = {'low_loss_momentum': low, 'high_loss_momentum': high}
-    return {'name': self.name, 'kind': self.kind, **momenta, **settings}
+    config = {**super().config(), **dict(self.base.settings)}
+    return {name: value for name, value in config.items() if name not in ('base', 'b1')}
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return self.base.build(
-      setting,
-      b1=loss_phase_schedule(
-        self.high_loss_momentum,
-        self.low_loss_momentum,
-        steps_per_epoch=setting.steps_per_epoch,
-        rule=setting.rule,
-      ),
-    )
+    low, high = self.momenta
+    return self.base.build(setting, b1=loss_phase_schedule(high, low, **setting.phases))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -387,12 +367,11 @@ def arm_of_name(name: str) -> Arm:
     >>> arm_of_name('yoked0.9-0.95')
     Yoked(low_loss_momentum=0.9, high_loss_momentum=0.95)
   """
-  others = {arm.name: arm for arm in OTHERS}
-  if name in others:
-    return others[name]
+  for arm in OTHERS:
+    if arm.name == name:
+      return arm
   for pattern, make in _PATTERNS.items():
-    if match := re.fullmatch(pattern, name):
-      momenta = [float(number) for number in match.groups()]
-      if all(momentum < 1 for momentum in momenta):
-        return make(*momenta)
+    match = re.fullmatch(pattern, name)
+    if match and max(momenta := [float(number) for number in match.groups()]) < 1:
+      return make(*momenta)
   raise UserError(f'There is no arm {name!r}: choose from {ARM_FORMS}.')

@@ -74,6 +74,11 @@ class Changes:
     option('The .npz file of ViT-B/16 weights from ImageNet-21k, for `vit`.', 'FILE'),
   ] = None
 
+  def given(self, *names: str) -> dict[str, Any]:
+    """Returns those of the named settings that replace the experiment's."""
+    values = {name: getattr(self, name) for name in names}
+    return {name: value for name, value in values.items() if value is not None}
+
   def check(self) -> None:
     """Raises a ``UserError`` if a number is impossible."""
     for name in ('epochs', 'batch_size', 'train_examples'):
@@ -103,11 +108,7 @@ def has_parts(name: str) -> bool:
 
 
 def changed_comparisons(name: str, changes: Changes) -> tuple[Comparison, ...]:
-  """Returns the comparisons of an experiment, or the one of a Python file, with changes.
-
-  Raises:
-    UserError: If a name or a number is impossible, or the file does not define a comparison.
-  """
+  """Returns the comparisons of an experiment, or the one of a Python file, with changes."""
   changes.check()
   if is_own_problem(name):
     if changes.parts:
@@ -134,11 +135,7 @@ def _own_comparison(path: pathlib.Path) -> Comparison:
 
 
 def _change(comparison: Comparison, changes: Changes) -> Comparison:
-  changed: dict[str, Any] = {
-    name: value
-    for name in ('epochs', 'batch_size', 'train_examples', 'dtype', 'weight_decay')
-    if (value := getattr(changes, name)) is not None
-  }
+  changed = changes.given('epochs', 'batch_size', 'train_examples', 'dtype', 'weight_decay')
   title = comparison.experiment or comparison.name
   if changes.dataset is not None:
     changed['dataset'] = _other_dataset(comparison, changes.dataset, title)
@@ -172,10 +169,7 @@ def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:
 
 def _other_network(comparison: Comparison, changes: Changes, title: str) -> Network:
   network = comparison.network
-  sizes = {
-    name: value for name in ('depth', 'width') if (value := getattr(changes, name)) is not None
-  }
-  if sizes:
+  if sizes := changes.given('depth', 'width'):
     if not isinstance(network, WideResNet):
       raise UserError(f'{title} trains {network.describe()}, which has no --depth and --width.')
     return dataclasses.replace(network, **sizes)

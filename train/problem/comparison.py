@@ -1,5 +1,6 @@
 """A comparison of optimizers: all that its runs have in common, and in what they differ."""
 
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Iterable
@@ -47,20 +48,12 @@ def wrong_answer(logits: jax.Array, labels: jax.Array) -> jax.Array:
 
 @dataclasses.dataclass(frozen=True)
 class About:
-  """How a comparison is presented; it does not affect the runs.
+  """How a comparison is presented; it does not affect the runs."""
 
-  Attributes:
-    summary: The question of the comparison, in one line.
-    reported: The results in the paper.
-    unknown: The settings that the sources leave open, with the choices made here.
-    curves: Figure and data set of the published curves in paper_curves.csv.
-    published_network: The network of the published results.
-  """
-
-  summary: str = ''
-  reported: str = ''
-  unknown: str = ''
-  curves: tuple[str, str] | None = None
+  summary: str = ''  # the question of the comparison
+  reported: str = ''  # the results in the paper
+  unknown: str = ''  # the settings that the sources leave open, with the choices made here
+  curves: tuple[str, str] | None = None  # figure and data set in paper_curves.csv
   published_network: str = ''
 
 
@@ -139,11 +132,11 @@ class Comparison:
       values = getattr(self, name)
       if isinstance(values, str) or not isinstance(values, Iterable):
         raise UserError(f'{name} must be a sequence such as {example}, not {values!r}.')
+      object.__setattr__(self, name, tuple(values))
     arms = tuple(self.arm(arm) if isinstance(arm, str) else arm for arm in self.arms)
-    network = self.network if isinstance(self.network, Network) else OwnNetwork(self.network)
-    converted = {'network': network, 'seeds': tuple(self.seeds), 'arms': arms}
-    for name, value in converted.items():
-      object.__setattr__(self, name, value)
+    object.__setattr__(self, 'arms', arms)
+    if not isinstance(self.network, Network):
+      object.__setattr__(self, 'network', OwnNetwork(self.network))
     _check(self)
     object.__setattr__(self, 'baseline', self.baseline or arms[0].name)
 
@@ -177,11 +170,7 @@ class Comparison:
     )
 
   def arm(self, name: str) -> Arm:
-    """Returns an arm by name: a control of the pair, one of the comparison, or any other.
-
-    Raises:
-      UserError: If there is none; the message lists the possible names.
-    """
+    """Returns an arm by name: a control of the pair, one of the comparison, or any other."""
     low, high = self.pair
     known = {arm.name: arm for arm in self.arms if isinstance(arm, Arm)}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
@@ -196,20 +185,12 @@ class Comparison:
     return usual if size is None else usual.resized(size)
 
   def build_network(self, num_classes: int, key: Key[Array, ''] | int = 0) -> nnx.Module:
-    """Returns the network with random weights; call it inside a trace, to draw no weights twice.
-
-    Raises:
-      UserError: If a depth or width is impossible, or the user's function fails.
-    """
+    """Returns the network with random weights; call it inside a trace, to draw no weights twice."""
     with value_errors_explained():
       return self.network.build(num_classes, dtype=self.dtype, rngs=nnx.Rngs(key))
 
   def load_pretrained(self, model: nnx.Module) -> None:
-    """Loads pretrained weights, if the comparison has some, into a network.
-
-    Raises:
-      UserError: If they do not fit.
-    """
+    """Loads pretrained weights, if the comparison has some, into a network."""
     with value_errors_explained():
       self.network.load_pretrained(model)
 
@@ -217,26 +198,14 @@ class Comparison:
     self, arm: Arm, steps_per_epoch: int, seed: int, partner_phases: Any = None
   ) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer of an arm in one run; ``Setting`` describes the arguments."""
-    return arm.build(
-      Setting(
-        schedule=self.schedule,
-        epochs=self.epochs,
-        steps_per_epoch=steps_per_epoch,
-        weight_decay=self.weight_decay,
-        rule=self.rule,
-        seed=seed,
-        partner_phases=partner_phases,
-      )
-    )
+    steps = self.epochs, steps_per_epoch
+    setting = Setting(self.schedule, *steps, self.weight_decay, self.rule, seed, partner_phases)
+    return arm.build(setting)
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data set, with ``train_examples`` training examples.
 
-    Args:
-      data_dir: The folder of TFDS; see :meth:`train.data.DataSource.load`.
-
-    Raises:
-      UserError: If it cannot be loaded.
+    For the folder of TFDS, see :meth:`train.data.DataSource.load`.
     """
     dataset = self.dataset
     if isinstance(dataset, DataSource):
@@ -261,35 +230,31 @@ def _check(comparison: Comparison) -> None:
     if not condition:
       raise UserError(f'{name} must be {wanted}, not {getattr(comparison, name)!r}.')
 
-  name = comparison.name
-  require(
-    isinstance(name, str) and name and name == pathlib.PurePath(name).name,
-    'name',
-    'text that can name a folder',
-  )
-  for name in ('epochs', 'batch_size', 'train_examples'):
-    value = getattr(comparison, name)
-    unset = name == 'train_examples' and value is None
-    require(unset or (type(value) is int and value >= 1), name, 'a whole number of at least 1')
-  for name, kind, words in (
-    ('arms', Arm, 'at least one name of an arm, or arm of train.arms'),
-    ('seeds', int, 'at least one whole number'),
-  ):
+  def require_all(name: str, kind: type, wanted: str) -> None:
     values = getattr(comparison, name)
-    require(values and all(isinstance(value, kind) for value in values), name, words)
-    names = [getattr(value, 'name', value) for value in values]
-    for twice in sorted({value for value in names if names.count(value) > 1}):
-      raise UserError(f'The {name[:-1]} {twice} is named twice: name it once.')
+    require(values and all(isinstance(value, kind) for value in values), name, wanted)
+    counts = collections.Counter(getattr(value, 'name', value) for value in values)
+    if twice := [value for value, count in counts.items() if count > 1]:
+      raise UserError(f'The {name[:-1]} {min(twice)} is named twice: name it once.')
+
+  name, decay = comparison.name, comparison.weight_decay
+  folder = isinstance(name, str) and name.strip('.') and name == pathlib.PurePath(name).name
+  require(folder, 'name', 'text that can name a folder')
+  for field in ('epochs', 'batch_size', 'train_examples'):
+    value = getattr(comparison, field)
+    unset = field == 'train_examples' and value is None
+    require(unset or (type(value) is int and value >= 1), field, 'a whole number of at least 1')
+  require_all('arms', Arm, 'at least one name of an arm, or arm of train.arms')
+  require_all('seeds', int, 'at least one whole number')
   for seed in comparison.seeds:
     if not 0 <= seed < 2**31:
       raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
-  for name in ('loss', 'metric'):
-    has_name = getattr(getattr(comparison, name), '__name__', '<lambda>') != '<lambda>'
-    require(has_name, name, 'a function with a name, defined with `def`')
+  for field in ('loss', 'metric'):
+    named = getattr(getattr(comparison, field), '__name__', '<lambda>') != '<lambda>'
+    require(named, field, 'a function with a name, defined with `def`')
   require(isinstance(comparison.schedule, Schedule), 'schedule', 'one of train.schedules')
   rate = comparison.schedule.init_value
   if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
     raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
   require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
-  decay = comparison.weight_decay
   require(decay == 0 or _SMALLEST <= decay <= _LARGEST, 'weight_decay', f'0 or {_FLOAT32}')

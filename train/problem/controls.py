@@ -11,39 +11,23 @@ from train.data import coin_key
 
 
 class CoinState(NamedTuple):
-  """State of :func:`coin_tracker`.
+  """State of :func:`coin_tracker`."""
 
-  Attributes:
-    observed: The state of a tracker that only observes the losses, as a plain tuple, so that
-      ``optax.tree.get`` does not find its fields.
-    high_share: The recent share of high losses; the probability of a high phase.
-    step: The number of updates so far.
-    high_loss_phase: The phase that the coin chose for the last update, 0 or 1.
-  """
-
+  # Of a tracker that only observes the losses; `optax.tree.get` finds no fields in a plain tuple.
   observed: tuple
-  high_share: jax.Array
-  step: jax.Array
-  high_loss_phase: jax.Array
+  high_share: jax.Array  # the recent share of high losses: the probability of a high phase
+  step: jax.Array  # the number of updates so far
+  high_loss_phase: jax.Array  # of the last update, 0 or 1
 
 
 def coin_tracker(
-  *,
-  steps_per_epoch: jax.typing.ArrayLike,
-  rule: str,
-  coin_seed: jax.typing.ArrayLike,
+  *, steps_per_epoch: jax.typing.ArrayLike, rule: str, coin_seed: jax.typing.ArrayLike
 ) -> PhaseTracker:
   """Returns a tracker that draws each phase at random, for :func:`lcam_optax.scale_by_phase`.
 
   The probability of a high phase is the share of this run's losses that were high: of all so far in
   the first epoch, then of about the last epoch (an exponential average). So the momenta are mixed
   as LCAM would mix them, but the loss of a step does not affect its phase.
-
-  Args:
-    steps_per_epoch: The number of updates after which the mean loss restarts; also the memory of
-      the share.
-    rule: On which side a tie is, see :func:`lcam_optax.lcam`.
-    coin_seed: Determines the draws, with the number of the update.
   """
   watcher = loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule=rule)
 
@@ -68,28 +52,18 @@ def coin_tracker(
 
 
 class ReplayState(NamedTuple):
-  """State of :func:`replay_tracker`.
+  """State of :func:`replay_tracker`."""
 
-  Attributes:
-    phases: The phase of every step of the other run; int8, 1 where its loss was high.
-    step: The number of updates so far.
-    high_loss_phase: The phase that belongs to the last update, 0 or 1.
-  """
-
-  phases: jax.Array
-  step: jax.Array
-  high_loss_phase: jax.Array
+  phases: jax.Array  # of every step of the other run; int8, 1 where its loss was high
+  step: jax.Array  # the number of updates so far
+  high_loss_phase: jax.Array  # of the last update, 0 or 1
 
 
 def replay_tracker(phases: jax.typing.ArrayLike, *, rule: str) -> PhaseTracker:
   """Returns a tracker that replays another run's phases, for :func:`lcam_optax.scale_by_phase`.
 
-  The phases are part of its state, so that runs with different ones share a compiled program.
-
-  Args:
-    phases: The phase of every step of the other run, 1 where its loss was high.
-    rule: When a phase takes effect and which one comes first, as in the other run; see
-      :func:`lcam_optax.lcam`.
+  The phases are part of its state, so that runs with different ones share a compiled program. Both
+  runs must have the same rule.
   """
   phases = jnp.asarray(phases, jnp.int8)
   previous_decides = rule == 'algorithm1'
@@ -98,7 +72,6 @@ def replay_tracker(phases: jax.typing.ArrayLike, *, rule: str) -> PhaseTracker:
     return ReplayState(phases, jnp.zeros([], jnp.int32), jnp.asarray(previous_decides, jnp.int32))
 
   def update(state: ReplayState, loss: jax.typing.ArrayLike) -> tuple[jax.Array, ReplayState]:
-    del loss
     phase = state.phases[state.step].astype(jnp.int32)
     return state.high_loss_phase if previous_decides else phase, ReplayState(
       state.phases, optax.safe_increment(state.step), phase

@@ -14,15 +14,22 @@ from train.problem.networks import M11, VitB16, WideResNet
 from train.problem.schedules import Constant, Cosine, Drops, HoldThenDecay
 from train.system.errors import UserError
 
+CIFAR10, CIFAR100 = find_source('cifar10'), find_source('cifar100')
 WRN_28_10 = WideResNet(28, 10)
 BALANCED_ARMS = (BASELINE, Lcam(0.857, 0.93), Lcam(0.93, 0.857))
-WIDE_ARMS = (BASELINE, Fixed(0.95), Lcam(0.95, 0.9), Lcam(0.9, 0.95))
 
 
-def _vary(comparison: Comparison, about: dict[str, Any] | None = None, **changes) -> Comparison:
-  """Returns a comparison with changed fields, of ``about`` as well."""
-  presented = dataclasses.replace(comparison.about, **about or {})
-  return dataclasses.replace(comparison, about=presented, **changes)
+def _vary(comparison: Comparison, **changes: Any) -> Comparison:
+  """Returns a comparison with changed fields, its own or those of ``about``."""
+  presented = {field.name for field in dataclasses.fields(About)} & changes.keys()
+  about = dataclasses.replace(comparison.about, **{name: changes.pop(name) for name in presented})
+  return dataclasses.replace(comparison, about=about, **changes)
+
+
+def _on_cifar100(comparison: Comparison, reported: str, **changes: Any) -> Comparison:
+  """Returns a comparison on CIFAR-10 with the other data set."""
+  name = comparison.name.replace('cifar10', 'cifar100')
+  return _vary(comparison, name=name, dataset=CIFAR100, reported=reported, **changes)
 
 
 QUICKSTART = Comparison(
@@ -40,9 +47,9 @@ QUICKSTART = Comparison(
 FIGURE_3 = Comparison(
   name='cifar10',
   experiment='figure3',
-  dataset=find_source('cifar10'),
+  dataset=CIFAR10,
   network=WRN_28_10,
-  arms=WIDE_ARMS,
+  arms=(BASELINE, Fixed(0.95), Lcam(0.95, 0.9), Lcam(0.9, 0.95)),
   pair=(0.9, 0.95),
   epochs=150,
   batch_size=128,
@@ -54,13 +61,12 @@ FIGURE_3 = Comparison(
   ),
 )
 
-FIGURE_4 = _vary(
+FIGURE_4 = _on_cifar100(
   FIGURE_3,
+  'best: low0.95-high0.9',
   experiment='figure4',
-  name='cifar100',
-  dataset=find_source('cifar100'),
   pair=(0.95, 0.9),
-  about={'reported': 'best: low0.95-high0.9', 'curves': ('figure4', 'cifar100')},
+  curves=('figure4', 'cifar100'),
 )
 
 FIGURE_5_CIFAR10 = _vary(
@@ -68,29 +74,22 @@ FIGURE_5_CIFAR10 = _vary(
   experiment='figure5',
   arms=(BASELINE, Lcam(0.9, 0.95)),
   schedule=HoldThenDecay(),
-  about={
-    'summary': 'LCAM in regular training: the learning rate held, then decayed at every step',
-    'reported': 'LCAM 3.98 % at epoch 120; better than fixed momentum in about 80 % of the runs',
-    'curves': ('figure5', 'cifar10'),
-  },
+  summary='LCAM in regular training: the learning rate held, then decayed at every step',
+  reported='LCAM 3.98 % at epoch 120; better than fixed momentum in about 80 % of the runs',
+  curves=('figure5', 'cifar10'),
 )
-
-FIGURE_5_CIFAR100 = _vary(
+FIGURE_5_CIFAR100 = _on_cifar100(
   FIGURE_5_CIFAR10,
-  name='cifar100',
-  dataset=find_source('cifar100'),
+  'LCAM 19.22 % at epoch 120; better than fixed momentum in about 50 % of the runs',
   arms=(BASELINE, Lcam(0.93, 0.9)),
   pair=(0.93, 0.9),
-  about={
-    'reported': 'LCAM 19.22 % at epoch 120; better than fixed momentum in about 50 % of the runs',
-    'curves': ('figure5', 'cifar100'),
-  },
+  curves=('figure5', 'cifar100'),
 )
 
 VIT_CIFAR10 = Comparison(
   name='cifar10',
   experiment='vit',
-  dataset=find_source('cifar10'),
+  dataset=CIFAR10,
   network=VitB16(),
   arms=(*BALANCED_ARMS, ADAM.with_settings(learning_rate=1e-4)),
   schedule=Constant(1e-4),
@@ -104,12 +103,8 @@ VIT_CIFAR10 = Comparison(
     published_network=VitB16().describe(),
   ),
 )
-
-VIT_CIFAR100 = _vary(
-  VIT_CIFAR10,
-  name='cifar100',
-  dataset=find_source('cifar100'),
-  about={'reported': '7.37, 7.61 (low0.857-high0.93), 7.59 % error; Adam 8.00 %'},
+VIT_CIFAR100 = _on_cifar100(
+  VIT_CIFAR10, '7.37, 7.61 (low0.857-high0.93), 7.59 % error; Adam 8.00 %'
 )
 
 SPEECH = Comparison(
@@ -130,36 +125,30 @@ SPEECH = Comparison(
   ),
 )
 
-_TABLE_1_WRN = _vary(
+_WRN = _vary(
   FIGURE_5_CIFAR10,
-  experiment='table1',
   name='cifar10-wrn',
   arms=BALANCED_ARMS,
   pair=(0.857, 0.93),
-  about={
-    'reported': '4.11, 3.95 (low0.857-high0.93), 4.05 % error',
-    'unknown': 'how the runs of version 2 differ from those of version 1 (here they do not)',
-    'curves': None,
-  },
+  reported='4.11, 3.95 (low0.857-high0.93), 4.05 % error',
+  unknown='how the runs of version 2 differ from those of version 1 (here they do not)',
+  curves=None,
+)
+TABLE_1 = tuple(
+  _vary(comparison, experiment='table1', name=name)
+  for name, comparison in (
+    ('speech', SPEECH),
+    ('cifar10-wrn', _WRN),
+    ('cifar10-vit', VIT_CIFAR10),
+    ('cifar100-wrn', _on_cifar100(_WRN, '19.21, 19.24 (low0.857-high0.93), 19.11 % error')),
+    ('cifar100-vit', VIT_CIFAR100),
+  )
 )
 
-TABLE_1 = (
-  _vary(SPEECH, experiment='table1', name='speech'),
-  _TABLE_1_WRN,
-  _vary(VIT_CIFAR10, experiment='table1', name='cifar10-vit'),
-  _vary(
-    _TABLE_1_WRN,
-    name='cifar100-wrn',
-    dataset=find_source('cifar100'),
-    about={'reported': '19.21, 19.24 (low0.857-high0.93), 19.11 % error'},
-  ),
-  _vary(VIT_CIFAR100, experiment='table1', name='cifar100-vit'),
-)
-
-BASELINES_COSINE = Comparison(
+_COSINE = Comparison(
   name='cifar10-cosine',
   experiment='baselines',
-  dataset=find_source('cifar10'),
+  dataset=CIFAR10,
   network=WRN_28_10,
   arms=(BASELINE, *ADAPTIVE),
   pair=(0.9, 0.95),
@@ -173,34 +162,21 @@ BASELINES_COSINE = Comparison(
     published_network=WRN_28_10.describe(),
   ),
 )
-
-BASELINES_WRN = _vary(
-  BASELINES_COSINE,
+_ZAGORUYKO = '% error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)'
+_DROPS = _vary(
+  _COSINE,
   name='cifar10-drops',
   arms=(BASELINE,),
   schedule=Drops(after=(60 / 200, 120 / 200, 160 / 200)),
-  about={
-    'summary': 'fixed momentum with the schedule of the WRN paper',
-    'reported': '4.00 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)',
-    'unknown': '',
-  },
+  summary='fixed momentum with the schedule of the WRN paper',
+  reported=f'4.00 {_ZAGORUYKO}',
+  unknown='',
 )
-
 BASELINES = (
-  BASELINES_COSINE,
-  BASELINES_WRN,
-  _vary(
-    BASELINES_COSINE,
-    name='cifar100-cosine',
-    dataset=find_source('cifar100'),
-    about={'reported': 'SGD 19.58 % error'},
-  ),
-  _vary(
-    BASELINES_WRN,
-    name='cifar100-drops',
-    dataset=find_source('cifar100'),
-    about={'reported': '19.25 % error (Zagoruyko and Komodakis, 2016, with Nesterov momentum)'},
-  ),
+  _COSINE,
+  _DROPS,
+  _on_cifar100(_COSINE, 'SGD 19.58 % error'),
+  _on_cifar100(_DROPS, f'19.25 {_ZAGORUYKO}'),
 )
 
 NOISE = tuple(
@@ -210,11 +186,9 @@ NOISE = tuple(
     name=f'batch-{batch_size}',
     arms=(BASELINE, Lcam(0.9, 0.95), Coin(0.9, 0.95), Lcam(0.95, 0.9)),
     batch_size=batch_size,
-    about={
-      'summary': 'is the loss of a small batch too noisy to choose a momentum?',
-      'reported': '',
-      'curves': None,
-    },
+    summary='is the loss of a small batch too noisy to choose a momentum?',
+    reported='',
+    curves=None,
   )
   for batch_size in (64, 128, 256)
 )
@@ -233,11 +207,7 @@ EXPERIMENTS: dict[str, tuple[Comparison, ...]] = {
 
 
 def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comparison, ...]:
-  """Returns the named comparisons of an experiment, or all of them.
-
-  Raises:
-    UserError: If there is no such experiment or comparison; the message lists those that exist.
-  """
+  """Returns the named comparisons of an experiment, or all of them."""
   if experiment not in EXPERIMENTS:
     raise UserError(
       f'There is no experiment {experiment!r}: choose from {", ".join(EXPERIMENTS)}, or for `run` '

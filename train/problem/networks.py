@@ -18,33 +18,29 @@ from train.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Network(abc.ABC):
-  """A network, of one of the kinds below."""
+  """A network, of one of the kinds below.
+
+  Attributes:
+    kind: Its kind in configurations.
+    image_size: The size to which images are resized; None keeps the data set's.
+    convolves_images: Whether it may convolve in two dimensions, other than in patches that do not
+      overlap.
+  """
 
   kind: ClassVar[str]
-  # The size to which images are resized; None keeps the data set's.
   image_size: ClassVar[int | None] = None
-  # Whether it may convolve in two dimensions, other than in patches that do not overlap.
   convolves_images: ClassVar[bool] = True
 
   @abc.abstractmethod
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """Returns the network with random weights.
-
-    Args:
-      num_classes: The number of logits.
-      dtype: The dtype of its computation; parameters are float32.
-      rngs: Determines the weights.
+    """Returns the network with random weights that computes in ``dtype``.
 
     Raises:
       ValueError: If a depth or width is impossible.
     """
 
   def load_pretrained(self, model: nnx.Module) -> None:  # noqa: B027  most start from random weights
-    """Loads pretrained weights, if there are any, into a network that :meth:`build` returned.
-
-    Raises:
-      ValueError: If they do not fit.
-    """
+    """Loads pretrained weights, if there are any; raises a ``ValueError`` if they do not fit."""
 
   @abc.abstractmethod
   def describe(self) -> str:
@@ -62,15 +58,10 @@ class Network(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class WideResNet(Network):
-  """A wide residual network.
+  """A wide residual network."""
 
-  Attributes:
-    depth: 6n + 4.
-    width: Its widening factor.
-  """
-
-  depth: int
-  width: int
+  depth: int  # 6n + 4
+  width: int  # the widening factor
   kind: ClassVar[str] = 'wide_resnet'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
@@ -82,15 +73,10 @@ class WideResNet(Network):
 
 @dataclasses.dataclass(frozen=True)
 class VitB16(Network):
-  """ViT-B/16, fine-tuned from ImageNet-21k.
-
-  Attributes:
-    image_size: The size to which images are resized.
-    pretrained: The file of pretrained weights; None starts from random weights.
-  """
+  """ViT-B/16, fine-tuned from ImageNet-21k."""
 
   image_size: int = 224
-  pretrained: pathlib.Path | None = None
+  pretrained: pathlib.Path | None = None  # a file of weights; None starts from random ones
   kind: ClassVar[str] = 'vit_b16'
   convolves_images: ClassVar[bool] = False
 
@@ -130,13 +116,9 @@ class M11(Network):
 
 @dataclasses.dataclass(frozen=True)
 class OwnNetwork(Network):
-  """The user's own network.
+  """The user's own network."""
 
-  Attributes:
-    function: ``function(num_classes, rngs) -> nnx.Module``; it may also take ``dtype``.
-  """
-
-  function: Callable[..., nnx.Module]
+  function: Callable[..., nnx.Module]  # of (num_classes, rngs); it may also take ``dtype``
   kind: ClassVar[str] = 'own'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:

@@ -5,6 +5,7 @@ the state and resident data are replicated, and the rows of each batch are shard
 rest: a mean over the batch, in batch norm, the loss or a gradient, is a mean over all devices.
 """
 
+import collections
 import dataclasses
 from typing import Any
 
@@ -56,61 +57,46 @@ class Devices:
     return jax.lax.with_sharding_constraint(batch, self.sharding_of_rows(rows))
 
   def replicate(self, tree: Any) -> Any:
-    """Replicates arrays on all devices.
-
-    Args:
-      tree: A pytree of NumPy's or JAX's arrays, random keys included; the same on all processes.
-    """
+    """Replicates a pytree of arrays or random keys, the same on all processes, on all devices."""
     if self.mesh is None:
       return jax.device_put(tree)
-    return jax.tree.map(self._replicate_leaf, tree)
 
-  def _replicate_leaf(self, leaf: Any) -> jax.Array:
-    if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-      data = self._replicate_leaf(jax.random.key_data(leaf))
-      return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
-    # `jax.device_put` would compare the values of all processes.
-    array = np.asarray(leaf)
-    return jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__)
+    def replicate_leaf(leaf: Any) -> jax.Array:
+      if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+        data = replicate_leaf(jax.random.key_data(leaf))
+        return jax.random.wrap_key_data(data, impl=jax.random.key_impl(leaf))
+      # `jax.device_put` would compare the values of all processes.
+      array = np.asarray(leaf)
+      return jax.make_array_from_callback(array.shape, self.replicated, array.__getitem__)
+
+    return jax.tree.map(replicate_leaf, tree)
 
   def put_rows(self, arrays: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[jax.Array, ...]:
-    """Copies a batch from arrays on the host to the devices; returns an array for each.
+    """Copies these rows of arrays on the host to the devices; returns an array for each.
 
     Each process reads only the rows of its own devices.
-
-    Args:
-      arrays: Arrays of the same length, the same on all processes.
-      rows: The indices of the batch's rows.
     """
     sharding = self.sharding_of_rows(len(rows))
     if sharding is None:
       return jax.device_put(tuple(array[rows] for array in arrays))
     indices = sharding.addressable_devices_indices_map(rows.shape).values()
-    own = np.unique(np.concatenate([np.arange(len(rows))[index] for index in indices]))
-    return tuple(
-      jax.make_array_from_process_local_data(
-        sharding, array[rows[own]], (len(rows), *array.shape[1:])
-      )
-      for array in arrays
-    )
+    own = rows[np.unique(np.concatenate([np.arange(len(rows))[index] for index in indices]))]
+    put = jax.make_array_from_process_local_data
+    return tuple(put(sharding, array[own], (len(rows), *array.shape[1:])) for array in arrays)
 
 
 ONE_DEVICE = Devices()
 
 
 def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
-  """Returns the devices that share a batch: as many as divide it evenly.
-
-  Args:
-    batch_size: Examples per step.
-    limit: The most devices of each process; None means all.
+  """Returns the devices that share a batch: as many as divide it, at most ``limit`` of each process.
 
   Raises:
     UserError: If there are fewer devices than asked for, or the processes do not divide the batch.
   """
-  by_process: dict[int, list[jax.Device]] = {}
+  by_process: dict[int, list[jax.Device]] = collections.defaultdict(list)
   for device in jax.devices():
-    by_process.setdefault(device.process_index, []).append(device)
+    by_process[device.process_index].append(device)
   processes, available = len(by_process), min(map(len, by_process.values()))
   if limit is not None and limit > available:
     raise UserError(
@@ -122,11 +108,9 @@ def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
       f'{processes} processes do not divide a batch of {batch_size} evenly: choose another '
       '--batch-size or another number of processes.'
     )
-  used = max(
-    number
-    for number in range(1, (limit or available) + 1)
-    if batch_size % (processes * number) == 0
-  )
+  used = limit or available
+  while batch_size % (processes * used):
+    used -= 1
   if processes * used == 1:
     return ONE_DEVICE
   devices = [device for several in by_process.values() for device in several[:used]]
@@ -135,24 +119,16 @@ def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
 
 
 def describe_devices(devices: Devices, batch_size: int, limit: int | None = None) -> str:
-  """Returns a sentence on the choice of :func:`choose_devices`; empty if there is one device only.
-
-  Args:
-    devices: The choice.
-    batch_size: The argument of that function.
-    limit: The argument of that function.
-  """
+  """Returns a sentence on the choice of :func:`choose_devices`; empty if there is one device only."""
   processes = jax.process_count()
   offered = jax.device_count() if limit is None else processes * limit
   if offered == 1:
     return ''
   among = f' of {processes} processes' if processes > 1 else ''
-  if devices.count < offered:
-    verb = 'is' if devices.count == 1 else 'are'
-    return (
-      f'Batch {batch_size} on {offered} devices{among}: {devices.count} {verb} used, the most that '
-      'divide it evenly.'
-    )
+  count = devices.count
+  if count == offered:
+    return f'On {count} devices{among}, {batch_size // count} rows of a batch on each.'
   return (
-    f'On {devices.count} devices{among}, {batch_size // devices.count} rows of a batch on each.'
+    f'Batch {batch_size} on {offered} devices{among}: {count} {"is" if count == 1 else "are"} used, '
+    'the most that divide it evenly.'
   )

@@ -18,12 +18,7 @@ _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
 def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
-  """Writes environment.json of a run, again each time it is started.
-
-  Args:
-    directory: The directory of the run.
-    devices_used: How many devices share a batch.
-  """
+  """Writes environment.json of a run, again each time it is started."""
   found = {**environment(), 'devices_used': devices_used}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 

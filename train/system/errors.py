@@ -13,13 +13,9 @@ class StorageError(UserError):
 
 
 class DivergedError(UserError):
-  """All runs diverged.
+  """All runs diverged."""
 
-  Attributes:
-    exit_status: The exit status of the process; the command itself was right.
-  """
-
-  exit_status = 1
+  exit_status = 1  # the command itself was right
 
 
 @contextlib.contextmanager

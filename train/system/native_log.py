@@ -26,11 +26,7 @@ class NativeLog:
   """Passes on what native code writes to stderr, except for how the runtime logs such an end."""
 
   def __init__(self, explain: Callable[[str], str]):
-    """Redirects stderr, and handles SIGABRT.
-
-    Args:
-      explain: Returns the sentence, from what the runtime logged.
-    """
+    """Redirects stderr, and handles SIGABRT; ``explain`` makes a sentence of what was logged."""
     self._explain = explain
     self._held: list[bytes] = []
     self._explained = threading.RLock()

@@ -35,7 +35,6 @@ _SECONDS_TO_LEAVE = 5
 class _State:
   client: Any = None  # of JAX's coordination service; None in a process that trains alone
   process_id: int = 0
-  num_processes: int = 1
   native_log: NativeLog | None = None
   sent: int = 0  # how many results process 0 has sent to the others
   asked: int = 0  # how often the processes agreed on whether to stop
@@ -65,7 +64,8 @@ def connect(why_not_met: Callable[[str], str], **arguments: Any) -> None:
   _state.native_log = NativeLog(
     lambda log: why_not_met(log) if 'RegisterTask' in log else _lost_sentence()
   )
-  atexit.register(_disconnect)
+  atexit.register(_state.native_log.end)
+  atexit.register(jax.distributed.shutdown)  # called before the other
   # JAX waits for the others without looking at signals.
   handler = signal.signal(signal.SIGINT, signal.SIG_DFL)
   try:
@@ -74,20 +74,12 @@ def connect(why_not_met: Callable[[str], str], **arguments: Any) -> None:
     signal.signal(signal.SIGINT, handler)
   _state.client = global_state.client
   _state.process_id = global_state.process_id
-  _state.num_processes = global_state.num_processes
-
-
-def _disconnect() -> None:
-  jax.distributed.shutdown()
-  _state.native_log.end()
 
 
 def from_first(function: Callable[[], T]) -> T:
   """Calls a function on process 0, and returns its result, or raises its ``UserError``, on all.
 
-  Args:
-    function: Its result must be JSON-able; other processes get tuples as lists. They execute
-      nothing that they receive.
+  The result is sent as JSON: other processes get tuples as lists, and execute nothing.
   """
   if not together():
     return function()
@@ -125,12 +117,7 @@ def on_first(context: AbstractContextManager[T]) -> Iterator[T]:
 
 
 def check_same(what: str, value: Any) -> None:
-  """Raises a ``UserError`` on all processes if one has another value than process 0.
-
-  Args:
-    what: The name of the value in the sentence.
-    value: JSON-able.
-  """
+  """Raises a ``UserError`` on all processes if one has another JSON-able value than process 0."""
   if not together():
     return
   digest = hashlib.sha256(json.dumps(value).encode()).digest()
@@ -138,7 +125,7 @@ def check_same(what: str, value: Any) -> None:
   _state.client.key_value_set_bytes(f'{prefix}{_state.process_id}', digest)
 
   def compare() -> None:
-    for process_id in range(1, _state.num_processes):
+    for process_id in range(1, global_state.num_processes):
       if _get(f'{prefix}{process_id}') != digest:
         raise UserError(
           f'Process {process_id} has another {what} than process 0: give all processes the same '
@@ -149,11 +136,7 @@ def check_same(what: str, value: Any) -> None:
 
 
 def broadcast(arrays: list[np.ndarray]) -> list[np.ndarray]:
-  """Returns the arrays of process 0, bit for bit.
-
-  Args:
-    arrays: Arrays; on other processes, any of the same shapes and dtypes.
-  """
+  """Returns the arrays of process 0, bit for bit; the others pass any of those shapes and dtypes."""
   if not together():
     return arrays
   # As bytes, because JAX broadcasts by a sum, and a sum of floats loses the sign of zeros.
@@ -220,10 +203,6 @@ def leave(sentence: str, status: int) -> None:
   """Ends this process after an error, and tells the others; does nothing if it is alone.
 
   A usual exit would wait for the others, who may be waiting for this one.
-
-  Args:
-    sentence: The error, as it was printed.
-    status: The exit status.
   """
   if not together():
     return

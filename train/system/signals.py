@@ -13,11 +13,7 @@ _SECONDS_TO_LEAVE_A_CALLBACK = 0.01
 
 
 class InterruptedRunError(UserError):
-  """The user or the system asked the run to stop, and it was saved.
-
-  Attributes:
-    exit_status: The exit status of the process, 128 + the number of the signal.
-  """
+  """The user or the system asked the run to stop, and it was saved; has an exit status."""
 
   def __init__(self, message: str, number: int):
     super().__init__(message)
@@ -25,11 +21,7 @@ class InterruptedRunError(UserError):
 
 
 class StoppedAtOnceError(KeyboardInterrupt):
-  """A second signal arrived, and the process ends without saving.
-
-  Attributes:
-    exit_status: The exit status of the process, 128 + the number of the signal.
-  """
+  """A second signal arrived, and the process ends without saving; has an exit status."""
 
   def __init__(self, number: int):
     super().__init__()
@@ -37,17 +29,12 @@ class StoppedAtOnceError(KeyboardInterrupt):
 
 
 class Interrupts:
-  """A context that notes the first signal for the training loop to look at; a second one raises.
-
-  Attributes:
-    signals: The signals that are noted.
-    requested: The number of the signal that arrived; None before.
-  """
+  """A context that notes the first signal for the training loop to look at; a second one raises."""
 
   signals: tuple[int, ...] = (signal.SIGINT, signal.SIGTERM)
 
   def __init__(self):
-    self.requested: int | None = None
+    self.requested: int | None = None  # the number of the signal that arrived
     self._previous = {}
 
   def __enter__(self) -> 'Interrupts':
@@ -62,12 +49,7 @@ class Interrupts:
       signal.signal(number, handler)
 
   def leave_if_requested(self, where: str, save: Callable[[], None] | None = None) -> None:
-    """Raises an ``InterruptedRunError`` if a signal has arrived.
-
-    Args:
-      where: Where the run stopped, for the message.
-      save: Saves the run before the error is raised.
-    """
+    """Raises an ``InterruptedRunError`` if a signal has arrived, after it has called ``save``."""
     number = self._number()
     if number is None:
       return
@@ -79,7 +61,6 @@ class Interrupts:
     return self.requested
 
   def _note(self, number, frame):
-    del frame
     if self.requested:
       raise StoppedAtOnceError(number)
     self.requested = number

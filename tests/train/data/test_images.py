@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -92,7 +94,7 @@ def test_augmentation_is_a_pure_function_of_the_step():
 @pytest.mark.parametrize('name', ['digits', 'cifar10'])
 def test_augmentation_can_be_switched_off(name):
   images = _images(0)
-  plain = find_source(name).preprocessing.without_augmentation()
+  plain = dataclasses.replace(find_source(name).preprocessing, padding=0, flip=False)
   np.testing.assert_array_equal(plain.train(jax.random.key(0), images), plain.evaluate(images))
 
 

@@ -125,7 +125,7 @@ def torch_weights(comparison: Comparison, dtype: str, seed: int) -> models.WideR
 def plain_preprocessing(comparison: Comparison, dtype: str) -> Preprocessing:
   assert isinstance(comparison.dataset, DataSource)
   assert isinstance(comparison.dataset.preprocessing, ImagePreprocessing)
-  plain = comparison.dataset.preprocessing.without_augmentation()
+  plain = dataclasses.replace(comparison.dataset.preprocessing, padding=0, flip=False)
   return Float64Normalisation(plain.mean, plain.std) if dtype == 'float64' else plain
 
 
