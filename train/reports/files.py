@@ -18,25 +18,15 @@ _CONTRAST_COLUMNS = (
 
 
 class Contents(NamedTuple):
-  """The contents of report.md and report.html.
-
-  Attributes:
-    title: The heading.
-    setting: What the runs have in common, by name.
-    reported: A sentence with the paper's result; empty if there is none.
-    environments: The environments of the runs.
-    tables: The tables of arms and contrasts; those without rows are left out.
-    sentences: The findings.
-    notes: Explanations of the tables.
-  """
+  """The contents of report.md and report.html."""
 
   title: str
-  setting: Mapping[str, str]
-  reported: str
+  setting: Mapping[str, str]  # what the runs have in common, by name
+  reported: str  # a sentence with the paper's result; empty if there is none
   environments: Sequence[str]
-  tables: Sequence[Sequence[Column]]
-  sentences: Sequence[str]
-  notes: Sequence[str]
+  tables: Sequence[Sequence[Column]]  # of arms, and of contrasts if there are any
+  sentences: Sequence[str]  # the findings
+  notes: Sequence[str]  # explain the tables
 
 
 def write_markdown(path: pathlib.Path, contents: Contents) -> None:
@@ -47,7 +37,7 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
     f'# {contents.title}',
     '\n'.join(listed),
     contents.reported,
-    *(markdown_table(table) for table in contents.tables if table[0].cells),
+    *(markdown_table(table) for table in contents.tables),
     '\n'.join(f'* {sentence}' for sentence in contents.sentences),
     *contents.notes,
     '![curves](curves.png)',
@@ -58,14 +48,7 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
 def write_arms(
   path: pathlib.Path, rows: Iterable[Row], compared: Iterable[Contrast], metric: Metric
 ) -> None:
-  """Writes report.csv.
-
-  Args:
-    path: The path of the file.
-    rows: The table of arms.
-    compared: The contrasts; those with the baseline are written.
-    metric: The metric, which names its columns.
-  """
+  """Writes report.csv: the table of arms, with their differences to the baseline."""
   name = metric.column
   half_width = f'{name.removesuffix("_percent")}_half_width'
   columns = ('arm', 'seeds', 'diverged', 'unfinished', name, half_width)
@@ -90,12 +73,7 @@ def write_contrasts(path: pathlib.Path, rows: Iterable[Contrast]) -> None:
 def write_differences(
   path: pathlib.Path, differences: Mapping[str, tuple[Metric, Sequence[Contrast]]]
 ) -> None:
-  """Writes differences.csv.
-
-  Args:
-    path: The path of the file.
-    differences: From the name of a comparison to its metric and contrasts.
-  """
+  """Writes differences.csv, from the name of a comparison to its metric and contrasts."""
   rows = [
     [name, metric.column, *_contrast_cells(row)]
     for name, (metric, several) in differences.items()
