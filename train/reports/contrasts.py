@@ -15,7 +15,7 @@ Kind = Literal['yoked', 'coin', 'direction', 'baseline']
 
 
 class Contrast(NamedTuple):
-  """One arm against another, on the seeds that both finished."""
+  """One arm against another, on the seeds that both finished; a row of contrasts.csv."""
 
   kind: (
     Kind  # the role of the other arm; of a direction, arm has the higher momentum in the high phase
@@ -23,11 +23,17 @@ class Contrast(NamedTuple):
   arm: str
   other: str
   seeds: int  # the number of seeds that both finished
-  difference: Estimate  # the mean of the arm minus that of the other
+  difference: float  # the mean of the arm minus that of the other
+  half_width: float  # of its 95 % confidence interval
   p: float  # of no difference, of this contrast alone; NaN if it cannot be computed
   holm_p: float  # adjusted for all contrasts of the comparison
   method: Literal['pooled', 'paired']  # how the scatter is estimated, see train.reports.pooling
   degrees_of_freedom: int
+
+  @property
+  def estimate(self) -> Estimate:
+    """The difference with its half-width."""
+    return Estimate(self.difference, self.half_width)
 
   @property
   def shown(self) -> bool:
@@ -99,15 +105,12 @@ def _contrast(
   pair = {name: {seed: values[name][seed] for seed in shared} for name in (arm, other)}
   mean = sum(pair[arm][seed] - pair[other][seed] for seed in shared) / len(shared)
   residual = two_way_residual(pair) if pooled is None else pooled
-  degrees_of_freedom = residual.degrees_of_freedom
+  freedom = residual.degrees_of_freedom
   size = max(abs(value) for by_seed in pair.values() for value in by_seed.values())
   half_width, p = math.inf, math.nan
-  if degrees_of_freedom and residual.standard_deviation > _NO_SCATTER * size:
+  if freedom and residual.standard_deviation > _NO_SCATTER * size:
     standard_error = residual.standard_deviation * math.sqrt(2 / len(shared))
-    half_width = t_quantile(degrees_of_freedom) * standard_error
-    p = t_p_value(mean / standard_error, degrees_of_freedom)
+    half_width = t_quantile(freedom) * standard_error
+    p = t_p_value(mean / standard_error, freedom)
   method = 'paired' if pooled is None else 'pooled'
-  difference = Estimate(mean, half_width)
-  return Contrast(
-    kind, arm, other, len(shared), difference, p, math.nan, method, degrees_of_freedom
-  )
+  return Contrast(kind, arm, other, len(shared), mean, half_width, p, math.nan, method, freedom)

@@ -53,11 +53,10 @@ def plot_differences(differences: Mapping[str, Sequence[Contrast]], metric: Metr
 
 def _draw(axis, contrast: Contrast, height: float) -> None:
   colour = CONTRAST_COLOURS[contrast.kind]
-  mean, half_width = contrast.difference
   axis.errorbar(
-    mean,
+    contrast.difference,
     height,
-    xerr=half_width if np.isfinite(half_width) else 0,
+    xerr=contrast.half_width if np.isfinite(contrast.half_width) else 0,
     fmt='o',
     markersize=5,
     capsize=2,

@@ -7,14 +7,8 @@ import shlex
 from rich.console import Console
 from rich.text import Text
 
-from train.reports.contrasts import Contrasts, contrasts
-from train.reports.files import (
-  Contents,
-  write_arms,
-  write_contrasts,
-  write_differences,
-  write_markdown,
-)
+from train.reports.contrasts import Contrast, Contrasts, contrasts
+from train.reports.files import Contents, write_arms, write_csv, write_markdown
 from train.reports.published import published_curves
 from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
@@ -96,7 +90,7 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
     published = published_curves(*about['curves'])
   write_markdown(folder / 'report.md', contents)
   write_arms(folder / 'report.csv', rows, compared.rows, metric)
-  write_contrasts(folder / 'contrasts.csv', compared.rows)
+  write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
   write_png(draw_curves(found, published, setting_line(contents.setting)), folder / 'curves.png')
   write_page(folder / 'report.html', contents, found, published)
   return contents
@@ -137,7 +131,11 @@ def _report_differences(
   }
   if not differences:
     return
-  write_differences(workdir / 'differences.csv', differences)
+  write_csv(
+    workdir / 'differences.csv',
+    ('part', 'metric', *Contrast._fields),
+    [(name, of.column, *row) for name, (of, rows) in differences.items() for row in rows],
+  )
   for index, metric in enumerate(dict.fromkeys(metric for metric, _ in differences.values())):
     path = workdir / ('differences.png' if not index else f'differences-{metric.column}.png')
     of_metric = {name: rows for name, (of, rows) in differences.items() if of == metric}

@@ -88,7 +88,7 @@ def _unless_gone(error: OSError) -> None:
 
 def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
   runs: Runs = {}
-  configs, environments = {}, []
+  configs: dict[pathlib.Path, dict[str, Any]] = {}
   directories = run_directories(folder)
   remarks = [
     f'{path.relative_to(folder)} is left out: its name is not that of a run, as seed-0 is.'
@@ -116,7 +116,6 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
     run |= read_table(directory / 'timing.csv', ['seconds'])
     runs.setdefault(arm, {})[seed] = run
     configs[directory] = config
-    environments.append(read_environment(directory))
   if not runs:
     return None
   _check_comparable(folder, configs)
@@ -127,7 +126,7 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
     runs={arm: dict(sorted(runs[arm].items())) for arm in order},
     arms={arm: arms[arm] for arm in order},
     config=config,
-    environments=environments,
+    environments=[read_environment(directory) for directory in configs],
     remarks=remarks,
     with_events=any(folder.glob('*/seed-*/events.*')),
   )
@@ -172,14 +171,15 @@ def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinishe
 
 def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
   """Raises a ``DivergedError`` if all runs of a comparison that were trained diverged."""
-  outcomes = []
-  for arm in comparison.arms:
-    for seed in comparison.seeds:
-      directory = run_directory(folder, arm.name, seed)
-      if (directory / 'metrics.csv').exists():
-        run = read_metrics(directory, comparison.metric_column)
-        outcomes += [outcome(run, comparison.epochs)] if len(run['epoch']) else []
-  if outcomes and all(how == 'diverged' for how in outcomes):
+  directories = [
+    run_directory(folder, arm.name, seed) for arm in comparison.arms for seed in comparison.seeds
+  ]
+  runs = [
+    read_metrics(directory, comparison.metric_column)
+    for directory in directories
+    if (directory / 'metrics.csv').exists()
+  ]
+  if {outcome(run, comparison.epochs) for run in runs if len(run['epoch'])} == {'diverged'}:
     raise DivergedError(
       f'All runs of {comparison.name} diverged, and there is no result: try a lower learning rate or '
       'other momenta, in another --workdir.'

@@ -81,6 +81,9 @@ def arm_columns(rows: Sequence[Row], metric: Metric, decimals: int) -> list[Colu
       return format_estimate(row.last, decimals=decimals)
     return 'diverged' if row.diverged else 'unfinished'
 
+  def share(value: float) -> str:
+    return '-' if math.isnan(value) else f'{100 * value:.1f}'
+
   return [
     Column('arm', [row.arm for row in rows], is_text=True),
     Column('n', [str(row.seeds) for row in rows]),
@@ -88,7 +91,7 @@ def arm_columns(rows: Sequence[Row], metric: Metric, decimals: int) -> list[Colu
     Column(
       'best', [f'{row.best.mean:.{decimals}f}' if row.best else '-' for row in rows], optional=True
     ),
-    Column('high %', [_share(row.high_loss_share) for row in rows]),
+    Column('high %', [share(row.high_loss_share) for row in rows]),
     Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
   ]
 
@@ -100,7 +103,7 @@ def contrast_columns(rows: Sequence[Contrast], decimals: int) -> list[Column]:
     Column('against', [row.other for row in rows], is_text=True),
     Column('which is', [KINDS[row.kind] for row in rows], is_text=True, optional=True),
     Column('n', [str(row.seeds) for row in rows], optional=True),
-    Column('difference', [format_estimate(row.difference, '+', decimals) for row in rows]),
+    Column('difference', [format_estimate(row.estimate, '+', decimals) for row in rows]),
     Column('Holm p', [format_p(row.holm_p) for row in rows]),
   ]
 
@@ -161,7 +164,3 @@ def markdown_table(columns: Sequence[Column]) -> str:
   return '\n'.join(
     f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in rows
   )
-
-
-def _share(share: float) -> str:
-  return '-' if math.isnan(share) else f'{100 * share:.1f}'

@@ -40,18 +40,19 @@ _KINDS = {
 
 def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
   """Returns a sentence that says whether a difference was shown."""
-  arm, other, difference = contrast.arm, contrast.other, contrast.difference
+  arm, other = contrast.arm, contrast.other
+  difference, half_width = contrast.estimate
   seeds = 'one seed' if contrast.seeds == 1 else f'{contrast.seeds} seeds'
   if math.isnan(contrast.holm_p):
     return f'{arm}: {seeds} cannot tell a difference to {other} from noise; run more.'
   if contrast.shown:
-    side = 'lower' if difference.mean < 0 else 'higher'
+    side = 'lower' if difference < 0 else 'higher'
     return (
-      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference.mean):.{decimals}f} '
-      f'± {difference.half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
+      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference):.{decimals}f} '
+      f'± {half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
     )
   alone = ''
-  if abs(difference.mean) > difference.half_width:
+  if abs(difference) > half_width:
     alone = '; alone its interval excludes zero, but not after the adjustment for all differences'
   return f'{arm}: no difference to {other} was shown{alone} (Holm p {format_p(contrast.holm_p)}).'
 

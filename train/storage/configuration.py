@@ -6,7 +6,6 @@ Everything in it determines the numbers of the run, except ``about``: how report
 import json
 import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from types import UnionType
 from typing import Any
 
 from train.problem.arms import Arm
@@ -16,7 +15,7 @@ from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
 # The type of each field; an arm has further fields that depend on its kind.
-_TYPES: dict[str, type | UnionType] = {
+_TYPES: dict[str, Any] = {
   'experiment': str,
   'part': str,
   'dataset': str,
@@ -34,15 +33,13 @@ _TYPES: dict[str, type | UnionType] = {
   'arm': dict,
   'seed': int,
   'partner_seed': int | None,
-  'about': dict,
+  'about': {
+    **dict.fromkeys(('title', 'network', 'schedule', 'baseline', 'reported'), str),
+    **dict.fromkeys(('metric_column', 'metric_label', 'published_network'), str),
+    'curves': list | None,
+  },
 }
-_TYPES_OF_ARM = {'name': str, 'kind': str}
 _MOMENTA = ('momentum', 'low_loss_momentum', 'high_loss_momentum')
-_TYPES_OF_ABOUT = {
-  **dict.fromkeys(('title', 'network', 'schedule', 'baseline', 'reported'), str),
-  **dict.fromkeys(('metric_column', 'metric_label', 'published_network'), str),
-  'curves': list | None,
-}
 OF_A_RUN = ('arm', 'seed', 'partner_seed')
 # Why a digest differs.
 _MEANINGS = {
@@ -120,18 +117,19 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
   """Returns the configuration of a run; empty if config.json is missing or damaged."""
   config = read_object(directory / 'config.json')
   whole = (
-    config.keys() == _TYPES.keys()
-    and _has_types(config, _TYPES)
-    and _TYPES_OF_ARM.keys() <= config['arm'].keys()
-    and _has_types(config['arm'], _TYPES_OF_ARM | dict.fromkeys(_MOMENTA, float | int))
-    and config['about'].keys() == _TYPES_OF_ABOUT.keys()
-    and _has_types(config['about'], _TYPES_OF_ABOUT)
+    _fits(config, _TYPES)
+    and all(isinstance(config['arm'].get(name), str) for name in ('name', 'kind'))
+    and all(isinstance(config['arm'].get(name, 0), float | int) for name in _MOMENTA)
   )
   return config if whole else {}
 
 
-def _has_types(fields: Mapping[str, Any], types: Mapping[str, Any]) -> bool:
-  return all(isinstance(fields[name], kind) for name, kind in types.items() if name in fields)
+def _fits(value: Any, kind: Any) -> bool:
+  if not isinstance(kind, dict):
+    return isinstance(value, kind)
+  return isinstance(value, dict) and (
+    value.keys() == kind.keys() and all(_fits(value[name], kind[name]) for name in kind)
+  )
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
