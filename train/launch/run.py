@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import functools
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -13,7 +14,7 @@ from train.launch.plan import Plan, PlannedRun, plan_runs
 from train.launch.rows import Board, Row, Show, numbers_words
 from train.problem.comparison import Comparison
 from train.storage.locks import sole_writer_of
-from train.storage.tables import EpochRecord, RunLog, has_ended, progress_of, read_phases
+from train.storage.tables import EpochRecord, has_ended, progress_of, read_phases, warn
 from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.files import errors_explained
@@ -83,8 +84,8 @@ def train_run(
         board.say(f'{run.name}  epoch {epochs}/{epochs}  {row.numbers}')
       board.refresh()
 
-    log = RunLog(run.directory, board.say)
-    arguments = trainer, run.arm, run.seed, run.directory, config, log.warn, phases
+    warn_of_run = functools.partial(warn, run.directory, board.say)
+    arguments = trainer, run.arm, run.seed, run.directory, config, warn_of_run, phases
     # A failed write in the background would keep the process from ending as usual.
     with errors_explained(run.directory, StorageError), Training(*arguments) as training:
       row.start(training.epoch)

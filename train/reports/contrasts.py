@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
 from train.reports.pooling import Residual, Values, pooled_arms, two_way_residual
-from train.reports.read_runs import FoundRuns, last_values
+from train.reports.read_runs import FoundRuns
 from train.system.statistics import Estimate, holm, t_p_value, t_quantile
 
 SHOWN = 0.05
@@ -15,33 +15,25 @@ Kind = Literal['yoked', 'coin', 'direction', 'baseline']
 
 
 class Contrast(NamedTuple):
-  """One arm against another, on the seeds that both finished.
+  """One arm against another, on the seeds that both finished; a row of contrasts.csv."""
 
-  Attributes:
-    kind: The role of the other arm: ``'yoked'`` is the control with another run's momenta in their
-      order, ``'coin'`` the control with the same proportion of momenta, ``'direction'`` the pair with
-      its momenta exchanged (``arm`` has the higher one in the high-loss phase), ``'baseline'`` the
-      comparison's baseline.
-    arm: The name of the arm.
-    other: The name of the other arm.
-    seeds: The number of seeds that both finished.
-    difference: The mean of the arm minus that of the other.
-    p: The p-value of no difference, of this contrast alone; NaN if it cannot be computed.
-    holm_p: The p-value adjusted for all contrasts of the comparison.
-    method: How the scatter is estimated: ``'pooled'`` or ``'paired'``, see
-      :mod:`train.reports.pooling`.
-    degrees_of_freedom: The degrees of freedom of Student's t.
-  """
-
-  kind: Kind
+  kind: (
+    Kind  # the role of the other arm; of a direction, arm has the higher momentum in the high phase
+  )
   arm: str
   other: str
-  seeds: int
-  difference: Estimate
-  p: float
-  holm_p: float
-  method: Literal['pooled', 'paired']
+  seeds: int  # the number of seeds that both finished
+  difference: float  # the mean of the arm minus that of the other
+  half_width: float  # of its 95 % confidence interval
+  p: float  # of no difference, of this contrast alone; NaN if it cannot be computed
+  holm_p: float  # adjusted for all contrasts of the comparison
+  method: Literal['pooled', 'paired']  # how the scatter is estimated, see train.reports.pooling
   degrees_of_freedom: int
+
+  @property
+  def estimate(self) -> Estimate:
+    """The difference with its half-width."""
+    return Estimate(self.difference, self.half_width)
 
   @property
   def shown(self) -> bool:
@@ -50,19 +42,12 @@ class Contrast(NamedTuple):
 
 
 class Contrasts(NamedTuple):
-  """The contrasts of a comparison.
-
-  Attributes:
-    rows: The contrasts, in the order of a report.
-    pooled: The arms whose scatter is pooled, empty or at least two.
-    taken_out: The arms that are not pooled because they scatter more.
-    residual: The scatter of the pooled arms.
-  """
+  """The contrasts of a comparison, in the order of a report."""
 
   rows: list[Contrast]
-  pooled: list[str]
-  taken_out: list[str]
-  residual: Residual
+  pooled: list[str]  # the arms whose scatter is pooled, none or at least two
+  taken_out: list[str]  # the arms that are not pooled because they scatter more
+  residual: Residual  # the scatter of the pooled arms
 
 
 def contrasts(found: FoundRuns) -> Contrasts:
@@ -72,7 +57,10 @@ def contrasts(found: FoundRuns) -> Contrasts:
   independent of its own losses; then with its coin, the other direction and the baseline. Arms that
   share no finished seed are left out.
   """
-  values = last_values(found)
+  values = {
+    arm: {seed: float(runs[seed]['metric'][-1]) for seed in found.seeds(arm, 'finished')}
+    for arm, runs in found.runs.items()
+  }
   kinds = {arm: config['kind'] for arm, config in found.arms.items()}
   pooled, taken_out = pooled_arms(values, kinds)
   residual = two_way_residual({arm: values[arm] for arm in pooled})
@@ -88,28 +76,21 @@ def contrasts(found: FoundRuns) -> Contrasts:
 
 def _pairs(found: FoundRuns) -> Iterator[tuple[Kind, str, str]]:
   """Yields kind, arm and other of the contrasts, whether or not they share seeds."""
-  # By momenta, because an arm can have another name.
-  known: dict[tuple, list[str]] = {}
-  for arm, config in found.arms.items():
-    if config['kind'] in ('lcam', 'yoked', 'coin'):
-      known.setdefault((config['kind'], *_momenta(config)), []).append(arm)
-  for arm in sorted(found.arms, key=lambda arm: found.arms[arm]['kind'] != 'lcam'):
-    if found.arms[arm]['kind'] == 'lcam':
-      low, high = _momenta(found.arms[arm])
-      for other in known.get(('yoked', low, high), ()):
-        yield 'yoked', arm, other
-      for other in known.get(('coin', low, high), ()):
-        yield 'coin', arm, other
+  # By kind and momenta, because an arm can have another name.
+  known = {
+    arm: (config['kind'], config.get('low_loss_momentum'), config.get('high_loss_momentum'))
+    for arm, config in found.arms.items()
+  }
+  for arm in sorted(known, key=lambda arm: known[arm][0] != 'lcam'):
+    kind, low, high = known[arm]
+    if kind == 'lcam':
+      others: dict[Kind, tuple] = {'yoked': ('yoked', low, high), 'coin': ('coin', low, high)}
       if high > low:  # once, not from both sides
-        for other in known.get(('lcam', high, low), ()):
-          yield 'direction', arm, other
-    if arm != found.baseline and found.baseline in found.arms:
+        others['direction'] = ('lcam', high, low)
+      for role, wanted in others.items():
+        yield from ((role, arm, other) for other in known if known[other] == wanted)
+    if arm != found.baseline and found.baseline in known:
       yield 'baseline', arm, found.baseline
-
-
-def _momenta(config: dict) -> tuple[float, float]:
-  """Returns the two momenta of an arm, low before high."""
-  return config['low_loss_momentum'], config['high_loss_momentum']
 
 
 def _contrast(
@@ -124,15 +105,12 @@ def _contrast(
   pair = {name: {seed: values[name][seed] for seed in shared} for name in (arm, other)}
   mean = sum(pair[arm][seed] - pair[other][seed] for seed in shared) / len(shared)
   residual = two_way_residual(pair) if pooled is None else pooled
-  degrees_of_freedom = residual.degrees_of_freedom
+  freedom = residual.degrees_of_freedom
   size = max(abs(value) for by_seed in pair.values() for value in by_seed.values())
   half_width, p = math.inf, math.nan
-  if degrees_of_freedom and residual.standard_deviation > _NO_SCATTER * size:
+  if freedom and residual.standard_deviation > _NO_SCATTER * size:
     standard_error = residual.standard_deviation * math.sqrt(2 / len(shared))
-    half_width = t_quantile(degrees_of_freedom) * standard_error
-    p = t_p_value(mean / standard_error, degrees_of_freedom)
+    half_width = t_quantile(freedom) * standard_error
+    p = t_p_value(mean / standard_error, freedom)
   method = 'paired' if pooled is None else 'pooled'
-  difference = Estimate(mean, half_width)
-  return Contrast(
-    kind, arm, other, len(shared), difference, p, math.nan, method, degrees_of_freedom
-  )
+  return Contrast(kind, arm, other, len(shared), mean, half_width, p, math.nan, method, freedom)

@@ -5,49 +5,33 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from train.reports.read_runs import FoundRuns, outcome
+from train.reports.read_runs import FoundRuns
 from train.system.statistics import estimate
 
 PAPER_EPOCHS = 150
 FEWEST_FOR_A_MEAN = 3
 MOST_WITH_BANDS = 5  # bands of more arms overlap, and cannot be told apart
-Published = Mapping[str, Mapping[str, np.ndarray]]
+Published = Mapping[str, Mapping[str, np.ndarray]]  # (epoch, value) pairs by metric and arm
 
 
 class Line(NamedTuple):
-  """One line of an arm.
-
-  Attributes:
-    arm: The name of the arm.
-    kind: The mean of the arm's runs, one run, a run that diverged, or a published run.
-    epochs: The abscissas.
-    values: The ordinates.
-    band: The lower and the upper ends of the confidence intervals; None without them.
-  """
+  """One line of an arm: the mean of its runs, one run, a run that diverged, or a published run."""
 
   arm: str
   kind: Literal['mean', 'run', 'diverged', 'published']
   epochs: np.ndarray
   values: np.ndarray
-  band: tuple[np.ndarray, np.ndarray] | None = None
+  band: tuple[np.ndarray, np.ndarray] | None = None  # the ends of the confidence intervals
 
 
 class Panel(NamedTuple):
-  """One plot of several arms by epoch.
+  """One plot of several arms by epoch."""
 
-  Attributes:
-    label: The label of the vertical axis.
-    lines: The lines, in the order of the arms.
-    epochs: The end of the horizontal axis.
-    may_be_logarithmic: Whether the values can span several orders of magnitude.
-    title: The source of the curves, if not the runs.
-  """
-
-  label: str
+  label: str  # of the vertical axis
   lines: list[Line]
-  epochs: int
-  may_be_logarithmic: bool
-  title: str = ''
+  epochs: int  # the end of the horizontal axis
+  may_be_logarithmic: bool  # because the values can span several orders of magnitude
+  title: str = ''  # the source of the curves, if not the runs
 
   @property
   def logarithmic(self) -> bool:
@@ -82,25 +66,22 @@ class Panel(NamedTuple):
 def panels(found: FoundRuns, published: Published) -> list[Panel]:
   """Returns the panels of metric and loss, the paper's metric and loss, phases and momenta.
 
-  The paper's curves have panels of their own, because its networks are larger than most that are
-  trained here. These are as wide, so that equal shares of a training are aligned.
-
-  Args:
-    found: The runs.
-    published: From metric and arm to (epoch, value) pairs; empty if there are none.
+  The paper's curves, if there are any, have panels of their own, because its networks are larger than
+  most that are trained here. These are as wide, so that equal shares of a training are aligned.
   """
   epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
-  outcomes = {'metric': found.metric.label, 'train_loss': 'training loss'}
-  shares = {'high_loss_share': 'share of high-loss steps', 'mean_momentum': 'mean momentum'}
-  ours = [
-    Panel(label, _lines(found, column, band=True), epochs, True)
-    for column, label in outcomes.items()
-  ]
   title = f'the paper, {found.about["published_network"]}, one run each'
-  theirs = [
-    Panel(label, _published_lines(found, published, column), PAPER_EPOCHS, True, title)
-    for column, label in outcomes.items()
-  ]
+  ours, theirs = [], []
+  for column, label in {'metric': found.metric.label, 'train_loss': 'training loss'}.items():
+    ours.append(Panel(label, _lines(found, column, band=True), epochs, True))
+    curves = published.get(found.metric.column if column == 'metric' else column, {})
+    lines = [
+      Line(arm, 'published', *np.asarray(curve).T)
+      for arm, curve in curves.items()
+      if arm in found.runs
+    ]
+    theirs.append(Panel(label, lines, PAPER_EPOCHS, True, title))
+  shares = {'high_loss_share': 'share of high-loss steps', 'mean_momentum': 'mean momentum'}
   means = [  # without bands, which would hide the lines
     Panel(label, _lines(found, column, band=False), epochs, False)
     for column, label in shares.items()
@@ -110,7 +91,7 @@ def panels(found: FoundRuns, published: Published) -> list[Panel]:
 
 def finite_runs(found: FoundRuns, arm: str) -> list[int]:
   """Returns the seeds of an arm that did not diverge."""
-  return [seed for seed, run in found.runs[arm].items() if outcome(run, found.epochs) != 'diverged']
+  return found.seeds(arm, 'finished', 'unfinished')
 
 
 def shows_means(found: FoundRuns) -> bool:
@@ -122,12 +103,13 @@ def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
   """Returns the lines of all arms: means of three seeds or more, else runs; and diverged runs."""
   lines = []
   for arm, seeds in found.runs.items():
-    good = finite_runs(found, arm)
+    curves = {seed: run[column] for seed, run in seeds.items()}
+    good = [curves.pop(seed) for seed in finite_runs(found, arm)]
     if len(good) < FEWEST_FOR_A_MEAN:
-      lines += [_run(arm, 'run', seeds[seed][column]) for seed in good]
+      lines += [_run(arm, 'run', curve) for curve in good]
     else:
-      lines.append(_mean(arm, [seeds[seed][column] for seed in good], band=band))
-    lines += [_run(arm, 'diverged', seeds[seed][column]) for seed in seeds if seed not in good]
+      lines.append(_mean(arm, good, band=band))
+    lines += [_run(arm, 'diverged', curve) for curve in curves.values()]
   return lines
 
 
@@ -138,26 +120,16 @@ def _run(arm: str, kind: Literal['run', 'diverged'], curve: np.ndarray) -> Line:
 def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
   """Returns the mean over the curves that reach each epoch, with its confidence interval."""
   epochs = np.arange(1, max(map(len, curves)) + 1)
-  estimates = [
-    estimate(np.array([curve[epoch - 1] for curve in curves if len(curve) >= epoch]))
-    for epoch in epochs
-  ]
-  means = np.array([value.mean for value in estimates])
+  means, half_widths = np.array(
+    [
+      estimate(np.array([curve[epoch - 1] for curve in curves if len(curve) >= epoch]))
+      for epoch in epochs
+    ]
+  ).T
   if not band:
     return Line(arm, 'mean', epochs, means)
-  half_widths = np.array([value.half_width for value in estimates])
   half_widths[np.isinf(half_widths)] = 0  # a single seed has no band
   low = means - half_widths
   if (means > 0).all():  # a logarithmic axis cannot show a band that reaches below zero
     low = np.maximum(low, 0.2 * means)
   return Line(arm, 'mean', epochs, means, (low, means + half_widths))
-
-
-def _published_lines(found: FoundRuns, published: Published, column: str) -> list[Line]:
-  """Returns the paper's curves of the arms that were trained."""
-  curves = published.get(found.metric.column if column == 'metric' else column, {})
-  return [
-    Line(arm, 'published', *np.asarray(curve).T)
-    for arm, curve in curves.items()
-    if arm in found.runs
-  ]

@@ -1,7 +1,5 @@
 """A plot of the differences in several comparisons."""
 
-import io
-import pathlib
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +8,6 @@ from matplotlib.figure import Figure
 from train.reports.contrasts import SHOWN, Contrast
 from train.reports.metric import Metric
 from train.reports.styles import CONTRAST_COLOURS
-from train.system.files import write_whole
 
 _LABELS = {
   'yoked': 'against its yoked run',
@@ -20,16 +17,8 @@ _LABELS = {
 }
 
 
-def plot_differences(
-  differences: Mapping[str, Sequence[Contrast]], metric: Metric, path: pathlib.Path
-) -> None:
-  """Draws differences with their confidence intervals, a row each.
-
-  Args:
-    differences: From the name of a comparison to its contrasts, of more than one seed each.
-    metric: The metric.
-    path: The path of the PNG.
-  """
+def plot_differences(differences: Mapping[str, Sequence[Contrast]], metric: Metric) -> Figure:
+  """Draws the contrasts of comparisons with their confidence intervals, a row each."""
   rows = sum(1.3 + len(several) for several in differences.values())
   figure = Figure(figsize=(9.5, 0.23 * rows + 2.0), layout='constrained')
   axis = figure.subplots()
@@ -42,12 +31,8 @@ def plot_differences(
       labels.append(f'{contrast.arm} vs {contrast.other} (n={contrast.seeds})')
       _draw(axis, contrast, height)
     height -= 1.3
-  kinds = [
-    kind
-    for kind in _LABELS
-    if any(row.kind == kind for rows in differences.values() for row in rows)
-  ]
-  for kind in kinds:
+  drawn = {contrast.kind for several in differences.values() for contrast in several}
+  for kind in filter(drawn.__contains__, _LABELS):
     axis.errorbar([], [], xerr=[], fmt='o', color=CONTRAST_COLOURS[kind], label=_LABELS[kind])
   axis.axvline(0, color='0.3', linewidth=0.8)
   axis.set_yticks(ticks, labels, fontsize='small')
@@ -62,19 +47,16 @@ def plot_differences(
     f'Differences on the same seeds; filled: shown (Holm-adjusted p < {SHOWN:g} in its part)',
     fontsize='medium',
   )
-  figure.legend(loc='outside lower center', ncols=len(kinds), frameon=False, fontsize='small')
-  picture = io.BytesIO()
-  figure.savefig(picture, dpi=130)
-  write_whole(path, picture.getvalue())
+  figure.legend(loc='outside lower center', ncols=len(drawn), frameon=False, fontsize='small')
+  return figure
 
 
 def _draw(axis, contrast: Contrast, height: float) -> None:
   colour = CONTRAST_COLOURS[contrast.kind]
-  mean, half_width = contrast.difference
   axis.errorbar(
-    mean,
+    contrast.difference,
     height,
-    xerr=half_width if np.isfinite(half_width) else 0,
+    xerr=contrast.half_width if np.isfinite(contrast.half_width) else 0,
     fmt='o',
     markersize=5,
     capsize=2,

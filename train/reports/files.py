@@ -11,32 +11,17 @@ from train.reports.metric import Metric
 from train.reports.tables import Column, Row, markdown_table
 from train.system.files import write_whole
 
-_CONTRAST_COLUMNS = (
-  *('kind', 'arm', 'other', 'seeds', 'difference', 'half_width'),
-  *('p', 'holm_p', 'method', 'degrees_of_freedom'),
-)
-
 
 class Contents(NamedTuple):
-  """The contents of report.md and report.html.
-
-  Attributes:
-    title: The heading.
-    setting: What the runs have in common, by name.
-    reported: A sentence with the paper's result; empty if there is none.
-    environments: The environments of the runs.
-    tables: The tables of arms and contrasts; those without rows are left out.
-    sentences: The findings.
-    notes: Explanations of the tables.
-  """
+  """The contents of report.md and report.html."""
 
   title: str
-  setting: Mapping[str, str]
-  reported: str
+  setting: Mapping[str, str]  # what the runs have in common, by name
+  reported: str  # a sentence with the paper's result; empty if there is none
   environments: Sequence[str]
-  tables: Sequence[Sequence[Column]]
-  sentences: Sequence[str]
-  notes: Sequence[str]
+  tables: Sequence[Sequence[Column]]  # of arms, and of contrasts if there are any
+  sentences: Sequence[str]  # the findings
+  notes: Sequence[str]  # explain the tables
 
 
 def write_markdown(path: pathlib.Path, contents: Contents) -> None:
@@ -47,7 +32,7 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
     f'# {contents.title}',
     '\n'.join(listed),
     contents.reported,
-    *(markdown_table(table) for table in contents.tables if table[0].cells),
+    *(markdown_table(table) for table in contents.tables),
     '\n'.join(f'* {sentence}' for sentence in contents.sentences),
     *contents.notes,
     '![curves](curves.png)',
@@ -58,20 +43,13 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
 def write_arms(
   path: pathlib.Path, rows: Iterable[Row], compared: Iterable[Contrast], metric: Metric
 ) -> None:
-  """Writes report.csv.
-
-  Args:
-    path: The path of the file.
-    rows: The table of arms.
-    compared: The contrasts; those with the baseline are written.
-    metric: The metric, which names its columns.
-  """
+  """Writes report.csv: the table of arms, with their differences to the baseline."""
   name = metric.column
   half_width = f'{name.removesuffix("_percent")}_half_width'
   columns = ('arm', 'seeds', 'diverged', 'unfinished', name, half_width)
   columns += ('difference', 'difference_half_width', f'best_{name}', f'best_{half_width}')
   columns += ('high_loss_share', 'seconds_per_epoch')
-  differences = {row.arm: row.difference for row in compared if row.kind == 'baseline'}
+  differences = {row.arm: row.estimate for row in compared if row.kind == 'baseline'}
   cells = []
   for row in rows:
     estimates = [row.last, differences.get(row.arm), row.best]
@@ -79,37 +57,11 @@ def write_arms(
     rest = [row.high_loss_share, round(row.seconds, 3)] if row.seeds else ['', '']
     counts = [row.seeds, len(row.diverged), len(row.unfinished)]
     cells.append([row.arm, *counts, *numbers, *rest])
-  _write(path, columns, cells)
+  write_csv(path, columns, cells)
 
 
-def write_contrasts(path: pathlib.Path, rows: Iterable[Contrast]) -> None:
-  """Writes contrasts.csv."""
-  _write(path, _CONTRAST_COLUMNS, map(_contrast_cells, rows))
-
-
-def write_differences(
-  path: pathlib.Path, differences: Mapping[str, tuple[Metric, Sequence[Contrast]]]
-) -> None:
-  """Writes differences.csv.
-
-  Args:
-    path: The path of the file.
-    differences: From the name of a comparison to its metric and contrasts.
-  """
-  rows = [
-    [name, metric.column, *_contrast_cells(row)]
-    for name, (metric, several) in differences.items()
-    for row in several
-  ]
-  _write(path, ('part', 'metric', *_CONTRAST_COLUMNS), rows)
-
-
-def _contrast_cells(row: Contrast) -> list[Any]:
-  place = Contrast._fields.index('difference')
-  return [*row[:place], *row.difference, *row[place + 1 :]]
-
-
-def _write(path: pathlib.Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_csv(path: pathlib.Path, columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> None:
+  """Writes a table with its columns, numbers with full precision."""
   text = io.StringIO(newline='')
   csv.writer(text).writerows([columns, *rows])
   write_whole(path, text.getvalue())

@@ -7,14 +7,8 @@ import shlex
 from rich.console import Console
 from rich.text import Text
 
-from train.reports.contrasts import Contrasts, contrasts
-from train.reports.files import (
-  Contents,
-  write_arms,
-  write_contrasts,
-  write_differences,
-  write_markdown,
-)
+from train.reports.contrasts import Contrast, Contrasts, contrasts
+from train.reports.files import Contents, write_arms, write_csv, write_markdown
 from train.reports.published import published_curves
 from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
@@ -36,16 +30,24 @@ def report(workdir: pathlib.Path, console: Console) -> None:
   For each comparison it writes report.md, report.html, report.csv, contrasts.csv and curves.png;
   above several comparisons also differences.csv and differences.png.
 
-  Args:
-    workdir: A working directory of ``python -m train run``.
-    console: The console to print on.
-
   Raises:
     UserError: If no run has finished an epoch, files of a run are damaged or edited, runs in one
       folder are not comparable, or the report cannot be written.
   """
   with errors_explained(workdir):
-    _report(workdir, console)
+    found = find_runs(workdir)
+    compared = {folder: contrasts(runs) for folder, runs in found.items()}
+    for folder, runs in found.items():
+      contents = _write_comparison(folder, runs, compared[folder])
+      _print_comparison(contents, folder, folder.relative_to(workdir), console)
+    _say(console, '')
+    for note in notes(compared.values()):
+      _say(console, note, style='dim')
+    if len(found) > 1:
+      _report_differences(workdir, found, compared, console)
+    if any(runs.with_events for runs in found.values()):
+      command = f'tensorboard --logdir {shlex.quote(str(workdir))}'
+      _say(console, f'Curves as they grow: {command} (pip install tensorboard)', path=True)
 
 
 def import_what_reports_need() -> None:
@@ -54,70 +56,59 @@ def import_what_reports_need() -> None:
     importlib.import_module(f'train.reports.{name}')
 
 
-def _report(workdir: pathlib.Path, console: Console) -> None:
-  found = find_runs(workdir)
-  compared = {folder: contrasts(runs) for folder, runs in found.items()}
-  for folder, runs in found.items():
-    _report_comparison(folder, runs, compared[folder], console, str(folder.relative_to(workdir)))
-  _say(console, '')
-  for note in notes([(runs, compared[folder]) for folder, runs in found.items()]):
-    _say(console, note, style='dim')
-  if len(found) > 1:
-    _report_differences(workdir, found, compared, console)
-  if any(runs.with_events for runs in found.values()):
-    command = f'tensorboard --logdir {shlex.quote(str(workdir))}'
-    _say(console, f'Curves as they grow: {command} (pip install tensorboard)', path=True)
-
-
-def _report_comparison(
-  folder: pathlib.Path, found: FoundRuns, compared: Contrasts, console: Console, name: str
-) -> None:
-  """Reports on the runs of one comparison, named by its folder; see :func:`report`."""
+def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrasts) -> Contents:
+  """Writes the files of one comparison, and returns what is to be printed of them."""
   from train.reports.page import write_page
-  from train.reports.plots import plot_curves
+  from train.reports.plots import draw_curves, write_png
 
   about, metric = found.about, found.metric
   rows = arm_rows(found)
   decimals = metric.decimals(row.last.mean for row in rows if row.last)
-  tables = [arm_columns(rows, metric), contrast_columns(compared.rows, decimals)]
-  sentences = [
-    *describe_omissions(rows, found, compared),
-    *(describe_contrast(row, metric, decimals) for row in compared.rows),
-    *describe_method(compared, metric, decimals),
-  ]
-  words = setting(found.config)
-  reported = _reported(about['reported'], about['published_network'])
-
+  tables = [arm_columns(rows, metric, decimals)]
+  if compared.rows:
+    tables.append(contrast_columns(compared.rows, decimals))
+  reported = ''
+  if about['reported']:
+    network = f', with {about["published_network"]}' if about['published_network'] else ''
+    reported = f'The paper{network}: {about["reported"]}.'
   contents = Contents(
-    about['title'],
-    words,
-    reported,
-    environment_lines(found.environments),
-    tables,
-    sentences,
-    notes([(found, compared)]),
+    title=about['title'],
+    setting=setting(found.config),
+    reported=reported,
+    environments=environment_lines(found.environments),
+    tables=tables,
+    sentences=[
+      *describe_omissions(rows, found, compared),
+      *(describe_contrast(row, metric, decimals) for row in compared.rows),
+      *describe_method(compared, metric, decimals),
+    ],
+    notes=notes([compared]),
   )
-  write_markdown(folder / 'report.md', contents)
-  write_arms(folder / 'report.csv', rows, compared.rows, metric)
-  write_contrasts(folder / 'contrasts.csv', compared.rows)
   published = {}
   # The runs may have trained on another data set than the paper.
   if about['curves'] and about['curves'][1] == found.config['dataset']:
     published = published_curves(*about['curves'])
-  plot_curves(found, published, setting_line(words), folder / 'curves.png')
+  write_markdown(folder / 'report.md', contents)
+  write_arms(folder / 'report.csv', rows, compared.rows, metric)
+  write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
+  write_png(draw_curves(found, published, setting_line(contents.setting)), folder / 'curves.png')
   write_page(folder / 'report.html', contents, found, published)
+  return contents
 
+
+def _print_comparison(
+  contents: Contents, folder: pathlib.Path, name: pathlib.Path, console: Console
+) -> None:
   # Folders of the same experiment have the same title.
-  _say(console, f'\n{about["title"]}' + ('' if name == '.' else f' ({name})'))
-  _say(console, setting_line(words))
-  if reported:
-    _say(console, reported)
-  for columns in tables:
-    if columns[0].cells:
-      console.print()
-      console.print(fitted(columns, console))
+  _say(console, f'\n{contents.title}' + (f' ({name})' if name.parts else ''))
+  _say(console, setting_line(contents.setting))
+  if contents.reported:
+    _say(console, contents.reported)
+  for columns in contents.tables:
+    console.print()
+    console.print(fitted(columns, console))
   console.print()
-  for sentence in sentences:
+  for sentence in contents.sentences:
     _say(console, f'* {sentence}')
   _say(console, f'Curves: {folder / "curves.png"}', path=True)
   _say(console, f'All of it, for a browser: {folder / "report.html"}', path=True)
@@ -131,6 +122,7 @@ def _report_differences(
 ) -> None:
   """Writes the contrasts of all comparisons as one table, and one plot of each metric."""
   from train.reports.difference_plot import plot_differences
+  from train.reports.plots import write_png
 
   differences = {
     folder.relative_to(workdir).as_posix(): (runs.metric, several)
@@ -139,20 +131,16 @@ def _report_differences(
   }
   if not differences:
     return
-  write_differences(workdir / 'differences.csv', differences)
-  metrics = list(dict.fromkeys(metric for metric, _ in differences.values()))
-  for index, metric in enumerate(metrics):
+  write_csv(
+    workdir / 'differences.csv',
+    ('part', 'metric', *Contrast._fields),
+    [(name, of.column, *row) for name, (of, rows) in differences.items() for row in rows],
+  )
+  for index, metric in enumerate(dict.fromkeys(metric for metric, _ in differences.values())):
     path = workdir / ('differences.png' if not index else f'differences-{metric.column}.png')
-    plot_differences(
-      {name: rows for name, (of, rows) in differences.items() if of == metric}, metric, path
-    )
+    of_metric = {name: rows for name, (of, rows) in differences.items() if of == metric}
+    write_png(plot_differences(of_metric, metric), path)
     _say(console, f'Differences of all parts: {path}', path=True)
-
-
-def _reported(reported: str, network: str) -> str:
-  if not reported:
-    return ''
-  return f'The paper{f", with {network}" if network else ""}: {reported}.'
 
 
 def _say(console: Console, words: str, *, style: str = '', path: bool = False) -> None:

@@ -12,6 +12,7 @@ from train.reports.files import Contents
 from train.reports.interactive_curves import BAND, INK, interactive_panel
 from train.reports.read_runs import FoundRuns
 from train.reports.styles import BLACK, MARKERS, style_of
+from train.storage.configuration import compared_fields
 from train.system.files import write_whole
 
 _SAMPLE_WIDTH = 2.0
@@ -20,14 +21,7 @@ _SAMPLE_WIDTH = 2.0
 def write_page(
   path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
 ) -> None:
-  """Writes report.html.
-
-  Args:
-    path: The path of the file.
-    contents: The contents.
-    found: The runs; their curves are drawn as in curves.png.
-    published: From metric and arm to (epoch, value) pairs; empty if there are none.
-  """
+  """Writes report.html, with the curves of curves.png."""
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(pathlib.Path(__file__).parent),
     autoescape=True,  # titles and names are the user's
@@ -38,15 +32,18 @@ def write_page(
   # BokehJS must read an object before references to it.
   environment.policies['json.dumps_kwargs'] = {'sort_keys': False}
   drawn = panels(found, published)
+  configuration = {
+    **compared_fields(found.config, ('arm', 'seed')),
+    'arms': {arm: {**found.arms[arm], 'seeds': list(found.runs[arm])} for arm in found.runs},
+  }
   page = environment.get_template('page.html.jinja').render(
     contents=contents,
-    tables=[table for table in contents.tables if table[0].cells],
     arms=[_legend_entry(arm, found) for arm in found.runs],
     captions=[_caption(panel) for panel in drawn],
     items=[interactive_panel(panel, found) for panel in drawn],
     has_means=shows_means(found),
     shows_bands=len(found.runs) <= MOST_WITH_BANDS,
-    configuration=json.dumps(_configuration(found), indent=2),
+    configuration=json.dumps(configuration, indent=2),
     band=BAND,
     ink=INK,
     bokeh='\n'.join(Resources(mode='inline', components=['bokeh']).js_raw),
@@ -74,12 +71,3 @@ def _caption(panel: Panel) -> str:
   if panel.first_epoch is None:
     return f'{panel.label} ({panel.title}: none of these arms)'
   return f'{panel.label} ({panel.title}, from epoch {panel.first_epoch:.0f} on)'
-
-
-def _configuration(found: FoundRuns) -> dict[str, Any]:
-  """Returns the configuration that the runs share, with all arms and their seeds."""
-  common = {
-    key: value for key, value in found.config.items() if key not in ('arm', 'seed', 'about')
-  }
-  arms = {arm: {**config, 'seeds': list(found.runs[arm])} for arm, config in found.arms.items()}
-  return {**common, 'arms': arms}

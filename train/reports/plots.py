@@ -19,51 +19,44 @@ from train.reports.curves import (
   shows_means,
 )
 from train.reports.read_runs import FoundRuns
-from train.reports.styles import style_of
+from train.reports.styles import Style, style_of
 from train.system.files import write_whole
 
-DPI = 130
 
-
-def plot_curves(found: FoundRuns, published: Published, setting: str, path: pathlib.Path) -> None:
-  """Writes a PNG of the curves; see :func:`draw_curves`."""
+def write_png(figure: Figure, path: pathlib.Path) -> None:
+  """Writes a figure as a PNG, whole or not at all."""
   picture = io.BytesIO()
-  draw_curves(found, published, setting).savefig(picture, dpi=DPI)
+  figure.savefig(picture, dpi=130)
   write_whole(path, picture.getvalue())
 
 
 def draw_curves(found: FoundRuns, published: Published, setting: str) -> Figure:
-  """Draws metric, loss, phases and momenta by epoch.
+  """Draws metric, loss, phases and momenta by epoch, below a sentence on the setting.
 
   An arm with three seeds or more is the line of its mean, for metric and loss with a confidence band
   (of many arms only the last interval, beside the line). With fewer seeds it is a line per run.
-
-  Args:
-    found: The runs.
-    published: From metric and arm to (epoch, value) pairs; empty if there are none.
-    setting: A sentence on the setting.
   """
   drawn = panels(found, published)
   rows = len(drawn) // 2
   figure = Figure(figsize=(11, 0.8 + 3.7 * rows), layout='constrained')
-  figure.suptitle(_header(found.about['title'], setting), fontsize='medium', x=0.01, ha='left')
+  header = [*textwrap.wrap(found.about['title'], 130), *textwrap.wrap(setting, 140)]
+  figure.suptitle('\n'.join(header), fontsize='medium', x=0.01, ha='left')
   for axis, panel in zip(figure.subplots(rows, 2).flat, drawn, strict=True):
     _draw(axis, panel, found)
   _add_legend(figure, found)
   return figure
 
 
-def _header(title: str, setting: str) -> str:
-  return '\n'.join([*textwrap.wrap(title, 130), *textwrap.wrap(setting, 140)])
-
-
 def _draw(axis: Axes, panel: Panel, found: FoundRuns) -> None:
+  intervals = 0
   for line in panel.lines:
-    _draw_line(axis, line, found)
-  if len(found.runs) > MOST_WITH_BANDS:
-    _draw_last_intervals(axis, panel, found)
-  else:
-    _draw_bands(axis, panel, found)
+    style = style_of(line.arm, found.arms[line.arm])
+    _draw_line(axis, line, style)
+    if line.band and len(found.runs) <= MOST_WITH_BANDS:
+      axis.fill_between(line.epochs, *line.band, color=style.color, alpha=0.1, linewidth=0)
+    elif line.band:
+      intervals += 1
+      _draw_last_interval(axis, line, style, 1 + 0.012 * intervals)
   if panel.title:
     axis.set_title(panel.title, fontsize='small', loc='left')
     _say_where_it_begins(axis, panel)
@@ -73,9 +66,8 @@ def _draw(axis: Axes, panel: Panel, found: FoundRuns) -> None:
   _fit(axis, panel)
 
 
-def _draw_line(axis: Axes, line: Line, found: FoundRuns) -> None:
+def _draw_line(axis: Axes, line: Line, style: Style) -> None:
   """Draws a line with a few markers on it; runs that diverged are thin and dotted."""
-  style = style_of(line.arm, found.arms[line.arm])
   if line.kind == 'diverged':
     style = style._replace(linestyle=':', marker='')
   axis.plot(
@@ -88,30 +80,20 @@ def _draw_line(axis: Axes, line: Line, found: FoundRuns) -> None:
   )
 
 
-def _draw_bands(axis: Axes, panel: Panel, found: FoundRuns) -> None:
-  for line in panel.lines:
-    if line.band:
-      colour = style_of(line.arm, found.arms[line.arm]).color
-      axis.fill_between(line.epochs, *line.band, color=colour, alpha=0.1, linewidth=0)
-
-
-def _draw_last_intervals(axis: Axes, panel: Panel, found: FoundRuns) -> None:
-  """Draws the interval of each arm's last mean, side by side to the right of the lines."""
-  with_band = [line for line in panel.lines if line.band]
-  for place, line in enumerate(with_band, 1):
-    low, high = (end[-1] for end in line.band or ())
-    style = style_of(line.arm, found.arms[line.arm])
-    axis.errorbar(
-      1 + 0.012 * place,
-      line.values[-1],
-      [[line.values[-1] - low], [high - line.values[-1]]],
-      fmt=style.marker or 'o',
-      markersize=3,
-      elinewidth=1.2,
-      color=style.color,
-      transform=axis.get_yaxis_transform(),
-      clip_on=False,
-    )
+def _draw_last_interval(axis: Axes, line: Line, style: Style, place: float) -> None:
+  """Draws the interval of the last mean to the right of the lines, at a share of their width."""
+  low, high = (end[-1] for end in line.band)
+  axis.errorbar(
+    place,
+    line.values[-1],
+    [[line.values[-1] - low], [high - line.values[-1]]],
+    fmt=style.marker or 'o',
+    markersize=3,
+    elinewidth=1.2,
+    color=style.color,
+    transform=axis.get_yaxis_transform(),
+    clip_on=False,
+  )
 
 
 def _say_where_it_begins(axis: Axes, panel: Panel) -> None:

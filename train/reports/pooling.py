@@ -22,7 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import special
 
-Values = Mapping[str, Mapping[int, float]]
+Values = Mapping[str, Mapping[int, float]]  # by arm and seed
 
 _POOLED_KINDS = ('fixed', 'lcam', 'coin', 'yoked')
 _SCATTERS_MORE = 0.01  # a Bonferroni-adjusted p-value
@@ -30,16 +30,10 @@ _ENOUGH = 4  # degrees of freedom of the other arms; with fewer they may agree b
 
 
 class Residual(NamedTuple):
-  """The residual of a fit of arm and seed effects.
-
-  Attributes:
-    sum_of_squares: The sum of the squared residuals.
-    degrees_of_freedom: The number of values minus that of fitted effects; ``(arms - 1) * (seeds - 1)``
-      with all seeds of all arms.
-  """
+  """The residual of a fit of arm and seed effects."""
 
   sum_of_squares: float
-  degrees_of_freedom: int
+  degrees_of_freedom: int  # the number of values minus that of independent effects
 
   @property
   def standard_deviation(self) -> float:
@@ -50,14 +44,10 @@ class Residual(NamedTuple):
 
 
 def two_way_residual(values: Values) -> Residual:
-  """Fits an effect of each arm and one of each seed by least squares.
+  """Fits an effect of each arm and one of each seed by least squares; seeds may be missing.
 
-  Args:
-    values: From arm and seed to value. Seeds may be missing.
-
-  Returns:
-    The residual. For two arms, its standard deviation times ``sqrt(2 / seeds)`` is the standard error
-    of the paired t test.
+  For two arms, the standard deviation times ``sqrt(2 / seeds)`` is the standard error of the paired t
+  test.
 
   Example:
     >>> two_way_residual({'a': {0: 1.0, 1: 2.0}, 'b': {0: 1.0, 1: 4.0}})
@@ -78,13 +68,8 @@ def two_way_residual(values: Values) -> Residual:
 
 
 def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], list[str]]:
-  """Returns the arms whose scatter is pooled, and those left out because they scatter more.
-
-  Args:
-    values: From arm and seed to value.
-    kinds: From arm to its kind, see :mod:`train.problem.arms`.
-  """
-  arms = [arm for arm in values if kinds.get(arm) in _POOLED_KINDS and values[arm]]
+  """Returns the arms whose scatter is pooled, and those left out because they scatter more."""
+  arms = [arm for arm in values if kinds[arm] in _POOLED_KINDS and values[arm]]
   taken_out = []
   while len(arms) > 2:
     p_values = {arm: _p_of_scatter(values, arms, arm) for arm in arms}

@@ -6,19 +6,11 @@ import pathlib
 
 import numpy as np
 
-FILE = pathlib.Path(__file__).with_name('paper_curves.csv')
+_FILE = pathlib.Path(__file__).with_name('paper_curves.csv')
 
 
 def published_curves(figure: str, dataset: str) -> dict[str, dict[str, np.ndarray]]:
-  """Returns the curves of one figure of the paper.
-
-  Args:
-    figure: 'figure3', 'figure4' or 'figure5'.
-    dataset: 'cifar10' or 'cifar100'.
-
-  Returns:
-    From metric ('test_error_percent' or 'train_loss') and arm to an array (epochs, 2) of epoch and
-    value.
+  """Returns the curves of one figure of the paper, (epoch, value) pairs by metric and arm.
 
   Example:
     >>> sorted(published_curves('figure3', 'cifar10'))
@@ -28,7 +20,7 @@ def published_curves(figure: str, dataset: str) -> dict[str, dict[str, np.ndarra
     The coordinates of the figures in the TeX source of arXiv:2309.02130, version 1.
   """
   points = collections.defaultdict(lambda: collections.defaultdict(list))
-  with FILE.open(newline='') as file:
+  with _FILE.open(newline='') as file:
     for row in csv.DictReader(file):
       if (row['figure'], row['dataset']) == (figure, dataset):
         points[row['metric']][row['arm']].append((float(row['epoch']), float(row['value'])))

@@ -9,7 +9,7 @@ import numpy as np
 from train.problem.arms import OTHERS
 from train.problem.comparison import Comparison
 from train.reports.metric import Metric
-from train.storage.configuration import read_config, shared_differences, show
+from train.storage.configuration import OF_A_RUN, differences, read_config, show
 from train.storage.tables import (
   SUMS,
   check_unchanged,
@@ -29,23 +29,15 @@ _MADE_BY_A_RUN = frozenset({'metrics.csv', SUMS})
 class FoundRuns(NamedTuple):
   """The runs of one comparison.
 
-  Attributes:
-    runs: From arm and seed to the columns of metrics.csv, by the fields of
-      :class:`train.storage.tables.EpochRecord`, and the column ``seconds`` of timing.csv.
-    arms: From arm to its configuration, in the order of a report: baseline, fixed momenta, LCAMs,
-      controls, others.
-    config: The configuration of one of the runs.
-    environments: The environment of each run.
-    remarks: Sentences about what the folder holds and the report leaves out.
-    with_events: Whether TensorBoard has something to show.
+  The arms are in the order of a report: baseline, fixed momenta, LCAMs, controls, others.
   """
 
-  runs: Runs
-  arms: dict[str, dict[str, Any]]
-  config: dict[str, Any]
-  environments: list[dict[str, Any]]
-  remarks: list[str]
-  with_events: bool
+  runs: Runs  # the columns of metrics.csv and the seconds of timing.csv, by arm and seed
+  arms: dict[str, dict[str, Any]]  # the configuration of each arm
+  config: dict[str, Any]  # of one of the runs
+  environments: list[dict[str, Any]]  # of each run
+  remarks: list[str]  # about what the folder holds and the report leaves out
+  with_events: bool  # whether TensorBoard has something to show
 
   @property
   def about(self) -> dict[str, Any]:
@@ -67,17 +59,13 @@ class FoundRuns(NamedTuple):
     """The metric of the comparison."""
     return Metric(self.about['metric_column'], self.about['metric_label'])
 
+  def seeds(self, arm: str, *outcomes: str) -> list[int]:
+    """Returns the seeds of an arm's runs that have one of these outcomes, see :func:`outcome`."""
+    return [seed for seed, run in self.runs[arm].items() if outcome(run, self.epochs) in outcomes]
+
 
 def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, FoundRuns]:
-  """Returns the runs below a directory, by the folder of their comparison.
-
-  Args:
-    workdir: Holds ``<arm>/seed-<n>/metrics.csv``, itself or in folders at any depth.
-
-  Raises:
-    UserError: If no run has finished an epoch, files of a run are damaged or edited, or runs in one
-      folder are not comparable.
-  """
+  """Returns the runs in or below a directory, by the folder of their comparison."""
   folders = set()
   for path, names, files in os.walk(workdir, onerror=_unless_gone):
     inner = pathlib.Path(path).relative_to(workdir).parts
@@ -100,7 +88,7 @@ def _unless_gone(error: OSError) -> None:
 
 def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
   runs: Runs = {}
-  configs, environments = {}, []
+  configs: dict[pathlib.Path, dict[str, Any]] = {}
   directories = run_directories(folder)
   remarks = [
     f'{path.relative_to(folder)} is left out: its name is not that of a run, as seed-0 is.'
@@ -128,7 +116,6 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
     run |= read_table(directory / 'timing.csv', ['seconds'])
     runs.setdefault(arm, {})[seed] = run
     configs[directory] = config
-    environments.append(read_environment(directory))
   if not runs:
     return None
   _check_comparable(folder, configs)
@@ -139,7 +126,7 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
     runs={arm: dict(sorted(runs[arm].items())) for arm in order},
     arms={arm: arms[arm] for arm in order},
     config=config,
-    environments=environments,
+    environments=[read_environment(directory) for directory in configs],
     remarks=remarks,
     with_events=any(folder.glob('*/seed-*/events.*')),
   )
@@ -147,12 +134,12 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
 
 def _check_comparable(folder: pathlib.Path, configs: dict[pathlib.Path, dict[str, Any]]) -> None:
   """Raises a ``UserError`` if runs differ in more than the arm and the seed."""
+  first = next(iter(configs))
   first_of: dict[str, pathlib.Path] = {}
   for path, config in configs.items():
-    for other in (next(iter(configs)), first_of.setdefault(path.parent.name, path)):
-      differing = shared_differences(configs[other], config)
-      if path.parent == other.parent and config['arm'] != configs[other]['arm']:
-        differing.append(('arm', configs[other]['arm'], config['arm']))
+    first_of_arm = first_of.setdefault(path.parent.name, path)
+    for other, besides in ((first, OF_A_RUN), (first_of_arm, ('seed', 'partner_seed'))):
+      differing = differences(configs[other], config, besides)
       if differing:
         words = '; '.join(f'{name}, {show(was)} or {show(now)}' for name, was, now in differing)
         raise UserError(
@@ -182,33 +169,17 @@ def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinishe
   return 'finished' if np.isfinite([run['test_loss'][-1], run['metric'][-1]]).all() else 'diverged'
 
 
-def last_values(found: FoundRuns) -> dict[str, dict[int, float]]:
-  """Returns the metric after the last epoch of the finished runs, by arm and seed."""
-  return {
-    arm: {
-      seed: float(run['metric'][-1])
-      for seed, run in seeds.items()
-      if outcome(run, found.epochs) == 'finished'
-    }
-    for arm, seeds in found.runs.items()
-  }
-
-
 def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
-  """Raises a ``DivergedError`` if all runs of a comparison that were trained diverged.
-
-  Args:
-    comparison: The comparison.
-    folder: The folder of its runs.
-  """
-  outcomes = []
-  for arm in comparison.arms:
-    for seed in comparison.seeds:
-      directory = run_directory(folder, arm.name, seed)
-      if (directory / 'metrics.csv').exists():
-        run = read_metrics(directory, comparison.metric_column)
-        outcomes += [outcome(run, comparison.epochs)] if len(run['epoch']) else []
-  if outcomes and all(how == 'diverged' for how in outcomes):
+  """Raises a ``DivergedError`` if all runs of a comparison that were trained diverged."""
+  directories = [
+    run_directory(folder, arm.name, seed) for arm in comparison.arms for seed in comparison.seeds
+  ]
+  runs = [
+    read_metrics(directory, comparison.metric_column)
+    for directory in directories
+    if (directory / 'metrics.csv').exists()
+  ]
+  if {outcome(run, comparison.epochs) for run in runs if len(run['epoch'])} == {'diverged'}:
     raise DivergedError(
       f'All runs of {comparison.name} diverged, and there is no result: try a lower learning rate or '
       'other momenta, in another --workdir.'

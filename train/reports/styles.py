@@ -11,7 +11,6 @@ BLACK = '#000000'
 ORANGE = '#E69F00'
 SKY = '#56B4E9'
 GREEN = '#009E73'
-YELLOW = '#F0E442'
 BLUE = '#0072B2'
 VERMILLION = '#D55E00'
 PURPLE = '#CC79A7'
@@ -22,12 +21,7 @@ _SOLID, _DASHED, _DOTTED, _MIXED = '-', (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2,
 
 
 class Marker(NamedTuple):
-  """Names of a marker.
-
-  Attributes:
-    bokeh: Its name in Bokeh.
-    letter: Its Unicode character.
-  """
+  """Names of a marker: in Bokeh, and its Unicode character."""
 
   bokeh: str
   letter: str
@@ -60,17 +54,11 @@ _COMBINATIONS = [
 
 
 class Style(NamedTuple):
-  """How an arm is drawn.
-
-  Attributes:
-    color: The colour of lines and bands.
-    linestyle: The line style of its mean.
-    marker: The marker on some epochs, which depends on the momenta; empty for none.
-  """
+  """How an arm is drawn, with Matplotlib's names."""
 
   color: str
   linestyle: Any
-  marker: str = ''
+  marker: str = ''  # on some epochs; depends on the momenta
 
   def dashes(self, width: float) -> list[int]:
     """Returns the lengths of dashes and gaps in pixels, of a line of a width; none if solid."""
@@ -79,12 +67,7 @@ class Style(NamedTuple):
 
 
 def style_of(name: str, arm: Mapping[str, Any]) -> Style:
-  """Returns how an arm is drawn.
-
-  Args:
-    name: Its name.
-    arm: Its configuration.
-  """
+  """Returns how an arm with this name and configuration is drawn."""
   kind = arm['kind']
   if kind == 'fixed':
     if arm['momentum'] == 0.9:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns, Run, outcome
+from train.reports.read_runs import FoundRuns, Run
 from train.system.statistics import Estimate, estimate, format_estimate
 
 KINDS = {
@@ -28,56 +28,34 @@ _LONG_NAME = len('low0.857-high0.93')
 
 
 class Row(NamedTuple):
-  """One arm of a report.
-
-  Attributes:
-    arm: Its name.
-    seeds: The number of its runs with a result.
-    diverged: The seeds of its runs that diverged.
-    unfinished: From the seeds of its unfinished runs to their numbers of epochs.
-    last: The metric after the last epoch; None without a finished run.
-    best: The metric of each run after its best epoch.
-    high_loss_share: The mean share of high-loss steps.
-    seconds: The median seconds of training per epoch.
-  """
+  """One arm of a report."""
 
   arm: str
-  seeds: int
-  diverged: tuple[int, ...]
-  unfinished: dict[int, int]
-  last: Estimate | None = None
-  best: Estimate | None = None
+  seeds: int  # the number of its finished runs, from which the estimates are
+  diverged: list[int]  # the seeds of its runs that diverged
+  unfinished: dict[int, int]  # the number of epochs of its unfinished runs, by seed
+  last: Estimate | None = None  # the metric after the last epoch; None without a finished run
+  best: Estimate | None = None  # the metric of each run after its best epoch
   high_loss_share: float = math.nan
-  seconds: float = math.nan
+  seconds: float = math.nan  # the median of training per epoch
 
 
 class Column(NamedTuple):
-  """A column of a table.
-
-  Attributes:
-    head: Its head.
-    cells: The text of each row.
-    is_text: Whether it holds words, not numbers.
-    optional: Whether it may be left out if the table is too wide.
-  """
+  """A column of a table."""
 
   head: str
   cells: list[str]
-  is_text: bool = False
-  optional: bool = False
+  is_text: bool = False  # words, not numbers
+  optional: bool = False  # may be left out if the table is too wide
 
 
 def arm_rows(found: FoundRuns) -> list[Row]:
   """Returns a row per arm, over its finished runs."""
   rows = []
   for arm, seeds in found.runs.items():
-    outcomes = {seed: outcome(run, found.epochs) for seed, run in seeds.items()}
-    finished = [run for seed, run in seeds.items() if outcomes[seed] == 'finished']
-    diverged = tuple(seed for seed in seeds if outcomes[seed] == 'diverged')
-    unfinished = {
-      seed: len(run['epoch']) for seed, run in seeds.items() if outcomes[seed] == 'unfinished'
-    }
-    row = Row(arm, len(finished), diverged, unfinished)
+    finished = [seeds[seed] for seed in found.seeds(arm, 'finished')]
+    unfinished = {seed: len(seeds[seed]['epoch']) for seed in found.seeds(arm, 'unfinished')}
+    row = Row(arm, len(finished), found.seeds(arm, 'diverged'), unfinished)
     if finished:
       row = row._replace(
         last=estimate(np.array([run['metric'][-1] for run in finished])),
@@ -95,24 +73,25 @@ def _seconds(runs: Sequence[Run]) -> float:
   return float(np.median(seconds if len(seconds) else [run['seconds'][0] for run in runs]))
 
 
-def arm_columns(rows: Sequence[Row], metric: Metric) -> list[Column]:
+def arm_columns(rows: Sequence[Row], metric: Metric, decimals: int) -> list[Column]:
   """Returns the table of the arms."""
-  decimals = metric.decimals(row.last.mean for row in rows if row.last)
 
-  def state(row: Row) -> str:
+  def result(row: Row) -> str:
+    if row.last:
+      return format_estimate(row.last, decimals=decimals)
     return 'diverged' if row.diverged else 'unfinished'
+
+  def share(value: float) -> str:
+    return '-' if math.isnan(value) else f'{100 * value:.1f}'
 
   return [
     Column('arm', [row.arm for row in rows], is_text=True),
     Column('n', [str(row.seeds) for row in rows]),
-    Column(
-      metric.head,
-      [format_estimate(row.last, decimals=decimals) if row.last else state(row) for row in rows],
-    ),
+    Column(metric.head, [result(row) for row in rows]),
     Column(
       'best', [f'{row.best.mean:.{decimals}f}' if row.best else '-' for row in rows], optional=True
     ),
-    Column('high %', [_share(row.high_loss_share) for row in rows]),
+    Column('high %', [share(row.high_loss_share) for row in rows]),
     Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
   ]
 
@@ -124,7 +103,7 @@ def contrast_columns(rows: Sequence[Contrast], decimals: int) -> list[Column]:
     Column('against', [row.other for row in rows], is_text=True),
     Column('which is', [KINDS[row.kind] for row in rows], is_text=True, optional=True),
     Column('n', [str(row.seeds) for row in rows], optional=True),
-    Column('difference', [format_estimate(row.difference, '+', decimals) for row in rows]),
+    Column('difference', [format_estimate(row.estimate, '+', decimals) for row in rows]),
     Column('Holm p', [format_p(row.holm_p) for row in rows]),
   ]
 
@@ -185,7 +164,3 @@ def markdown_table(columns: Sequence[Column]) -> str:
   return '\n'.join(
     f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in rows
   )
-
-
-def _share(share: float) -> str:
-  return '-' if math.isnan(share) else f'{100 * share:.1f}'

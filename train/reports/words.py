@@ -2,7 +2,7 @@
 
 import collections
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from train.reports.contrasts import Contrast, Contrasts
@@ -40,18 +40,19 @@ _KINDS = {
 
 def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
   """Returns a sentence that says whether a difference was shown."""
-  arm, other, difference = contrast.arm, contrast.other, contrast.difference
+  arm, other = contrast.arm, contrast.other
+  difference, half_width = contrast.estimate
   seeds = 'one seed' if contrast.seeds == 1 else f'{contrast.seeds} seeds'
   if math.isnan(contrast.holm_p):
     return f'{arm}: {seeds} cannot tell a difference to {other} from noise; run more.'
   if contrast.shown:
-    side = 'lower' if difference.mean < 0 else 'higher'
+    side = 'lower' if difference < 0 else 'higher'
     return (
-      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference.mean):.{decimals}f} '
-      f'± {difference.half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
+      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference):.{decimals}f} '
+      f'± {half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
     )
   alone = ''
-  if difference.excludes_zero():
+  if abs(difference) > half_width:
     alone = '; alone its interval excludes zero, but not after the adjustment for all differences'
   return f'{arm}: no difference to {other} was shown{alone} (Holm p {format_p(contrast.holm_p)}).'
 
@@ -77,13 +78,7 @@ def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str
 
 
 def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrasts) -> list[str]:
-  """Returns sentences about what the tables leave out.
-
-  Args:
-    rows: The table of arms.
-    found: The runs.
-    compared: Their contrasts.
-  """
+  """Returns sentences about what the tables leave out."""
   sentences = list(found.remarks)
   with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
@@ -99,9 +94,9 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
   return sentences
 
 
-def notes(several: Sequence[tuple[FoundRuns, Contrasts]]) -> list[str]:
+def notes(several: Iterable[Contrasts]) -> list[str]:
   """Returns sentences that explain the tables of a report."""
-  kinds = {row.kind for _, compared in several for row in compared.rows}
+  kinds = {row.kind for compared in several for row in compared.rows}
   used = [words for kind, words in _KINDS.items() if kind in kinds]
   return [_ARMS, *([_CONTRASTS] if kinds else []), *used]
 
@@ -134,12 +129,7 @@ def setting_line(words: Mapping[str, str]) -> str:
 
 
 def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Returns a line for each distinct environment.
-
-  Args:
-    environments: One per run, see :func:`train.system.environment.environment`; empty if a run has
-      none.
-  """
+  """Returns a line for each distinct environment; an empty one was not recorded."""
   counts = collections.Counter(map(_environment_words, environments))
   if len(counts) == 1:
     return list(counts)

@@ -53,13 +53,8 @@ class Checkpoints:
   def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], devices: Devices):
     """Opens the directory.
 
-    Args:
-      directory: The directory of the checkpoints.
-      warn: Called with a sentence about each damaged checkpoint.
-      devices: The devices that restored states are put on.
-
-    Raises:
-      StorageError: If the directory cannot be created or read.
+    ``warn`` is called with a sentence about each damaged checkpoint; restored states are put on the
+    devices.
     """
     self._directory = directory
     self._warn = warn
@@ -82,13 +77,8 @@ class Checkpoints:
   def save(self, step: int, state: Any, notes: dict[str, Any]) -> None:
     """Saves a state, in process 0; returns when it is copied, and writes in the background.
 
-    Args:
-      step: The number of steps since the start of the run; names the checkpoint.
-      state: A pytree of arrays.
-      notes: JSON-able values to keep with it.
-
-    Raises:
-      StorageError: If this checkpoint, or the previous one, cannot be written.
+    The checkpoint has the name of its step, counted from the start of the run. A ``StorageError`` can
+    also be about the previous checkpoint.
     """
     # Copies, because Orbax writes later: the next step overwrites the buffers of the state, and the
     # next epoch appends to the rows in the notes.
@@ -120,31 +110,24 @@ class Checkpoints:
     """
     leaves, structure = jax.tree.flatten(template)
     arrays = [np.zeros(leaf.shape, leaf.dtype) for leaf in _plain(leaves)]
-
-    def read() -> dict[str, Any] | None:
-      found = self._read_newest(arrays, check)
-      if found is None:
-        return None
-      arrays[:], notes = found
-      return notes
-
-    notes = processes.from_first(read)
+    notes = processes.from_first(lambda: self._read_newest(arrays, check))
     if notes is None:
       return None
     restored = self._devices.replicate(processes.broadcast(arrays))
     return jax.tree.unflatten(structure, list(map(_like, leaves, restored))), notes
 
   def _read_newest(
-    self, expected: list[np.ndarray], check: Callable[[int, dict[str, Any]], None]
-  ) -> tuple[list[np.ndarray], dict] | None:
+    self, arrays: list[np.ndarray], check: Callable[[int, dict[str, Any]], None]
+  ) -> dict[str, Any] | None:
+    """Replaces arrays by those of the newest undamaged checkpoint, and returns its notes."""
     with self._errors_explained():
       steps = sorted(self._manager.all_steps(), reverse=True)
-    for step in steps:
+    for index, step in enumerate(steps):
       try:
         found = self._manager.restore(
           step,
           args=ocp.args.Composite(
-            leaves=ocp.args.StandardRestore(expected), notes=ocp.args.JsonRestore()
+            leaves=ocp.args.StandardRestore(arrays), notes=ocp.args.JsonRestore()
           ),
         )
         leaves = [np.asarray(leaf) for leaf in found.leaves]
@@ -155,13 +138,13 @@ class Checkpoints:
       except Exception as error:  # damaged files make the readers raise many types
         self._warn(f'{self._directory / str(step)} is damaged and not used: {first_line(error)}')
         continue
-      damaged = steps[: steps.index(step)]
-      if damaged:
+      if index:
         with self._errors_explained():
-          for name in map(str, damaged):  # a new one of the same step needs the name
+          for name in map(str, steps[:index]):  # a new one of the same step needs the name
             put_aside(self._directory / name, f'damaged-{name}')
           self._manager.reload()
-      return leaves, notes
+      arrays[:] = leaves
+      return notes
     if steps:
       raise UserError(
         f'No checkpoint in {self._directory} can be read: repair what the lines above name, or delete '
@@ -170,11 +153,7 @@ class Checkpoints:
     return None
 
   def close(self) -> None:
-    """Waits until everything is written, and frees the manager's resources.
-
-    Raises:
-      StorageError: If the newest checkpoint cannot be written.
-    """
+    """Waits until everything is written, and frees the manager's resources."""
     if self._manager is not None:
       with self._errors_explained():
         self._manager.close()
@@ -185,7 +164,7 @@ class Checkpoints:
     try:
       yield
     except Exception as error:
-      raise StorageError(storage_sentence(self._directory, error)) from error
+      raise StorageError(storage_sentence(self._directory, error, self._directory)) from error
 
 
 def _plain(leaves: list[jax.Array]) -> list[jax.Array]:

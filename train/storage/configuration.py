@@ -5,8 +5,7 @@ Everything in it determines the numbers of the run, except ``about``: how report
 
 import json
 import pathlib
-from collections.abc import Iterable, Iterator, Mapping
-from types import UnionType
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from train.problem.arms import Arm
@@ -16,7 +15,7 @@ from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
 # The type of each field; an arm has further fields that depend on its kind.
-_TYPES: dict[str, type | UnionType] = {
+_TYPES: dict[str, Any] = {
   'experiment': str,
   'part': str,
   'dataset': str,
@@ -34,26 +33,14 @@ _TYPES: dict[str, type | UnionType] = {
   'arm': dict,
   'seed': int,
   'partner_seed': int | None,
-  'about': dict,
+  'about': {
+    **dict.fromkeys(('title', 'network', 'schedule', 'baseline', 'reported'), str),
+    **dict.fromkeys(('metric_column', 'metric_label', 'published_network'), str),
+    'curves': list | None,
+  },
 }
-_TYPES_OF_ARM: dict[str, type | UnionType] = {'name': str, 'kind': str}
-_TYPES_OF_MOMENTA: dict[str, type | UnionType] = {
-  'momentum': float | int,
-  'low_loss_momentum': float | int,
-  'high_loss_momentum': float | int,
-}
-_TYPES_OF_ABOUT: dict[str, type | UnionType] = {
-  'title': str,
-  'network': str,
-  'schedule': str,
-  'baseline': str,
-  'metric_column': str,
-  'metric_label': str,
-  'reported': str,
-  'published_network': str,
-  'curves': list | None,
-}
-_OF_A_RUN = ('arm', 'seed', 'partner_seed')
+_MOMENTA = ('momentum', 'low_loss_momentum', 'high_loss_momentum')
+OF_A_RUN = ('arm', 'seed', 'partner_seed')
 # Why a digest differs.
 _MEANINGS = {
   'code_sha256': ': its code, or code of yours that it uses, has changed',
@@ -130,23 +117,19 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
   """Returns the configuration of a run; empty if config.json is missing or damaged."""
   config = read_object(directory / 'config.json')
   whole = (
-    config.keys() == _TYPES.keys()
-    and _has_types(config, _TYPES)
-    and _TYPES_OF_ARM.keys() <= config['arm'].keys()
-    and _has_types(config['arm'], _TYPES_OF_ARM | _TYPES_OF_MOMENTA)
-    and config['about'].keys() == _TYPES_OF_ABOUT.keys()
-    and _has_types(config['about'], _TYPES_OF_ABOUT)
+    _fits(config, _TYPES)
+    and all(isinstance(config['arm'].get(name), str) for name in ('name', 'kind'))
+    and all(isinstance(config['arm'].get(name, 0), float | int) for name in _MOMENTA)
   )
   return config if whole else {}
 
 
-def _has_types(fields: Mapping[str, Any], types: Mapping[str, type | UnionType]) -> bool:
-  return all(isinstance(fields[name], kind) for name, kind in types.items() if name in fields)
-
-
-def compared_fields(config: Mapping[str, Any]) -> dict[str, Any]:
-  """Returns the part of a configuration that determines the numbers of a run."""
-  return {key: value for key, value in config.items() if key != 'about'}
+def _fits(value: Any, kind: Any) -> bool:
+  if not isinstance(kind, dict):
+    return isinstance(value, kind)
+  return isinstance(value, dict) and (
+    value.keys() == kind.keys() and all(_fits(value[name], kind[name]) for name in kind)
+  )
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -162,48 +145,26 @@ def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
   check_same_run(directory, found, config)
 
 
-def check_same_run(
-  directory: pathlib.Path, found: Mapping[str, Any], config: Mapping[str, Any]
-) -> None:
-  """Raises a ``UserError`` that names the differing fields if two configurations differ.
-
-  Args:
-    directory: The directory of the run.
-    found: The recorded configuration.
-    config: The configuration that the run should have.
-  """
-  _refuse(directory, _differences(compared_fields(found), compared_fields(config)))
-
-
 def check_shared_config(directories: Iterable[pathlib.Path], config: Mapping[str, Any]) -> None:
   """Raises a ``UserError`` if a run is not comparable with those in a working directory.
 
   Such runs differ in more than arm and seed, and a report would compare them.
-
-  Args:
-    directories: The directories of the runs.
-    config: The configuration of a run that is to be added.
   """
   for directory in directories:
     if found := read_config(directory):  # a damaged one is reported where it is needed
-      _refuse(directory, shared_differences(found, config))
+      check_same_run(directory, found, config, besides=OF_A_RUN)
 
 
-def shared_differences(
-  found: Mapping[str, Any], config: Mapping[str, Any]
-) -> list[tuple[str, Any, Any]]:
-  """Returns name, first and second value of each field that differs, besides arm and seed."""
-  found, config = (
-    {key: value for key, value in compared_fields(one).items() if key not in _OF_A_RUN}
-    for one in (found, config)
-  )
-  return list(_differences(found, config))
-
-
-def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) -> None:
+def check_same_run(
+  directory: pathlib.Path,
+  found: Mapping[str, Any],
+  config: Mapping[str, Any],
+  besides: Collection[str] = (),
+) -> None:
+  """Raises a ``UserError`` that names the differing fields if a recorded configuration differs."""
   words = [
     f'{name} was {show(was)}, is {show(now)}{_MEANINGS.get(name.rpartition(".")[2], "")}'
-    for name, was, now in differing
+    for name, was, now in differences(found, config, besides)
   ]
   if words:
     raise UserError(
@@ -212,16 +173,28 @@ def _refuse(directory: pathlib.Path, differing: Iterable[tuple[str, Any, Any]]) 
     )
 
 
-def _differences(
-  found: Mapping[str, Any], config: Mapping[str, Any], prefix: str = ''
-) -> Iterator[tuple[str, Any, Any]]:
-  """Yields name, old and new value of each field that differs; a missing field is None."""
-  for key in {**found, **config}:
-    was, now = found.get(key), config.get(key)
-    if isinstance(was, dict) and isinstance(now, dict):
-      yield from _differences(was, now, f'{prefix}{key}.')
-    elif was != now:
-      yield f'{prefix}{key}', was, now
+def compared_fields(config: Mapping[str, Any], besides: Collection[str] = ()) -> dict[str, Any]:
+  """Returns the part of a configuration that determines the numbers of a run."""
+  return {key: value for key, value in config.items() if key not in ('about', *besides)}
+
+
+def differences(
+  found: Mapping[str, Any], config: Mapping[str, Any], besides: Collection[str] = ()
+) -> list[tuple[str, Any, Any]]:
+  """Returns name, first and second value of each compared field that differs.
+
+  The name of a nested field is its path; a missing field is None.
+  """
+
+  def nested(found: Mapping, config: Mapping, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    for key in {**found, **config}:
+      was, now = found.get(key), config.get(key)
+      if isinstance(was, dict) and isinstance(now, dict):
+        yield from nested(was, now, f'{prefix}{key}.')
+      elif was != now:
+        yield f'{prefix}{key}', was, now
+
+  return list(nested(compared_fields(found, besides), compared_fields(config, besides), ''))
 
 
 def show(value: Any) -> str:

@@ -13,8 +13,24 @@ import filelock
 
 from train.system.errors import UserError
 
-_LOCK = '.lock'
 _SECONDS_FOR_A_PLAN = 120  # many processes may start at once, and each writes for a moment
+
+
+@contextlib.contextmanager
+def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[bool]:
+  """Tries to become the one process that writes a directory; yields whether this process is it.
+
+  Args:
+    directory: The directory.
+    patience: The seconds to try; others may hold the lock for a moment to see whether it is held.
+  """
+  try:
+    lock = filelock.FileLock(directory / '.lock', timeout=patience).acquire()
+  except filelock.Timeout:
+    yield False
+    return
+  with lock:
+    yield True
 
 
 @contextlib.contextmanager
@@ -24,34 +40,10 @@ def planning_in(workdir: pathlib.Path) -> Iterator[None]:
   Raises:
     UserError: If another process keeps the lock.
   """
-  with _locked(workdir, _SECONDS_FOR_A_PLAN) as held:
+  with sole_writer_of(workdir, _SECONDS_FOR_A_PLAN) as held:
     if not held:
       raise in_use(workdir)
     yield
-
-
-@contextlib.contextmanager
-def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[bool]:
-  """Tries to become the one process that writes a run; yields whether this process is it.
-
-  Args:
-    directory: The directory of the run.
-    patience: The seconds to try; others may hold the lock for a moment to see whether it is held.
-  """
-  with _locked(directory, patience) as held:
-    yield held
-
-
-@contextlib.contextmanager
-def _locked(folder: pathlib.Path, patience: float) -> Iterator[bool]:
-  """Tries for some seconds to lock a folder; yields whether it did."""
-  try:
-    lock = filelock.FileLock(folder / _LOCK, timeout=patience).acquire()
-  except filelock.Timeout:
-    yield False
-    return
-  with lock:
-    yield True
 
 
 def has_writer(directory: pathlib.Path) -> bool:

@@ -34,32 +34,18 @@ from train.system.files import read_whole, write_whole
 
 
 class EpochRecord(NamedTuple):
-  """The row of an epoch in metrics.csv.
+  """The row of an epoch in metrics.csv; the metric's column has the name of the metric."""
 
-  Attributes:
-    epoch: The number of the epoch, from 1.
-    train_loss: The mean of the losses of its batches.
-    test_loss: The mean loss of the test examples after it.
-    metric: The mean of the comparison's metric over the test examples, wrong answers in percent; its
-      column has the name of the metric.
-    learning_rate: The learning rate of its last step.
-    high_loss_share: The share of its steps in the high-loss phase; NaN for an optimizer without one.
-    mean_momentum: The mean momentum of its steps; NaN likewise.
-    gradient_norm: The mean norm of the gradients of its steps, before weight decay.
-  """
-
-  epoch: int
-  train_loss: float
-  test_loss: float
-  metric: float
-  learning_rate: float
-  high_loss_share: float
-  mean_momentum: float
-  gradient_norm: float
+  epoch: int  # from 1
+  train_loss: float  # the mean over its batches
+  test_loss: float  # the mean over the test examples, after the epoch
+  metric: float  # likewise; wrong answers in percent
+  learning_rate: float  # of its last step
+  high_loss_share: float  # of its steps; NaN for an optimizer without phases
+  mean_momentum: float  # of its steps; NaN for an optimizer without momentum
+  gradient_norm: float  # the mean over its steps, before weight decay
 
 
-TIMING_COLUMNS = ('epoch', 'seconds', 'steps_per_second')
-PHASE_COLUMNS = ('epoch', 'high_loss_phases')
 TABLES = ('phases', 'timing', 'metrics')
 SUMS = 'SHA256SUMS'
 _SUMMED = ('config.json', *(f'{table}.csv' for table in TABLES))
@@ -88,19 +74,12 @@ def run_directories(workdir: pathlib.Path) -> dict[pathlib.Path, tuple[str, int]
   return found
 
 
-class RunLog:
-  """Prints the warnings of a run, and appends them to warnings.log in its directory."""
-
-  def __init__(self, directory: pathlib.Path, say: Callable[[str], None]):
-    self._path = directory / 'warnings.log'
-    self._say = say
-
-  def warn(self, sentence: str) -> None:
-    """Prints a sentence, and appends it to the log with the time."""
-    self._say(sentence)
-    now = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
-    with self._path.open('a', errors='surrogateescape') as file:
-      file.write(f'{now}  {sentence}\n')
+def warn(directory: pathlib.Path, say: Callable[[str], None], sentence: str) -> None:
+  """Prints a warning about a run, and appends it to warnings.log in its directory, with the time."""
+  say(sentence)
+  now = datetime.datetime.now().astimezone().isoformat(timespec='seconds')
+  with (directory / 'warnings.log').open('a', errors='surrogateescape') as file:
+    file.write(f'{now}  {sentence}\n')
 
 
 class Recorder:
@@ -117,21 +96,13 @@ class Recorder:
     rows: Mapping[str, Sequence[str]],
     devices_used: int = 1,
   ):
-    """Writes the configuration, and the tables anew from the rows of a checkpoint.
+    """Writes the configuration, and the tables anew from the rows of a checkpoint, if there is one.
 
-    Args:
-      directory: The directory of the run.
-      config: Its configuration.
-      rows: The rows that the checkpoint holds, as in :attr:`rows`; empty without a checkpoint.
-      devices_used: The number of devices that a batch is divided among.
+    ``devices_used`` is the number of devices that a batch is divided among.
     """
     self._directory = directory
     self._epochs = config['epochs']
-    self._columns = {
-      'phases': PHASE_COLUMNS,
-      'timing': TIMING_COLUMNS,
-      'metrics': metrics_columns(config['about']['metric_column']),
-    }
+    self._columns = metrics_columns(config['about']['metric_column'])
     self.rows = {table: list(rows.get(table, ())) for table in TABLES}
     write_config(directory, config)
     write_environment(directory, devices_used)
@@ -149,11 +120,8 @@ class Recorder:
   def write(self, record: EpochRecord, phases: Iterable[int], seconds: float, steps: int) -> None:
     """Appends an epoch, and ends the run with its last epoch or if it diverged.
 
-    Args:
-      record: The metrics of the epoch.
-      phases: 1 for each step whose loss was high, else 0; empty for an optimizer without a phase.
-      seconds: How long the epoch took.
-      steps: The number of steps in that time.
+    ``phases`` has 1 for each step whose loss was high, else 0; it is empty for an optimizer without
+    phases. ``seconds`` is the time of ``steps``, which are fewer than the epoch's in a resumed run.
     """
     new = {
       'phases': f'{record.epoch},{"".join(map(str, phases))}',
@@ -168,7 +136,7 @@ class Recorder:
         file.write(new[table] + '\n')
     if record.epoch == self._epochs or not math.isfinite(record.train_loss):
       self._write_sums()
-    for name, value in zip(self._columns['metrics'], record, strict=True):
+    for name, value in zip(self._columns, record, strict=True):
       if name != 'epoch' and math.isfinite(value):
         event = Event(step=record.epoch, wall_time=time.time(), summary=scalar(name, value))
         self._events.write_event(event)
@@ -182,23 +150,27 @@ class Recorder:
     return self._directory / f'{table}.csv'
 
   def _text(self, table: str) -> str:
-    return '\n'.join([','.join(self._columns[table]), *self.rows[table], ''])
+    heads = {
+      'phases': 'epoch,high_loss_phases',
+      'timing': 'epoch,seconds,steps_per_second',
+      'metrics': ','.join(self._columns),
+    }
+    return '\n'.join([heads[table], *self.rows[table], ''])
 
   def _write_sums(self) -> None:
     """Writes the digests of the files, as ``sha256sum`` does; the run has ended from then on."""
     contents = {f'{table}.csv': self._text(table).encode() for table in TABLES}
     contents['config.json'] = (self._directory / 'config.json').read_bytes()
-    lines = [f'{hashlib.sha256(contents[name]).hexdigest()}  {name}\n' for name in _SUMMED]
+    lines = [f'{_digest(contents[name])}  {name}\n' for name in _SUMMED]
     write_whole(self._directory / SUMS, ''.join(lines))
 
 
-def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_SUMMED)) -> None:
-  """Raises a ``UserError`` if files of a run that has ended differ from their digests.
+def _digest(content: bytes) -> str:
+  return hashlib.sha256(content).hexdigest()
 
-  Args:
-    directory: The directory of the run.
-    names: The files to check.
-  """
+
+def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_SUMMED)) -> None:
+  """Raises a ``UserError`` if one of these files of a run that has ended differs from its digest."""
   sums = read_whole(directory / SUMS)
   if sums is None:
     return
@@ -208,9 +180,7 @@ def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_S
     changed = [SUMS]
   else:
     changed = [
-      name
-      for name in _SUMMED
-      if hashlib.sha256(read_whole(directory / name) or b'').hexdigest() != digests[name]
+      name for name in _SUMMED if _digest(read_whole(directory / name) or b'') != digests[name]
     ]
   if paths := [str(directory / name) for name in changed if name in names]:
     delete = dict.fromkeys([*paths, str(directory / SUMS)])
@@ -221,32 +191,20 @@ def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_S
 
 
 def has_ended(directory: pathlib.Path) -> bool:
-  """Returns whether a run is finished or diverged.
-
-  Raises:
-    UserError: If it has ended, and its files are not what it wrote.
-  """
+  """Returns whether a run is finished or diverged; checks its files if it is."""
   check_unchanged(directory)
   return (directory / SUMS).exists()
 
 
 def read_metrics(directory: pathlib.Path, metric_column: str) -> dict[str, np.ndarray]:
-  """Returns the columns of metrics.csv by the fields of :class:`EpochRecord`.
-
-  Raises:
-    UserError: If the file is missing or damaged.
-  """
+  """Returns the columns of metrics.csv by the fields of :class:`EpochRecord`."""
   columns = metrics_columns(metric_column)
   table = read_table(directory / 'metrics.csv', columns)
   return {name: table[column] for name, column in zip(EpochRecord._fields, columns, strict=True)}
 
 
 def read_table(path: pathlib.Path, columns: Sequence[str]) -> dict[str, np.ndarray]:
-  """Returns columns of a table of numbers that has a row for each epoch.
-
-  Raises:
-    UserError: If the file is missing or damaged.
-  """
+  """Returns columns of a table of numbers; raises a ``UserError`` if it is missing or damaged."""
   try:
     rows = _rows(path)
     return {name: np.array([float(row[name]) for row in rows]) for name in columns}
@@ -267,17 +225,9 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
 
 
 def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
-  """Returns the phases of all steps of a run, 1 where the loss was high.
+  """Returns the phases of all steps of a run, int8, 1 where the loss was high.
 
-  Args:
-    directory: The directory of the run.
-    epochs: The number of epochs that the run must have.
-
-  Returns:
-    The phases, int8; None if the run has fewer epochs, or no phases.
-
-  Raises:
-    UserError: If the run has ended, and phases.csv is not what it wrote.
+  Returns None if the run has another number of epochs, or no phases.
   """
   check_unchanged(directory, ['phases.csv'])
   try:

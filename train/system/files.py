@@ -52,30 +52,17 @@ def write_whole(path: pathlib.Path, content: str | bytes) -> None:
     raise
 
 
-def put_aside(path: pathlib.Path, name: str) -> pathlib.Path:
-  """Renames a file or folder to ``name-N``, with the first number that is free.
-
-  Args:
-    path: The file or folder.
-    name: The new name without the number.
-
-  Returns:
-    The new path.
-  """
+def put_aside(path: pathlib.Path, name: str) -> None:
+  """Renames a file or folder to ``name-N``, with the first number that is free."""
   number = 1
   while os.path.lexists(aside := path.with_name(f'{name}-{number}')):
     number += 1
-  return path.rename(aside)
+  path.rename(aside)
 
 
 @contextlib.contextmanager
 def errors_explained(folder: pathlib.Path, kind: type[UserError] = UserError) -> Iterator[None]:
-  """Turns an ``OSError`` about a folder, or about something in it, into a sentence.
-
-  Args:
-    folder: The folder; errors about other places are raised as they are.
-    kind: The type of the error with the sentence.
-  """
+  """Raises a sentence in place of an ``OSError`` about a folder or something in it."""
   try:
     yield
   except OSError as error:
@@ -89,20 +76,13 @@ def errors_explained(folder: pathlib.Path, kind: type[UserError] = UserError) ->
     raise kind(storage_sentence(place, error, folder)) from error
 
 
-def storage_sentence(
-  path: pathlib.Path, error: BaseException, folder: pathlib.Path | None = None
-) -> str:
-  """Returns the sentence about a file or folder that cannot be read or written.
-
-  Args:
-    path: The file or folder.
-    error: The error; background writers wrap the system's error, and keep its words.
-    folder: The folder that the user named; the path itself if not given.
-  """
+def storage_sentence(path: pathlib.Path, error: BaseException, folder: pathlib.Path) -> str:
+  """Returns the sentence about a path in a folder that cannot be read or written."""
   number, words = getattr(error, 'errno', None), str(error)
+  # Background writers wrap the system's error, and keep its words.
   if number in _FULL or any(word in words for word in _FULL_WORDS):
     return (
-      f'The disk of {folder or path} is full; the last checkpoint is intact. Free some space, then '
+      f'The disk of {folder} is full; the last checkpoint is intact. Free some space, then '
       f'go on with: {command_line()}'
     )
   reason = getattr(error, 'strerror', None) or first_line(error)

@@ -5,9 +5,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
-
-CONFIDENCE = 0.95
+from scipy import special  # scipy.stats has the same, but takes a second to import
 
 
 class Estimate(NamedTuple):
@@ -16,20 +14,11 @@ class Estimate(NamedTuple):
   mean: float
   half_width: float
 
-  def excludes_zero(self) -> bool:
-    """Returns whether a mean of zero lies outside the interval."""
-    return abs(self.mean) > self.half_width
-
 
 def estimate(values: np.ndarray) -> Estimate:
-  """Estimates a mean from independent values, with Student's t distribution.
+  """Estimates a mean from independent values, one per seed, with Student's t distribution.
 
-  Args:
-    values: One value per seed, at least one.
-
-  Returns:
-    The mean and the half-width of its confidence interval. For paired differences, pass the
-    differences.
+  For paired differences, pass the differences.
 
   Example:
     >>> estimate(np.array([1.0, 2.0, 3.0]))
@@ -43,9 +32,8 @@ def estimate(values: np.ndarray) -> Estimate:
 
 
 def t_quantile(degrees_of_freedom: int) -> float:
-  """Returns how many standard errors a confidence interval reaches to each side."""
-  # scipy.stats has the same, but takes a second to import.
-  return float(special.stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2))
+  """Returns how many standard errors a 95 % confidence interval reaches to each side."""
+  return float(special.stdtrit(degrees_of_freedom, 0.975))
 
 
 def t_p_value(t: float, degrees_of_freedom: int) -> float:
@@ -54,13 +42,9 @@ def t_p_value(t: float, degrees_of_freedom: int) -> float:
 
 
 def p_value(values: np.ndarray) -> float:
-  """Returns the two-sided p-value of Student's test that a mean is zero.
+  """Returns the two-sided p-value of Student's test that the mean of independent values is zero.
 
-  Args:
-    values: Independent values; those that are NaN are left out.
-
-  Returns:
-    The p-value; NaN where the values say nothing of it, one alone or all the same.
+  Values that are NaN are left out. The p-value is NaN if only one value is left, or all are equal.
   """
   values = values[~np.isnan(values)]
   if len(values) < 2 or not np.std(values):
@@ -70,16 +54,11 @@ def p_value(values: np.ndarray) -> float:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-  """Returns p-values adjusted for their number, by Holm's method.
+  """Returns p-values adjusted for their number by Holm's method, in the same order.
 
-  That one of them is below 0.05 by chance, where nothing differs, then has a probability of at most
-  0.05, however they depend on each other.
-
-  Args:
-    p_values: NaN stands for a test that was not possible; it stays, and does not count.
-
-  Returns:
-    The adjusted p-values, in the same order.
+  If nothing differs, the probability that one of them is below 0.05 by chance is then at most 0.05,
+  however they depend on each other. NaN stands for a test that was not possible; it stays NaN and
+  does not count.
 
   Example:
     >>> holm([0.01, 0.5, 0.02])
@@ -89,21 +68,17 @@ def holm(p_values: Sequence[float]) -> list[float]:
     Holm, A simple sequentially rejective multiple test procedure, Scandinavian Journal of
     Statistics 6 (1979).
   """
-  adjusted = [math.nan] * len(p_values)
-  order = sorted(
-    (index for index, p in enumerate(p_values) if not math.isnan(p)), key=p_values.__getitem__
-  )
-  largest = 0.0
-  for rank, index in enumerate(order):
-    largest = max(largest, min(1.0, (len(order) - rank) * p_values[index]))
-    adjusted[index] = largest
-  return adjusted
+  unadjusted = np.asarray(p_values, float)
+  order = np.argsort(unadjusted)  # NaN last
+  factors = np.count_nonzero(~np.isnan(unadjusted)) - np.arange(len(unadjusted))
+  adjusted = np.empty_like(unadjusted)
+  adjusted[order] = np.minimum(np.maximum.accumulate(factors * unadjusted[order]), 1)
+  return adjusted.tolist()
 
 
 def format_estimate(value: Estimate | None, sign: str = '', decimals: int = 2) -> str:
-  """Returns 'mean ± half-width', or the mean alone where the seeds give no interval."""
+  """Returns 'mean ± half-width', the mean alone of a single seed, or '-' for None."""
   if value is None:
     return '-'
-  if math.isinf(value.half_width):
-    return f'{value.mean:{sign}.{decimals}f}'
-  return f'{value.mean:{sign}.{decimals}f} ± {value.half_width:.{decimals}f}'
+  mean = f'{value.mean:{sign}.{decimals}f}'
+  return mean if math.isinf(value.half_width) else f'{mean} ± {value.half_width:.{decimals}f}'

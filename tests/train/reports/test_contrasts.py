@@ -78,9 +78,7 @@ def test_the_momenta_arms_share_a_residual_and_others_have_their_own(tmp_path):
   (row,) = (row for row in found.rows if row.kind == 'yoked')
   t = np.mean(np.subtract(OWN['low0.9-high0.95'], OWN['yoked0.9-0.95'])) / standard_error
   assert (row.method, row.degrees_of_freedom) == ('pooled', freedom)
-  np.testing.assert_allclose(
-    row.difference.half_width, stats.t.ppf(0.975, freedom) * standard_error
-  )
+  np.testing.assert_allclose(row.half_width, stats.t.ppf(0.975, freedom) * standard_error)
   np.testing.assert_allclose(row.p, 2 * stats.t.sf(abs(t), freedom))
   (adam,) = (row for row in found.rows if row.arm == 'adam')
   assert adam.method == 'paired'
@@ -94,7 +92,7 @@ def test_two_arms_have_the_paired_t_test(tmp_path):
   test = stats.ttest_rel(errors['low0.9-high0.95'], errors['fixed-0.95'])
   np.testing.assert_allclose([row.p, row.holm_p], test.pvalue)
   interval = test.confidence_interval()
-  np.testing.assert_allclose(row.difference.half_width, (interval.high - interval.low) / 2)
+  np.testing.assert_allclose(row.half_width, (interval.high - interval.low) / 2)
 
 
 def test_three_lucky_seeds_make_no_narrow_interval(tmp_path):
@@ -112,7 +110,7 @@ def test_three_lucky_seeds_make_no_narrow_interval(tmp_path):
   )
   paired = stats.ttest_rel(errors['low0.9-high0.95'], errors['fixed-0.9'])
   assert paired.pvalue < 0.05
-  assert lucky.difference.half_width > 0.3
+  assert lucky.half_width > 0.3
   assert not lucky.shown
 
 
