@@ -1,10 +1,10 @@
 """The options of ``run``: what is trained, how runs are saved, and where they are trained."""
 
 import dataclasses
-import os
 import pathlib
 import re
 import typing
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -35,7 +35,7 @@ class Saving:
   ] = None
   checkpoint_epochs: Annotated[int, option('Save a run every N epochs (default: 1).', 'N')] = 1
   checkpoint_minutes: Annotated[
-    float, option('Save a run within an epoch every so many minutes (default: 10).', 'MINUTES')
+    float, option('Also save a run within an epoch, every N minutes (default: 10).', 'N')
   ] = 10.0
   compilation_cache: Annotated[
     bool, option("Keep compiled programs in the user's cache folder, for the next start.")
@@ -136,28 +136,24 @@ class Place:
       raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {self.cluster}.')
 
   def _check_processes(self) -> None:
-    others = {'--num-processes': self.num_processes, '--process-id': self.process_id}
-    if self.coordinator is None:
-      for name, value in others.items():
-        if value is not None:
-          raise UserError(f'{name} is for --coordinator: add it, the address of process 0.')
-      if not self.distributed:
-        return
-    elif self.distributed:
+    if self.coordinator is not None and self.distributed:
       raise UserError('--distributed finds the processes by itself: leave --coordinator out.')
-    else:
-      for name, value in others.items():
-        if value is None:
-          raise UserError(f'--coordinator also needs {name}: add it.')
+    for name in ('num_processes', 'process_id'):
+      given = getattr(self, name) is not None
+      if given and self.coordinator is None:
+        raise UserError(f'{flag_of(name)} is for --coordinator: add it, the address of process 0.')
+      if not given and self.coordinator is not None:
+        raise UserError(f'--coordinator also needs {flag_of(name)}: add it.')
+    if self.coordinator is not None:
       port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
       if port is None or not 1 <= int(port[1]) <= 65535:
         raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
-      if not self.num_processes >= 1:
-        raise UserError(f'--num-processes must be at least 1, not {self.num_processes}.')
+      check_at_least_1('num_processes', self.num_processes)
       if not 0 <= self.process_id < self.num_processes:
-        raise UserError(
-          f'--process-id must be 0 to {self.num_processes - 1}, not {self.process_id}.'
-        )
+        last = self.num_processes - 1
+        raise UserError(f'--process-id must be 0 to {last}, not {self.process_id}.')
+    elif not self.distributed:
+      return
     if self.jobs > 1 or self.cluster is not None:
       raise UserError(
         'Processes that train together take one run after the other: leave --jobs and --cluster '
@@ -185,35 +181,15 @@ class RunOptions:
     for group in (self.changes, self.saving, self.place):
       group.check()
 
-  @property
-  def portable_name(self) -> str:
-    """The name, as it is understood in any directory."""
-    return os.path.abspath(self.name) if is_own_problem(self.name) else self.name
-
-  @property
-  def portable_changes(self) -> Changes:
-    """The changes, as they are understood in any directory."""
-    pretrained = self.changes.pretrained and self.changes.pretrained.absolute()
-    return dataclasses.replace(self.changes, pretrained=pretrained)
-
-  @property
-  def portable_data_dir(self) -> str | None:
-    """The folder of TFDS, as it is understood in any directory and environment."""
-    data_dir = self.saving.data_dir or os.environ.get('TFDS_DATA_DIR')
-    return data_dir if data_dir is None or '://' in data_dir else os.path.abspath(data_dir)
-
-  def working_directory(self, comparisons: tuple[Comparison, ...]) -> pathlib.Path:
-    """Returns the working directory of the command."""
-    if self.saving.workdir is not None:
-      return self.saving.workdir
-    own = is_own_problem(self.name)
-    return pathlib.Path('runs') / (comparisons[0].name if own else self.name)
-
-  def folders(self, comparisons: tuple[Comparison, ...]) -> dict[pathlib.Path, Comparison]:
-    """Returns the comparisons by the folders of their runs: those of parts lie in the directory."""
-    workdir = self.working_directory(comparisons)
-    several = has_parts(self.name)
-    return {workdir / one.name if several else workdir: one for one in comparisons}
+  def folders(
+    self, comparisons: Sequence[Comparison]
+  ) -> tuple[pathlib.Path, dict[pathlib.Path, Comparison]]:
+    """Returns the working directory, and the comparisons by the folders of their runs in it."""
+    name = comparisons[0].name if is_own_problem(self.name) else self.name
+    workdir = self.saving.workdir or pathlib.Path('runs') / name
+    if has_parts(self.name):
+      return workdir, {workdir / one.name: one for one in comparisons}
+    return workdir, {workdir: comparisons[0]}
 
 
 def option_types(command: type) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """The command ``run``: trains what is asked for, then reports."""
 
+import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -7,9 +9,8 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from train.command.options import RunOptions
-from train.command.progress import RunTable
 from train.launch.together import join, join_found_processes
-from train.problem.changes import changed_comparisons, flag_of
+from train.problem.changes import changed_comparisons, flag_of, is_own_problem
 from train.problem.comparison import Comparison
 from train.system import processes
 from train.system.caches import keep_compiled_programs
@@ -23,7 +24,7 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports.
 
   Raises:
-    UserError: If it cannot; what was trained before is reported.
+    UserError: If a run cannot be trained; the runs trained before are reported first.
   """
   options.check()
   comparisons = changed_comparisons(options.name, options.changes)
@@ -32,7 +33,7 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   _join_other_processes(options)
   if not processes.is_first():
     console = Console(quiet=True)
-  workdir, folders = options.working_directory(comparisons), options.folders(comparisons)
+  workdir, folders = options.folders(comparisons)
   failure = None
   if options.place.jobs > 1 or options.place.cluster is not None:
     failure = _run_together(options, folders, console)
@@ -86,10 +87,15 @@ def _run_together(options: RunOptions, folders: Folders, console: Console) -> Us
     threads = place.cpus_per_run or share_of_cores(place.jobs)
     runs = sum(len(comparison.arms) * len(comparison.seeds) for comparison in folders.values())
     workers = Jobs(min(place.jobs, runs))
+  # Processes may have another working directory and environment.
+  pretrained = options.changes.pretrained and options.changes.pretrained.absolute()
+  data_dir = saving.data_dir or os.environ.get('TFDS_DATA_DIR')
+  if data_dir is not None and '://' not in data_dir:
+    data_dir = os.path.abspath(data_dir)
   settings = Settings(
-    problem=options.portable_name,
-    changes=options.portable_changes,
-    data_dir=options.portable_data_dir,
+    problem=os.path.abspath(options.name) if is_own_problem(options.name) else options.name,
+    changes=dataclasses.replace(options.changes, pretrained=pretrained),
+    data_dir=data_dir,
     stream=place.stream or None,
     device_limit=place.devices,
     policy=SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
@@ -98,34 +104,29 @@ def _run_together(options: RunOptions, folders: Folders, console: Console) -> Us
     hide_gpus=place.cluster is not None and not place.gpus_per_run,
     command=tuple(sys.argv[1:]),
   )
-  return run_together(folders, settings, console, workers, RunTable)
+  return run_together(folders, settings, console, workers)
 
 
 def _run_one_by_one(
   options: RunOptions, folders: Folders, workdir: pathlib.Path, console: Console
 ) -> None:
-  """Trains one run after the other in this process, which loads and compiles only once."""
-  from train.launch.run import run_comparison
-  from train.storage.checkpoints import quiet_background_errors
+  """Trains one run after the other in this process, which loads data and compiles only once."""
+  from train.launch.run import Outcome, run_comparison
   from train.storage.locks import in_use
   from train.training.loop import SavePolicy
 
-  quiet_background_errors()
   place, saving = options.place, options.saving
-  trained, left = 0, []
-  for folder, comparison in folders.items():
-    with processes.lost_processes_explained(), out_of_memory_explained():
-      ended, elsewhere = run_comparison(
+  outcomes = set()
+  with processes.lost_processes_explained(), out_of_memory_explained():
+    for folder, comparison in folders.items():
+      outcomes |= run_comparison(
         comparison,
         folder,
         console,
         SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
-        RunTable,
         data_dir=saving.data_dir,
         stream=place.stream or None,
         device_limit=place.devices,
       )
-    trained += ended
-    left += elsewhere
-  if left and not trained:
+  if Outcome.ELSEWHERE in outcomes and Outcome.ENDED not in outcomes:
     raise in_use(workdir)

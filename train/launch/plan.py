@@ -1,6 +1,7 @@
-"""Which runs a comparison has in a working directory, and the configuration of each."""
+"""Plans which runs a comparison has in a working directory, each with its configuration."""
 
 import dataclasses
+import functools
 import hashlib
 import pathlib
 from typing import Any
@@ -25,32 +26,25 @@ from train.system.errors import UserError
 _Arrangement = list[tuple[int, int, int | None]]  # index of the arm, seed, seed of the partner
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PlannedRun:
-  """One arm with one seed.
-
-  Attributes:
-    arm: The arm.
-    seed: The seed.
-    directory: Where the run is recorded.
-    partner_seed: For a yoked run, the seed of the run whose phases it replays.
-    partner: For a yoked run, the directory of that run.
-  """
+  """One arm with one seed, and for a yoked arm the partner: the run whose phases it replays."""
 
   arm: Arm
   seed: int
   directory: pathlib.Path
   partner_seed: int | None = None
   partner: pathlib.Path | None = None
+  config: dict[str, Any] = dataclasses.field(default_factory=dict)
 
   @property
   def name(self) -> str:
-    """What progress calls it."""
+    """Its name in the output."""
     return f'{self.arm.name} seed {self.seed}'
 
   @property
   def partner_name(self) -> str:
-    """What progress calls the run whose phases it replays."""
+    """The partner's name in the output."""
     assert isinstance(self.arm, Yoked)
     return f'{self.arm.partner.name} seed {self.partner_seed}'
 
@@ -60,48 +54,37 @@ class Plan:
   """The runs of a comparison in a working directory, in the order in which they are trained.
 
   Attributes:
-    comparison: The comparison.
-    workdir: Where its runs are recorded.
-    data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
-    partners_elsewhere: Whether the partner of a yoked run may be one that another command has
-      planned and not finished.
-    dataset: The data; None for a named data set that is not loaded yet.
-    data_sha256: The digest of the user's own data; None for a named data set.
-    runs: The configuration of each run.
+    partners_elsewhere: Whether a yoked run's partner may be one that another command has planned
+      and not finished.
   """
 
   comparison: Comparison
   workdir: pathlib.Path
   data_dir: str | None
   partners_elsewhere: bool
-  dataset: Dataset | None = None
-  data_sha256: str | None = None
-  runs: dict[PlannedRun, dict[str, Any]] = dataclasses.field(default_factory=dict)
+  runs: list[PlannedRun] = dataclasses.field(default_factory=list)
+
+  @functools.cached_property
+  def dataset(self) -> Dataset:
+    """The data, which are loaded when they are first needed."""
+    return self.comparison.load(self.data_dir)
+
+  @functools.cached_property
+  def _data_sha256(self) -> str | None:
+    is_named = isinstance(self.comparison.dataset, DataSource)
+    return None if is_named else _digest(self.dataset)
 
   @property
   def data_name(self) -> str:
-    """The name of the data set."""
+    """The name of the data set; a named one is not loaded for it."""
     source = self.comparison.dataset
-    if isinstance(source, DataSource):
-      return source.name
-    assert self.dataset is not None
-    return self.dataset.name
-
-  def load(self) -> Dataset:
-    """Returns the data.
-
-    Raises:
-      UserError: If they cannot be loaded.
-    """
-    if self.dataset is None:
-      self.dataset = self.comparison.load(self.data_dir)
-    return self.dataset
+    return source.name if isinstance(source, DataSource) else self.dataset.name
 
   def claim(self) -> None:
     """Writes the configuration of each run, so that other processes do not plan other ones.
 
-    Call it when all else is known to be right. It plans again under a lock, because another command
-    may have begun at the same time.
+    Call it after all other checks. It plans again under a lock, because another command may have
+    started at the same time.
 
     Raises:
       UserError: If the working directory holds runs of another configuration.
@@ -112,11 +95,12 @@ class Plan:
         arranged = self._arrange()
         self._configure(arranged)
         self._check()
-        for run, config in self.runs.items():
+        for run in self.runs:
           run.directory.mkdir(parents=True, exist_ok=True)
           # The checkpoint of a run that has begun knows its configuration.
-          if not _has_begun(run.directory) and not (run.directory / 'config.json').exists():
-            write_config(run.directory, config)
+          files = ('checkpoints', 'metrics.csv', 'config.json')
+          if not any((run.directory / name).exists() for name in files):
+            write_config(run.directory, run.config)
       return arranged
 
     self._configure(processes.from_first(write))
@@ -134,14 +118,15 @@ class Plan:
     planned = set()
     for seed in comparison.seeds:
       for index, arm in enumerate(comparison.arms):
+        directory = run_directory(workdir, arm.name, seed)
         if isinstance(arm, Yoked):
-          partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
+          partner_seed = read_config(directory).get('partner_seed')
           if partner_seed is None:
             partner_seed = _next_seed(comparison.seeds, seed, arm)
           waiting.append((index, seed, partner_seed))
         else:
           arranged.append((index, seed, None))
-          planned.add(run_directory(workdir, arm.name, seed))
+          planned.add(directory)
       ready = [one for one in waiting if self._run(*one).partner in planned]
       arranged += ready
       waiting = [one for one in waiting if one not in ready]
@@ -155,6 +140,7 @@ class Plan:
     return arranged + waiting
 
   def _run(self, arm_index: int, seed: int, partner_seed: int | None) -> PlannedRun:
+    """Returns a run, still without its configuration."""
     arm = self.comparison.arms[arm_index]
     directory = run_directory(self.workdir, arm.name, seed)
     if not isinstance(arm, Yoked):
@@ -164,25 +150,25 @@ class Plan:
     return PlannedRun(arm, seed, directory, partner_seed, partner)
 
   def _configure(self, arranged: _Arrangement) -> None:
-    self.runs = {
-      run: run_config(
+    self.runs = []
+    for run in (self._run(*one) for one in arranged):
+      config = run_config(
         self.comparison,
         run.arm,
         run.seed,
         dataset=self.data_name,
         partner_seed=run.partner_seed,
-        data_sha256=self.data_sha256,
+        data_sha256=self._data_sha256,
       )
-      for run in (self._run(*one) for one in arranged)
-    }
+      self.runs.append(dataclasses.replace(run, config=config))
 
   def _check(self) -> None:
     directories = run_directories(self.workdir)
     for directory in directories:
       check_unchanged(directory)
-    check_shared_config(directories, next(iter(self.runs.values())))
-    for run, config in self.runs.items():
-      check_config(run.directory, config)
+    check_shared_config(directories, self.runs[0].config)
+    for run in self.runs:
+      check_config(run.directory, run.config)
 
 
 def plan_runs(
@@ -192,19 +178,15 @@ def plan_runs(
   *,
   partners_elsewhere: bool = False,
 ) -> Plan:
-  """Plans the runs of a comparison, and writes nothing. For the arguments, see :class:`Plan`.
+  """Plans the runs of a comparison, and writes nothing.
 
   Raises:
     UserError: If a yoked run has no partner, the working directory holds runs of another
       configuration, or the user's own data cannot be loaded.
   """
   plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
-  arranged = processes.from_first(plan._arrange)  # before data are loaded
-  # A named data set is loaded when all else is known to be right.
-  if not isinstance(comparison.dataset, DataSource):
-    plan.data_sha256 = _digest(plan.load())
-  plan._configure(arranged)
-  processes.check_same('configuration', list(plan.runs.values()))
+  plan._configure(processes.from_first(plan._arrange))
+  processes.check_same('configuration', [run.config for run in plan.runs])
   processes.from_first(plan._check)
   return plan
 
@@ -218,12 +200,7 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
   return seeds[(seeds.index(seed) + 1) % len(seeds)]
 
 
-def _has_begun(directory: pathlib.Path) -> bool:
-  return any((directory / name).exists() for name in ('checkpoints', 'metrics.csv'))
-
-
 def _digest(dataset: Dataset) -> str:
-  """Returns a digest of the user's own data."""
   digest = hashlib.sha256(repr(dataset.class_names).encode())
   for split in (dataset.train, dataset.test):
     for array in (split.inputs, split.labels):

@@ -10,7 +10,6 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
-from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.storage.tables import run_directory
 from train.training.loop import SavePolicy
@@ -34,7 +33,7 @@ def train(workdir: pathlib.Path, policy: SavePolicy, **settings) -> None:
   comparison = Comparison(
     name='tiny', dataset=tiny_data, network=linear, batch_size=20, arms=('fixed-0.9',), **settings
   )
-  run_comparison(comparison, workdir, Console(quiet=True), policy, RunTable)
+  run_comparison(comparison, workdir, Console(quiet=True), policy)
 
 
 def resident_mebibytes() -> float:
