@@ -16,25 +16,23 @@ from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
 def main() -> None:
   """Reads the command line and executes it.
 
-  What the user can mend is one sentence on stderr, with exit status 2, or 1 if all runs of a
-  comparison diverged; a signal that stopped a run gives 128 + its number.
+  Prints an error that the user can fix as one sentence on stderr, with exit status 2, or 1 if all
+  runs of a comparison diverged. A signal that stopped a run gives 128 + its number.
   """
   write_what_can_be_written()
   try:
     command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())
-  except StorageError as error:
-    print(error, file=sys.stderr, flush=True)
-    processes.leave(str(error), 2)
-    # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
-    sys.stdout.flush()
-    os._exit(2)
   except BrokenPipeError:  # of the help, which is printed without the console
     Output().on_broken_pipe()
   except UserError as error:
-    print(error, file=sys.stderr)
+    print(error, file=sys.stderr, flush=True)
     status = getattr(error, 'exit_status', 2)
     processes.leave(str(error), status)
+    if isinstance(error, StorageError):
+      # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
+      sys.stdout.flush()
+      os._exit(status)
     sys.exit(status)
   except KeyboardInterrupt as error:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
@@ -54,7 +52,7 @@ def program() -> None:
   try:
     let_ctrl_c_kill(False)
     main()
-  except KeyboardInterrupt:  # another one, while the first was told
+  except KeyboardInterrupt:  # another one, while the first was reported
     sys.exit(128 + signal.SIGINT)
   finally:
     let_ctrl_c_kill(True)

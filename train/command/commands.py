@@ -28,7 +28,7 @@ class List:
   names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='[NAME ...]')] = ()
   """Only these experiments."""
   probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME [NAME ...]')] = ()
-  """Only these, and time a step of each network, to tell the hours they would take here."""
+  """Only these, and time a step of each network, to estimate their hours here."""
   compilation_cache: bool = True
   """Keep compiled programs in the user's cache folder, for the next start."""
 

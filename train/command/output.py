@@ -1,4 +1,4 @@
-"""The program's output, also where its reader is gone or its encoding is small."""
+"""The program's output, also where its reader is gone or its encoding lacks characters."""
 
 import io
 import os
@@ -13,8 +13,7 @@ from train.system.signals import request_stop
 class Output(Console):
   """The console of the program.
 
-  When its reader is gone, as after `| head`, it prints nothing more, and the current run is saved
-  and stopped.
+  When its reader is gone, as after `| head`, it prints nothing more, and saves and stops the run.
   """
 
   def on_broken_pipe(self) -> None:

@@ -1,4 +1,4 @@
-"""Joins processes that train one run together, as the command line describes them."""
+"""Connects processes that train one run together, as the command line describes them."""
 
 import functools
 import socket
@@ -15,20 +15,16 @@ SECONDS_TO_MEET = 60
 def join(
   coordinator: str, num_processes: int, process_id: int, started_with: Mapping[str, Any]
 ) -> None:
-  """Meets the other processes at process 0; to be called before JAX is used.
+  """Meets the other processes at process 0, the coordinator; to be called before JAX is used.
 
-  Args:
-    coordinator: Host and port of process 0.
-    num_processes: How many processes there are.
-    process_id: Which one this is.
-    started_with: The options that must be the same on all.
+  If the processes do not meet, this process ends with a sentence and status 2.
 
   Raises:
-    UserError: If the port is in use, or another process was started with other options. If the
-      processes do not meet, this process ends with a sentence and status 2.
+    UserError: If the port is in use, or a process has other values of the options in
+      ``started_with``.
   """
   host, _, port = coordinator.rpartition(':')
-  # Nobody else can reach such a host, so that nobody else needs to reach the port.
+  # Other machines cannot reach such a host, so they need not reach the port.
   local = host == 'localhost' or host.startswith('127.')
   if process_id == 0:
     _check_port(host if local else '', int(port))
@@ -50,11 +46,7 @@ def join(
 
 
 def join_found_processes() -> None:
-  """Meets the processes that JAX finds (of Slurm, a TPU slice, Kubernetes); before JAX is used.
-
-  Raises:
-    UserError: If JAX finds none.
-  """
+  """Meets the processes that JAX finds (of Slurm, a TPU slice, Kubernetes); before JAX is used."""
   otherwise = 'Not all processes of this run met: start as many as each expects.'
   try:
     processes.connect(functools.partial(_why_not_met, otherwise=otherwise))
@@ -77,7 +69,7 @@ def _check_port(host: str, port: int) -> None:
 
 
 def _why_not_met(log: str, otherwise: str) -> str:
-  """Returns a sentence for what the runtime logged."""
+  """Returns a sentence on what JAX's runtime logged."""
   if 'ALREADY_EXISTS' in log:
     return 'Two processes of this run have the same number: give each its own --process-id.'
   if 'Unexpected task' in log:

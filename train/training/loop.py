@@ -1,4 +1,4 @@
-"""The training of one run: one arm, one seed, from the first epoch to the last."""
+"""Trains one run: one arm, one seed, from the first epoch to the last."""
 
 import dataclasses
 import math
@@ -37,30 +37,19 @@ EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its
 
 @dataclasses.dataclass(frozen=True)
 class SavePolicy:
-  """When a run is saved, besides at its end.
+  """When a run is saved, besides at its end."""
 
-  Attributes:
-    checkpoint_epochs: Every this many epochs.
-    checkpoint_minutes: Within an epoch, this many minutes after the last time.
-  """
-
-  checkpoint_epochs: int = 1
-  checkpoint_minutes: float = 10.0
+  checkpoint_epochs: int = 1  # every this many epochs
+  checkpoint_minutes: float = 10.0  # within an epoch, this many minutes after the last time
 
 
 class Trainer:
   """What the runs of a comparison share: their data on the devices, and compiled programs.
 
   Attributes:
-    comparison: The comparison.
     buffers: Keeps the memory of a step for the next one.
     devices: The devices that a batch is divided among.
     where: A sentence on them; empty for a single device.
-    programs: The programs of its network.
-    train_input: The training split, on the devices or streamed.
-    test_input: The test split.
-    test_examples: Its size.
-    steps_per_epoch: Steps of an epoch, a short last one included.
   """
 
   def __init__(
@@ -103,9 +92,6 @@ class Trainer:
     """Returns the state before the first step of a run, and its training step.
 
     The arms of a seed start from the same weights. Arms that differ only in numbers share a step.
-
-    Raises:
-      UserError: If the network cannot be built.
     """
     optimizer = self.comparison.build_optimizer(arm, self.steps_per_epoch, seed, partner_phases)
     if arm.program not in self._train_steps:
@@ -142,7 +128,7 @@ class Training:
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
-    """Goes on from the newest checkpoint in the directory, or starts the run.
+    """Resumes the newest checkpoint in the directory, or starts the run.
 
     Args:
       trainer: What the runs of the comparison share.
@@ -169,9 +155,8 @@ class Training:
       self.state, notes = restored
       check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    self._recorder = None
-    if processes.is_first():
-      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
+    is_first = processes.is_first()
+    self._recorder = Recorder(directory, config, rows, trainer.devices.count) if is_first else None
     self._saved_at = time.monotonic()
 
   def __enter__(self) -> 'Training':
@@ -190,14 +175,10 @@ class Training:
     interrupts: Interrupts,
     on_epoch: Callable[[EpochRecord, float], None],
   ) -> str | None:
-    """Trains to the end.
+    """Trains to the end, or until the run diverges.
 
     Within an epoch the host only queues work for the device; it waits at the end of the epoch.
-
-    Args:
-      policy: When the run is saved.
-      interrupts: Tells when to save and leave.
-      on_epoch: Called with each epoch's record and its steps per second.
+    Calls ``on_epoch`` with each epoch's record and its steps per second.
 
     Returns:
       None, or words about where the run diverged, to follow its name.
@@ -211,8 +192,7 @@ class Training:
       self._train_epoch(policy, interrupts)
       jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
-      test = self._trainer.evaluate(self._arm, self.state)
-      record = self._record(test)
+      record = self._record(self._trainer.evaluate(self._arm, self.state))
       phases = self.state.sums.phases
       if self._recorder is not None:
         self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
