@@ -23,7 +23,7 @@ from train import Comparison, Dataset, Split
 from train.launch.plan import plan_runs
 from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
-from train.training.loop import SavePolicy, Trainer, Training
+from train.training.loop import Settings, Trainer, Training
 
 _STEPS = 50  # in each epoch; a table holds the phase of each
 
@@ -51,7 +51,7 @@ class Finished:
       arms=('low0.9-high0.95',),
       seeds=(0,),
     )
-    run_comparison(comparison, workdir, Console(quiet=True), SavePolicy(epochs))
+    run_comparison(comparison, workdir, Console(quiet=True), Settings(epochs))
     plan = plan_runs(comparison, workdir)
     self._trainer = Trainer(comparison, plan.dataset)
     (self._run,) = plan.runs

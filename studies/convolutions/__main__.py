@@ -12,7 +12,7 @@ from rich.console import Console
 from studies.convolutions.definition import comparisons
 from studies.convolutions.report import write_report
 from train.launch.run import run_comparison
-from train.training.loop import SavePolicy
+from train.training.loop import Settings
 
 
 def main(
@@ -25,8 +25,8 @@ def main(
 ) -> None:
   """Trains the missing runs of the study and writes its report."""
   for comparison in comparisons():
-    policy = SavePolicy(comparison.epochs)
-    run_comparison(comparison, workdir / comparison.name, Console(), policy)
+    settings = Settings(comparison.epochs)
+    run_comparison(comparison, workdir / comparison.name, Console(), settings)
   print(write_report(workdir, output))
 
 

@@ -24,7 +24,7 @@ from train.storage.locks import sole_writer_of
 from train.storage.tables import read_phases, run_directory
 from train.system.devices import choose_devices, describe_devices
 from train.system.signals import InterruptedRunError, Interrupts
-from train.training.loop import SavePolicy, Trainer, Training
+from train.training.loop import Settings, Trainer, Training
 
 LCAM = Lcam(0.857, 0.93)
 EPOCHS, BATCH_SIZE = 2, 16
@@ -94,7 +94,7 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
     Interrupts() as interrupts,
   ):
     start = training.epoch
-    training.train(SavePolicy(), interrupts, on_epoch)
+    training.train(Settings(), interrupts, on_epoch)
   if leave_in_second_epoch:
     return None
   state = training.state

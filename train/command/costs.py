@@ -66,16 +66,14 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
 
 
 class Costs(NamedTuple):
-  """Costs of a comparison's first arm, from its compiled training step. Memory is in bytes.
-
-  The buffers of a step are the state, activations and the batch. On a CPU, calls and the allocator
-  were seen to take 1.1 to 5 times as much.
-  """
+  """Costs of a comparison's first arm, from its compiled training step. Memory is in bytes."""
 
   devices: int  # that train a run
   params: Any  # the shapes of the parameters
   flops: float  # floating-point operations of a step on a whole batch
-  step: int  # memory of each device for the buffers of a step
+  # Memory of each device for the buffers of a step: the state, activations, the batch. On a CPU, calls
+  # and the allocator were seen to take 1.1 to 5 times as much.
+  step: int
   state: int  # the part of it that stays: parameters, statistics, the state of the optimizer
   data: int  # memory of the host for the data set; the arrays of TFDS are mapped from disk
   resident: int  # the part of the data that each device also holds
@@ -153,7 +151,7 @@ def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
   compiled = lowered.compile()
   counted = lowered.cost_analysis()  # None for devices other than a CPU
   flops = counted['flops'] if counted else step_flops(comparison)
-  data = data_bytes(_source(comparison))
+  data = data_bytes(comparison.dataset)
   costs = Costs(devices.count, state.params, flops, step_bytes(compiled), _bytes_of(state), *data)
   if not (timed and costs.fits):
     return costs
@@ -174,7 +172,7 @@ def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
 
 def steps_per_epoch(comparison: Comparison) -> int:
   """Returns the number of steps of an epoch, a short last one included."""
-  return math.ceil(_source(comparison).train_examples / comparison.batch_size)
+  return math.ceil(comparison.dataset.train_examples / comparison.batch_size)
 
 
 def step_flops(comparison: Comparison) -> float:
@@ -236,16 +234,11 @@ def _key(comparison: Comparison) -> Hashable:
   """Returns what determines the program of a comparison's first arm."""
   return (
     comparison.network,
-    _source(comparison).name,
+    comparison.dataset.name,
     comparison.batch_size,
     comparison.dtype,
     comparison.arms[0].program,
   )
-
-
-def _source(comparison: Comparison) -> DataSource:
-  assert isinstance(comparison.dataset, DataSource)  # experiments have no other data
-  return comparison.dataset
 
 
 def abstract_step(
@@ -255,7 +248,7 @@ def abstract_step(
 
   The optimizer is the comparison's first arm if not given.
   """
-  source, steps = _source(comparison), steps_per_epoch(comparison)
+  source, steps = comparison.dataset, steps_per_epoch(comparison)
   programs = make_programs(comparison, source.num_classes, devices)
   optimizer = comparison.build_optimizer(arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(

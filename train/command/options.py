@@ -22,24 +22,30 @@ from train.problem.experiments import EXPERIMENTS
 from train.system.errors import UserError
 
 
+def _value(metavar: str | None = None) -> Any:
+  """Returns the annotation of an option whose help tells its default."""
+  return tyro.conf.arg(metavar=metavar, help_behavior_hint='')
+
+
+_Switch = Annotated[bool, _value()]
+_Number = Annotated[int, _value('N')]
+_NumberOrNone = Annotated[int | None, _value('N')]
+
+
 @dataclasses.dataclass(frozen=True)
 class Saving:
   """Where runs and data are kept, and how often runs are saved."""
 
-  workdir: Annotated[
-    pathlib.Path | None, option('Where the runs are recorded (default: runs/NAME).', 'DIR')
-  ] = None
-  data_dir: Annotated[
-    str | None,
-    option("Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own).", 'DIR'),
-  ] = None
-  checkpoint_epochs: Annotated[int, option('Save a run every N epochs (default: 1).', 'N')] = 1
-  checkpoint_minutes: Annotated[
-    float, option('Also save a run within an epoch, every N minutes (default: 10).', 'N')
-  ] = 10.0
-  compilation_cache: Annotated[
-    bool, option("Keep compiled programs in the user's cache folder, for the next start.")
-  ] = True
+  workdir: Annotated[pathlib.Path | None, _value('DIR')] = None
+  """Where the runs are recorded (default: runs/NAME)."""
+  data_dir: Annotated[str | None, _value('DIR')] = None
+  """Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own)."""
+  checkpoint_epochs: _Number = 1
+  """Save a run every N epochs (default: 1)."""
+  checkpoint_minutes: Annotated[float, _value('N')] = 10.0
+  """Also save a run within an epoch, every N minutes (default: 10)."""
+  compilation_cache: _Switch = True
+  """Keep compiled programs in the user's cache folder, for the next start."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible."""
@@ -52,28 +58,18 @@ class Saving:
 class Place:
   """Where runs are trained: devices, processes that train together, jobs, or a cluster."""
 
-  stream: Annotated[bool, option('Stream the data to the device even if they would fit there.')] = (
-    False
-  )
-  devices: Annotated[
-    int | None, option('Divide batches among N devices of each process (default: all).', 'N')
-  ] = None
-  coordinator: Annotated[
-    str | None,
-    option(
-      'Train together with other processes, which meet at this address of the first.', 'HOST:PORT'
-    ),
-  ] = None
-  num_processes: Annotated[
-    int | None, option('With --coordinator: the number of processes.', 'N')
-  ] = None
-  process_id: Annotated[
-    int | None, option('With --coordinator: the number of this process; 0 is the first.', 'I')
-  ] = None
-  distributed: Annotated[
-    bool,
-    option('Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes.'),
-  ] = False
+  stream: _Switch = False
+  """Stream the data to the device even if they would fit there."""
+  devices: _NumberOrNone = None
+  """Divide batches among N devices of each process (default: all)."""
+  coordinator: Annotated[str | None, _value('HOST:PORT')] = None
+  """Train together with other processes, which meet at this address of the first."""
+  num_processes: _NumberOrNone = None
+  """With --coordinator: the number of processes."""
+  process_id: Annotated[int | None, _value('I')] = None
+  """With --coordinator: the number of this process; 0 is the first."""
+  distributed: _Switch = False
+  """Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes."""
   jobs: Annotated[
     int,
     option(
@@ -90,18 +86,12 @@ class Place:
       'local|auto|ray://HOST:PORT',
     ),
   ] = None
-  cpus_per_run: Annotated[
-    int | None,
-    option(
-      'CPU cores of each run, with --cluster (default: 1) or --jobs (default: its share); it '
-      'computes with as many threads.',
-      'N',
-    ),
-  ] = None
-  gpus_per_run: Annotated[int, option('GPUs of each run, with --cluster (default: 0).', 'N')] = 0
-  tpus_per_run: Annotated[
-    int, option('TPU chips of each run, with --cluster (default: 0).', 'N')
-  ] = 0
+  cpus_per_run: _NumberOrNone = None
+  """CPU cores and threads of each run, with --cluster (default: 1) or --jobs (default: its share)."""
+  gpus_per_run: _Number = 0
+  """GPUs of each run, with --cluster (default: 0)."""
+  tpus_per_run: _Number = 0
+  """TPU chips of each run, with --cluster (default: 0)."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible, or options do not go together."""

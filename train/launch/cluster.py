@@ -17,19 +17,12 @@ _OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start; tasks and resul
 
 
 class Cluster:
-  """A Ray cluster that gives each task a fresh process and the resources it needs; for the driver."""
+  """A Ray cluster that gives each task a fresh process; has the methods of ``Jobs``."""
 
   def __init__(self, address: str, cpus: int, gpus: int, tpus: int):
     """Connects to a cluster, or starts a local one.
 
-    Args:
-      address: ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``.
-      cpus: CPU cores of each run.
-      gpus: GPUs of each run.
-      tpus: TPU chips of each run.
-
-    Raises:
-      UserError: If Ray is not installed, no cluster answers, or this machine is too small for a run.
+    The address is ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``; the numbers are those of a run.
     """
     self._ray = ray = _connect(address)
     if address == 'local':

@@ -1,25 +1,25 @@
 """Trains runs at the same time, in other processes, and follows them by their tables."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import jax
 from rich.console import Console
 
+from train.launch.cluster import Cluster
+from train.launch.jobs import Jobs
 from train.launch.plan import Plan, PlannedRun, plan_runs
 from train.launch.progress import Row, RunTable, numbers_words
 from train.launch.run import Outcome, end_of, introduce, without_partner, working_in
-from train.launch.worker import Result, Settings, Task
+from train.launch.worker import Result, Shared, Task
 from train.problem.comparison import Comparison
 from train.reports import import_what_reports_need
 from train.storage.locks import has_writer
-from train.storage.tables import has_ended, progress_of, read_phases, read_table
+from train.storage.tables import has_ended, read_phases, read_table
 from train.system.errors import UserError
 from train.system.signals import Interrupts, command_line
 from train.training.checks import check_fit
@@ -30,46 +30,20 @@ _SECONDS_BETWEEN_TRIES = 2.0  # of a run that another process trains, or whose p
 _TRIES = 5  # of a run whose process dies each time before it has saved anything new
 
 
-class Workers(Protocol):
-  """Processes that train runs: :class:`train.launch.jobs.Jobs`, :class:`train.launch.cluster.Cluster`."""
-
-  def has_room(self) -> bool:
-    """Returns whether another task may be submitted."""
-
-  def submit(self, task: Task) -> None:
-    """Starts to train a run."""
-
-  def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    """Waits until tasks have ended, at most some seconds, and returns them."""
-
-  def request_stop(self) -> None:
-    """Asks all runs to save and stop."""
-
-  def close(self) -> None:
-    """Ends all runs at once; their checkpoints stay."""
-
-
-class FailedRunsError(UserError):
-  """Some runs failed; the reasons were printed. Exit status 2 if the user can fix all, else 1."""
-
-  def __init__(self, message: str, exit_status: int):
-    super().__init__(message)
-    self.exit_status = exit_status
-
-
-@dataclasses.dataclass(eq=False)
 class _Run(Row):
   """A run and where it stands."""
 
-  _: dataclasses.KW_ONLY
-  comparison: Comparison
-  run: PlannedRun
-  task: Task
-  submitted: bool = False  # to the workers
-  not_before: float = 0.0  # the time from which it may be submitted
-  written: tuple[int, ...] = ()  # see `_stat`, when its table was last read
-  saved: tuple[int, int] = (0, -1)  # see `_saved`, when its process died
-  tries: int = 0  # how often its process died there
+  def __init__(self, plan: Plan, run: PlannedRun, shared: Shared, name: str):
+    super().__init__(name, plan.comparison.epochs)
+    self.comparison, self.run = plan.comparison, run
+    self.task = Task(shared, plan.comparison.name, plan.workdir.absolute(), run.arm.name, run.seed)
+    self.submitted = False  # to the workers
+    self.not_before = 0.0  # the time from which it may be submitted
+    self.written: tuple[int, ...] = ()  # see `_stat`, when its table was last read
+    self.saved = -1  # its newest checkpoint when its process died
+    self.tries = 0  # how often its process died since that checkpoint
+    if run.partner is not None:
+      self.state = f'waits for {run.partner_name}'
 
   def put_off(self, state: str) -> None:
     self.state, self.moving = state, False
@@ -78,20 +52,14 @@ class _Run(Row):
 
 def run_together(
   comparisons: Mapping[pathlib.Path, Comparison],
-  settings: Settings,
+  shared: Shared,
   console: Console,
-  workers: Workers,
-) -> FailedRunsError | None:
+  workers: Jobs | Cluster,
+) -> UserError | None:
   """Trains all runs that are not finished, as many at a time as the workers have room for.
 
   Waits for runs that another process trains. A run whose process or machine dies is submitted
-  again, and resumes from its newest checkpoint.
-
-  Args:
-    comparisons: The comparisons, by the folder where their runs are recorded.
-    settings: What the tasks share.
-    console: Where progress is shown.
-    workers: Where runs are trained; closed at the end.
+  again, and resumes from its newest checkpoint. Closes the workers at the end.
 
   Returns:
     What to raise after the report, if some runs failed.
@@ -106,34 +74,26 @@ def run_together(
     plans = []
     for folder, comparison in comparisons.items():
       folders.enter_context(working_in(folder))
-      plan = plan_runs(comparison, folder, settings.data_dir, partners_elsewhere=True)
+      plan = plan_runs(comparison, folder, shared.settings.data_dir, partners_elsewhere=True)
       check_fit(comparison, plan.dataset)
       plans.append(plan)
     for plan in plans:
       plan.claim()
       introduce(plan, console)
-    runs = [_row(plan, run, settings, len(plans) > 1) for plan in plans for run in plan.runs]
+    runs = [
+      _Run(plan, run, shared, f'{plan.comparison.name}: {run.name}' if len(plans) > 1 else run.name)
+      for plan in plans
+      for run in plan.runs
+    ]
     with RunTable(console, runs) as table:
       return _Driver(runs, workers, table, interrupts).drive()
-
-
-def _row(plan: Plan, run: PlannedRun, settings: Settings, several: bool) -> _Run:
-  comparison = plan.comparison
-  return _Run(
-    f'{comparison.name}: {run.name}' if several else run.name,
-    comparison.epochs,
-    'waits for its turn' if run.partner is None else f'waits for {run.partner_name}',
-    comparison=comparison,
-    run=run,
-    task=Task(settings, comparison.name, plan.workdir.absolute(), run.arm.name, run.seed),
-  )
 
 
 class _Driver:
   """Submits runs when they are ready, and follows them."""
 
   def __init__(
-    self, runs: Sequence[_Run], workers: Workers, table: RunTable, interrupts: Interrupts
+    self, runs: Sequence[_Run], workers: Jobs | Cluster, table: RunTable, interrupts: Interrupts
   ):
     self._runs = runs
     self._workers = workers
@@ -141,12 +101,11 @@ class _Driver:
     self._interrupts = interrupts
     self._by_task = {run.task: run for run in runs}
     self._by_directory = {run.run.directory: run for run in runs}
-    self._failures: dict[str, Outcome] = {}
-    self._told: set[str] = set()
+    self._failures: dict[str, Result] = {}
     self._looked = 0.0
     self._look()
 
-  def drive(self) -> FailedRunsError | None:
+  def drive(self) -> UserError | None:
     """Returns when all runs are over."""
     for run in self._runs:
       self._end_if_over(run, 'before')
@@ -163,11 +122,13 @@ class _Driver:
       self._table.refresh()
     if not self._failures:
       return None
-    return FailedRunsError(
+    failure = UserError(
       f'Not trained, for the reasons above: {", ".join(self._failures)}. When they are fixed, go '
-      f'on with: {command_line()}',
-      1 if Outcome.FAILED in self._failures.values() else 2,
+      f'on with: {command_line()}'
     )
+    unexpected = any(result.outcome is Outcome.FAILED for result in self._failures.values())
+    failure.exit_status = 1 if unexpected else 2
+    return failure
 
   def _stop(self) -> None:
     """Has all runs saved, waits for them, and leaves; those that take too long are ended."""
@@ -233,24 +194,23 @@ class _Driver:
       case Outcome.STOPPED | Outcome.DIED | Outcome.NO_PARTNER:
         self._try_again(run, result.reason or result.outcome.value)
       case Outcome.REFUSED | Outcome.FAILED:
-        self._fail(run, result.outcome, result.reason)
+        self._fail(run, result)
 
   def _try_again(self, run: _Run, reason: str) -> None:
-    saved = _saved(run.run.directory)
-    run.tries = run.tries + 1 if saved <= run.saved else 1
+    saved = _newest_checkpoint(run.run.directory)
+    run.tries = 1 if saved > run.saved else run.tries + 1
     run.saved = max(saved, run.saved)
-    if run.tries >= _TRIES:
+    if run.tries < _TRIES:
+      self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+      run.put_off('to be tried again')
+    else:
       reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
-      self._fail(run, Outcome.REFUSED, reason)
-      return
-    self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
-    run.put_off('to be tried again')
+      self._fail(run, Result(Outcome.REFUSED, reason=reason))
 
-  def _fail(self, run: _Run, outcome: Outcome, reason: str) -> None:
-    if reason not in self._told:
-      self._told.add(reason)
-      print(reason, file=sys.stderr, flush=True)
-    self._failures[run.name] = outcome
+  def _fail(self, run: _Run, result: Result) -> None:
+    if all(result.reason != other.reason for other in self._failures.values()):
+      print(result.reason, file=sys.stderr, flush=True)
+    self._failures[run.name] = result
     run.end('failed')
 
   def _say_of(self, run: _Run, words: str) -> None:
@@ -289,10 +249,7 @@ def _stat(directory: pathlib.Path) -> tuple[int, ...]:
   return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _saved(directory: pathlib.Path) -> tuple[int, int]:
-  """Returns how far a run has come: its epochs, and the step of its newest checkpoint."""
-  try:
-    names = os.listdir(directory / 'checkpoints')
-  except OSError:
-    names = []
-  return progress_of(directory)[0], max((int(name) for name in names if name.isdigit()), default=-1)
+def _newest_checkpoint(directory: pathlib.Path) -> int:
+  """Returns the step of a run's newest checkpoint; -1 if it has none."""
+  names = (path.name for path in directory.glob('checkpoints/*'))
+  return max((int(name) for name in names if name.isdigit()), default=-1)

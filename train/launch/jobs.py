@@ -54,7 +54,7 @@ def _cores() -> int:
 
 
 class Jobs:
-  """Processes of this machine that train runs, a limited number at a time; for the driver."""
+  """Processes of this machine that train runs, a limited number at a time."""
 
   def __init__(self, number: int):
     """Starts the processes, so that they import what they need while the runs are planned."""
@@ -65,15 +65,18 @@ class Jobs:
     self._idle = [_Process() for _ in range(number)]
 
   def has_room(self) -> bool:
+    """Returns whether another task may be submitted."""
     return len(self._processes) < self._number
 
   def submit(self, task: Task) -> None:
+    """Starts to train a run."""
     process = self._idle.pop() if self._idle else _Process()
     process.send(task)
     self._processes[task] = process
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    # The time is short, because a child of a process that died may hold its connection open.
+    """Waits until tasks have ended, at most some seconds, and returns them."""
+    # The driver waits briefly: a child of a process that died may hold its connection open.
     connections = [process.connection for process in self._processes.values()]
     wait(connections, seconds)
     ended = []
@@ -89,10 +92,12 @@ class Jobs:
     return ended
 
   def request_stop(self) -> None:
+    """Asks all runs to save and stop."""
     for process in self._processes.values():
       process.send(None)
 
   def close(self) -> None:
+    """Ends all runs at once; their checkpoints stay."""
     for process in (*self._processes.values(), *self._idle):
       process.end()
 

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import hashlib
+import itertools
 import pathlib
 from typing import Any
 
@@ -23,8 +24,6 @@ from train.storage.tables import check_unchanged, read_phases, run_directories, 
 from train.system import processes
 from train.system.errors import UserError
 
-_Arrangement = list[tuple[int, int, int | None]]  # index of the arm, seed, seed of the partner
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class PlannedRun:
@@ -33,9 +32,9 @@ class PlannedRun:
   arm: Arm
   seed: int
   directory: pathlib.Path
-  partner_seed: int | None = None
-  partner: pathlib.Path | None = None
-  config: dict[str, Any] = dataclasses.field(default_factory=dict)
+  config: dict[str, Any]
+  partner_seed: int | None
+  partner: pathlib.Path | None  # its directory
 
   @property
   def name(self) -> str:
@@ -45,7 +44,6 @@ class PlannedRun:
   @property
   def partner_name(self) -> str:
     """The partner's name in the output."""
-    assert isinstance(self.arm, Yoked)
     return f'{self.arm.partner.name} seed {self.partner_seed}'
 
 
@@ -71,8 +69,15 @@ class Plan:
 
   @functools.cached_property
   def _data_sha256(self) -> str | None:
-    is_named = isinstance(self.comparison.dataset, DataSource)
-    return None if is_named else _digest(self.dataset)
+    """The digest of the user's own data; None for a named data set."""
+    if isinstance(self.comparison.dataset, DataSource):
+      return None
+    digest = hashlib.sha256(repr(self.dataset.class_names).encode())
+    for split in (self.dataset.train, self.dataset.test):
+      for array in (split.inputs, split.labels):
+        digest.update(f'{array.dtype} {array.shape}'.encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
 
   @property
   def data_name(self) -> str:
@@ -90,10 +95,10 @@ class Plan:
       UserError: If the working directory holds runs of another configuration.
     """
 
-    def write() -> _Arrangement:
+    def write() -> list[int | None]:
       with planning_in(self.workdir):
-        arranged = self._arrange()
-        self._configure(arranged)
+        partner_seeds = self._partner_seeds()
+        self._configure(partner_seeds)
         self._check()
         for run in self.runs:
           run.directory.mkdir(parents=True, exist_ok=True)
@@ -101,66 +106,67 @@ class Plan:
           files = ('checkpoints', 'metrics.csv', 'config.json')
           if not any((run.directory / name).exists() for name in files):
             write_config(run.directory, run.config)
-      return arranged
+      return partner_seeds
 
     self._configure(processes.from_first(write))
 
-  def _arrange(self) -> _Arrangement:
-    """Returns the runs in the order in which they are trained.
+  def _pairs(self) -> list[tuple[int, Arm]]:
+    return list(itertools.product(self.comparison.seeds, self.comparison.arms))
 
-    The arms of a seed come one after the other, so that a command cut short leaves whole
-    comparisons; a yoked run comes as soon as its partner is planned. A run that was planned before
-    keeps its partner, also when seeds are added.
+  def _partner_seeds(self) -> list[int | None]:
+    """Returns the partner's seed of each pair; None for an arm that replays nothing.
+
+    A run that was planned before keeps its partner, also when seeds are added.
     """
     comparison, workdir = self.comparison, self.workdir
-    arranged: _Arrangement = []
-    waiting: _Arrangement = []
-    planned = set()
-    for seed in comparison.seeds:
-      for index, arm in enumerate(comparison.arms):
-        directory = run_directory(workdir, arm.name, seed)
-        if isinstance(arm, Yoked):
-          partner_seed = read_config(directory).get('partner_seed')
-          if partner_seed is None:
-            partner_seed = _next_seed(comparison.seeds, seed, arm)
-          waiting.append((index, seed, partner_seed))
-        else:
-          arranged.append((index, seed, None))
-          planned.add(directory)
-      ready = [one for one in waiting if self._run(*one).partner in planned]
-      arranged += ready
-      waiting = [one for one in waiting if one not in ready]
-    for run in (self._run(*one) for one in waiting):
-      known = self.partners_elsewhere and bool(read_config(run.partner))
-      if not known and read_phases(run.partner, comparison.epochs) is None:
-        raise UserError(
-          f'{run.name} replays the phases of {run.partner_name}, which {workdir} does not hold: run '
-          f'{run.arm.partner.name} with that seed first, or add it to --arms.'
-        )
-    return arranged + waiting
+    planned = {(seed, arm.name) for seed, arm in self._pairs()}
+    found: list[int | None] = []
+    for seed, arm in self._pairs():
+      partner_seed = None
+      if isinstance(arm, Yoked):
+        partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
+        if partner_seed is None:
+          partner_seed = _next_seed(comparison.seeds, seed, arm)
+        if (partner_seed, arm.partner.name) not in planned:
+          directory = run_directory(workdir, arm.partner.name, partner_seed)
+          known = self.partners_elsewhere and bool(read_config(directory))
+          if not known and read_phases(directory, comparison.epochs) is None:
+            raise UserError(
+              f'{arm.name} seed {seed} replays the phases of {arm.partner.name} seed {partner_seed}, '
+              f'which {workdir} does not hold: run {arm.partner.name} with that seed first, or add it '
+              'to --arms.'
+            )
+      found.append(partner_seed)
+    return found
 
-  def _run(self, arm_index: int, seed: int, partner_seed: int | None) -> PlannedRun:
-    """Returns a run, still without its configuration."""
-    arm = self.comparison.arms[arm_index]
-    directory = run_directory(self.workdir, arm.name, seed)
-    if not isinstance(arm, Yoked):
-      return PlannedRun(arm, seed, directory)
-    assert partner_seed is not None
-    partner = run_directory(self.workdir, arm.partner.name, partner_seed)
-    return PlannedRun(arm, seed, directory, partner_seed, partner)
+  def _configure(self, partner_seeds: list[int | None]) -> None:
+    """Makes the runs, in the order in which they are trained.
 
-  def _configure(self, arranged: _Arrangement) -> None:
-    self.runs = []
-    for run in (self._run(*one) for one in arranged):
+    The arms of a seed come one after the other, so that a command cut short leaves whole
+    comparisons; a yoked run comes as soon as its partner is planned.
+    """
+    comparison, workdir = self.comparison, self.workdir
+    runs = []
+    for (seed, arm), partner_seed in zip(self._pairs(), partner_seeds, strict=True):
       config = run_config(
-        self.comparison,
-        run.arm,
-        run.seed,
+        comparison,
+        arm,
+        seed,
         dataset=self.data_name,
-        partner_seed=run.partner_seed,
+        partner_seed=partner_seed,
         data_sha256=self._data_sha256,
       )
-      self.runs.append(dataclasses.replace(run, config=config))
+      directory, partner = run_directory(workdir, arm.name, seed), None
+      if isinstance(arm, Yoked):
+        partner = run_directory(workdir, arm.partner.name, partner_seed)
+      runs.append(PlannedRun(arm, seed, directory, config, partner_seed, partner))
+    turns = {run.directory: index // len(comparison.arms) for index, run in enumerate(runs)}
+
+    def turn(run: PlannedRun) -> tuple[int, bool]:
+      own, is_yoked = turns[run.directory], run.partner is not None
+      return max(own, turns.get(run.partner, len(runs))) if is_yoked else own, is_yoked
+
+    self.runs = sorted(runs, key=turn)
 
   def _check(self) -> None:
     directories = run_directories(self.workdir)
@@ -185,7 +191,7 @@ def plan_runs(
       configuration, or the user's own data cannot be loaded.
   """
   plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
-  plan._configure(processes.from_first(plan._arrange))
+  plan._configure(processes.from_first(plan._partner_seeds))
   processes.check_same('configuration', [run.config for run in plan.runs])
   processes.from_first(plan._check)
   return plan
@@ -198,12 +204,3 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
       f'{seed + 1}, or name other arms with --arms.'
     )
   return seeds[(seeds.index(seed) + 1) % len(seeds)]
-
-
-def _digest(dataset: Dataset) -> str:
-  digest = hashlib.sha256(repr(dataset.class_names).encode())
-  for split in (dataset.train, dataset.test):
-    for array in (split.inputs, split.labels):
-      digest.update(f'{array.dtype} {array.shape}'.encode())
-      digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-  return digest.hexdigest()

@@ -18,7 +18,7 @@ from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.files import errors_explained
 from train.system.signals import Interrupts
-from train.training.loop import SavePolicy, Trainer, Training
+from train.training.loop import Settings, Trainer, Training
 
 
 class Outcome(enum.Enum):
@@ -37,7 +37,7 @@ class Outcome(enum.Enum):
 def train_run(
   trainer: Trainer,
   run: PlannedRun,
-  policy: SavePolicy,
+  settings: Settings,
   interrupts: Interrupts,
   row: Row,
   say: Callable[[str], None],
@@ -79,7 +79,7 @@ def train_run(
       row.state, row.epoch, row.moving = 'compiling ...', training.epoch, True
       if training.epoch:
         say(f'{run.name}: goes on after epoch {training.epoch}')
-      diverged = training.train(policy, interrupts, on_epoch)
+      diverged = training.train(settings, interrupts, on_epoch)
     if diverged:
       say(f'{run.name} {diverged}.')
     row.end('diverged' if diverged else 'finished')
@@ -117,32 +117,19 @@ def run_comparison(
   comparison: Comparison,
   workdir: pathlib.Path,
   console: Console,
-  policy: SavePolicy,
-  *,
-  data_dir: str | None = None,
-  stream: bool | None = None,
-  device_limit: int | None = None,
+  settings: Settings,
 ) -> set[Outcome]:
   """Trains all runs of a comparison that are not finished, one after the other.
 
-  A run that another process trains is left to it.
-
-  Args:
-    comparison: The comparison.
-    workdir: Where the runs are recorded.
-    console: Where progress is shown.
-    policy: When runs are saved.
-    data_dir: The folder of TFDS; None means TFDS's own default.
-    stream: See :class:`Trainer`.
-    device_limit: See :class:`Trainer`.
+  Leaves a run to another process that trains it. Returns how runs ended.
 
   Raises:
     UserError: If the working directory is in use or holds runs of another configuration, the data
       set cannot be loaded, the disk is full, or a signal came.
   """
   with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
-    plan = plan_runs(comparison, workdir, data_dir)
-    trainer = Trainer(comparison, plan.dataset, stream, device_limit)
+    plan = plan_runs(comparison, workdir, settings.data_dir)
+    trainer = Trainer(comparison, plan.dataset, settings.stream, settings.device_limit)
     plan.claim()
     introduce(plan, console, trainer.where)
     rows = {run: Row(run.name, comparison.epochs) for run in plan.runs}
@@ -154,7 +141,7 @@ def run_comparison(
         for run in left:
           interrupts.leave_if_requested('between two runs')
           outcomes[run] = train_run(
-            trainer, run, policy, interrupts, rows[run], table.say, table.refresh
+            trainer, run, settings, interrupts, rows[run], table.say, table.refresh
           )
         left_before = left
         left = [run for run in left if outcomes[run] in (Outcome.ELSEWHERE, Outcome.NO_PARTNER)]

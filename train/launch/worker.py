@@ -1,6 +1,5 @@
 """Trains a run in a process that was started for it, on this machine or another one."""
 
-import dataclasses
 import os
 import pathlib
 import platform
@@ -17,20 +16,16 @@ from train.system.caches import keep_compiled_programs
 from train.system.environment import CHECKOUT
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
-from train.training.loop import SavePolicy, Trainer
+from train.training.loop import Settings, Trainer
 from train.training.memory import out_of_memory_explained
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
+class Shared(NamedTuple):
   """What the tasks of a command share. Code of the user's is not sent, but read from its file."""
 
   problem: str  # the name of the experiment, or the absolute path of a file
   changes: Changes
-  data_dir: str | None
-  stream: bool | None
-  device_limit: int | None
-  policy: SavePolicy
+  settings: Settings
   compilation_cache: bool
   threads: int  # that XLA computes with on a CPU
   hide_gpus: bool  # from a process that must leave them alone
@@ -40,7 +35,7 @@ class Settings:
 class Task(NamedTuple):
   """A run, described so that another process can train it."""
 
-  settings: Settings
+  shared: Shared
   part: str  # the name of its comparison
   workdir: pathlib.Path  # of its comparison; absolute
   arm: str
@@ -56,7 +51,7 @@ class Result(NamedTuple):
 
 
 # The data and programs of the newest comparison, which the next task may share.
-_trainers: dict[tuple[Settings, str], Trainer] = {}
+_trainers: dict[tuple[Shared, str], Trainer] = {}
 
 
 def train_task(task: Task) -> Result:
@@ -65,10 +60,9 @@ def train_task(task: Task) -> Result:
   The first call in a process must come before JAX is used. A signal, or the interrupt of Ray, saves
   and stops the run.
   """
-  settings = task.settings
-  sys.argv = [sys.argv[0], *settings.command]
-  os.environ['PJRT_NPROC'] = str(settings.threads)
-  if settings.hide_gpus:
+  sys.argv = [sys.argv[0], *task.shared.command]
+  os.environ['PJRT_NPROC'] = str(task.shared.threads)
+  if task.shared.hide_gpus:
     os.environ['CUDA_VISIBLE_DEVICES'] = ''
   said: list[str] = []
   try:
@@ -83,10 +77,10 @@ def train_task(task: Task) -> Result:
 
 
 def _train(task: Task, said: list[str]) -> Outcome:
-  settings, workdir = task.settings, task.workdir
+  shared, settings, workdir = task.shared, task.shared.settings, task.workdir
   with Interrupts() as interrupts:
-    comparisons = changed_comparisons(settings.problem, settings.changes)
-    if settings.compilation_cache:
+    comparisons = changed_comparisons(shared.problem, shared.changes)
+    if shared.compilation_cache:
       keep_compiled_programs()
     comparison = next(one for one in comparisons if one.name == task.part)
     if not run_directory(workdir, task.arm, task.seed).is_dir():
@@ -97,12 +91,12 @@ def _train(task: Task, said: list[str]) -> Outcome:
     with working_in(workdir), out_of_memory_explained():
       plan = plan_runs(comparison, workdir, settings.data_dir, partners_elsewhere=True)
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
-      if (key := (settings, task.part)) not in _trainers:
+      if (key := (shared, task.part)) not in _trainers:
         _trainers.clear()  # before others are loaded
         _trainers[key] = Trainer(comparison, plan.dataset, settings.stream, settings.device_limit)
       interrupts.leave_if_requested('before the first step')
       row = Row(run.name, comparison.epochs)
-      return train_run(_trainers[key], run, settings.policy, interrupts, row, said.append)
+      return train_run(_trainers[key], run, settings, interrupts, row, said.append)
 
 
 def python_path() -> str:

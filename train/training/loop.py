@@ -36,11 +36,14 @@ EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its
 
 
 @dataclasses.dataclass(frozen=True)
-class SavePolicy:
-  """When a run is saved, besides at its end."""
+class Settings:
+  """How runs are saved, and where their data are; it does not change their numbers."""
 
-  checkpoint_epochs: int = 1  # every this many epochs
-  checkpoint_minutes: float = 10.0  # within an epoch, this many minutes after the last time
+  checkpoint_epochs: int = 1  # a run is saved every this many epochs, and at its end,
+  checkpoint_minutes: float = 10.0  # and within an epoch, this many minutes after the last time
+  data_dir: str | None = None  # where TFDS keeps its data sets; None is TFDS's own default
+  stream: bool | None = None  # whether to stream data to the devices; None decides by size
+  device_limit: int | None = None  # at most this many devices of each process; None means all
 
 
 class Trainer:
@@ -61,11 +64,7 @@ class Trainer:
   ):
     """Puts the data on the devices and checks that network, loss and metric fit them.
 
-    Args:
-      comparison: The comparison.
-      dataset: Its data.
-      stream: Whether to stream the data to the devices; None decides by size.
-      device_limit: At most this many devices of each process share a batch; None means all.
+    The last two arguments are those of :class:`Settings`.
 
     Raises:
       UserError: If there is no such network, something does not fit, or devices are missing.
@@ -128,16 +127,10 @@ class Training:
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
-    """Resumes the newest checkpoint in the directory, or starts the run.
+    """Resumes the newest checkpoint in the directory of the run, or starts it.
 
-    Args:
-      trainer: What the runs of the comparison share.
-      arm: The optimizer.
-      seed: Determines weights, batches, augmentation and coins.
-      directory: Where the run is recorded.
-      config: See :func:`train.storage.configuration.run_config`.
-      warn: Called with a sentence about each damaged checkpoint.
-      partner_phases: The phases that a yoked arm replays.
+    Calls ``warn`` with a sentence about each damaged checkpoint. A yoked arm replays the phases of
+    its partner.
 
     Raises:
       UserError: If none of its checkpoints can be read, or they are of another configuration.
@@ -171,7 +164,7 @@ class Training:
 
   def train(
     self,
-    policy: SavePolicy,
+    settings: Settings,
     interrupts: Interrupts,
     on_epoch: Callable[[EpochRecord, float], None],
   ) -> str | None:
@@ -189,7 +182,7 @@ class Training:
     comparison = self._trainer.comparison
     while self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
-      self._train_epoch(policy, interrupts)
+      self._train_epoch(settings, interrupts)
       jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
       record = self._record(self._trainer.evaluate(self._arm, self.state))
@@ -205,18 +198,18 @@ class Training:
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
       self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
-      if self.epoch % policy.checkpoint_epochs == 0 or self.epoch == comparison.epochs:
+      if self.epoch % settings.checkpoint_epochs == 0 or self.epoch == comparison.epochs:
         self._save()
     return None
 
-  def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
+  def _train_epoch(self, settings: Settings, interrupts: Interrupts) -> None:
     trainer = self._trainer
     batch_size = trainer.comparison.batch_size
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       trainer.buffers.give_back_if_scarce()
-      if time.monotonic() - self._saved_at > 60 * policy.checkpoint_minutes:
+      if time.monotonic() - self._saved_at > 60 * settings.checkpoint_minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 
