@@ -1,5 +1,6 @@
 """Re-run the experiments of the LCAM paper, or your own problem, and see whether LCAM helps."""
 
+import io
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ import traceback
 
 from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
-from train.command.output import Output, write_what_can_be_written
+from train.command.output import Output
 from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
@@ -19,7 +20,9 @@ def main() -> None:
   Prints an error that the user can fix as one sentence on stderr, with exit status 2, or 1 if all
   runs of a comparison diverged. A signal that stopped a run gives 128 + its number.
   """
-  write_what_can_be_written()
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='replace')  # of characters that its encoding lacks
   try:
     command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())

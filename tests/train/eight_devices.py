@@ -76,7 +76,7 @@ def comparison_of(name: str) -> Comparison:
 
 def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=False):
   """Trains a run, or goes on with it; returns what came of it, None if it is left."""
-  trainer = Trainer(comparison, comparison.load(), stream, devices)
+  trainer = Trainer(comparison, comparison.load(), Settings(stream=stream, device_limit=devices))
   directory = run_directory(workdir, LCAM.name, 0)
   config = run_config(comparison, LCAM, 0, dataset=comparison.name)
   directory.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
     Interrupts() as interrupts,
   ):
     start = training.epoch
-    training.train(Settings(), interrupts, on_epoch)
+    training.train(interrupts, on_epoch)
   if leave_in_second_epoch:
     return None
   state = training.state

@@ -97,10 +97,6 @@ class Place:
     """Raises a ``UserError`` if a number is not possible, or options do not go together."""
     for name in ('devices', 'jobs', 'cpus_per_run'):
       check_at_least_1(name, getattr(self, name))
-    self._check_runs_at_a_time()
-    self._check_processes()
-
-  def _check_runs_at_a_time(self) -> None:
     for name in ('gpus_per_run', 'tpus_per_run'):
       value = getattr(self, name)
       if value < 0:
@@ -124,8 +120,15 @@ class Place:
       )
     elif not re.fullmatch(r'local|auto|ray://.+:\d{1,5}', self.cluster):
       raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {self.cluster}.')
+    self._check_coordinator()
+    together = self.distributed or self.coordinator is not None
+    if together and (self.jobs > 1 or self.cluster is not None):
+      raise UserError(
+        'Processes that train together take one run after the other: leave --jobs and --cluster '
+        'out.'
+      )
 
-  def _check_processes(self) -> None:
+  def _check_coordinator(self) -> None:
     if self.coordinator is not None and self.distributed:
       raise UserError('--distributed finds the processes by itself: leave --coordinator out.')
     for name in ('num_processes', 'process_id'):
@@ -134,21 +137,15 @@ class Place:
         raise UserError(f'{flag_of(name)} is for --coordinator: add it, the address of process 0.')
       if not given and self.coordinator is not None:
         raise UserError(f'--coordinator also needs {flag_of(name)}: add it.')
-    if self.coordinator is not None:
-      port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
-      if port is None or not 1 <= int(port[1]) <= 65535:
-        raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
-      check_at_least_1('num_processes', self.num_processes)
-      if not 0 <= self.process_id < self.num_processes:
-        last = self.num_processes - 1
-        raise UserError(f'--process-id must be 0 to {last}, not {self.process_id}.')
-    elif not self.distributed:
+    if self.coordinator is None:
       return
-    if self.jobs > 1 or self.cluster is not None:
-      raise UserError(
-        'Processes that train together take one run after the other: leave --jobs and --cluster '
-        'out.'
-      )
+    port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
+    if port is None or not 1 <= int(port[1]) <= 65535:
+      raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
+    check_at_least_1('num_processes', self.num_processes)
+    if not 0 <= self.process_id < self.num_processes:
+      last = self.num_processes - 1
+      raise UserError(f'--process-id must be 0 to {last}, not {self.process_id}.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,8 +165,8 @@ class RunOptions:
 
   def check(self) -> None:
     """Raises a ``UserError`` if an option is not possible, or options do not go together."""
-    for group in (self.changes, self.saving, self.place):
-      group.check()
+    self.saving.check()
+    self.place.check()
 
   def folders(
     self, comparisons: Sequence[Comparison]

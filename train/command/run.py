@@ -72,9 +72,8 @@ def _join_other_processes(options: RunOptions) -> None:
   if place.distributed:
     join_found_processes()
   elif place.coordinator is not None:
-    # Files and folders may have other paths on other machines.
     shared = {**vars(options.changes), 'stream': place.stream, 'devices': place.devices}
-    del shared['pretrained']
+    del shared['pretrained']  # files and folders may have other paths on other machines
     started_with = {flag_of(name): value for name, value in shared.items()}
     started_with['problem'] = pathlib.Path(options.name).name
     join(place.coordinator, place.num_processes, place.process_id, started_with)

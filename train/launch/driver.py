@@ -59,17 +59,10 @@ def run_together(
   """Trains all runs that are not finished, as many at a time as the workers have room for.
 
   Waits for runs that another process trains. A run whose process or machine dies is submitted
-  again, and resumes from its newest checkpoint. Closes the workers at the end.
-
-  Returns:
-    What to raise after the report, if some runs failed.
-
-  Raises:
-    UserError: If the working directory is in use or holds runs of another configuration, the data
-      set cannot be loaded, or a signal came.
+  again, and resumes from its newest checkpoint. Closes the workers at the end. Returns what to
+  raise after the report, if some runs failed.
   """
-  # The accelerators are for the runs.
-  jax.config.update('jax_platforms', 'cpu')
+  jax.config.update('jax_platforms', 'cpu')  # the accelerators are for the runs
   with contextlib.closing(workers), contextlib.ExitStack() as folders, Interrupts() as interrupts:
     plans = []
     for folder, comparison in comparisons.items():

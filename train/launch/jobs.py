@@ -29,8 +29,7 @@ _SECONDS_TO_SAVE = 120
 _SECONDS_TO_DIE = 10
 _LINES_OF_A_DEATH = 5
 _MOST_SMALL_RUNS = 4  # each takes half a GiB of memory
-# After these a process trains no other run.
-_LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}
+_LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}  # outcomes of a process
 
 
 def share_of_cores(number: int) -> int:

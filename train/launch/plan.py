@@ -49,17 +49,12 @@ class PlannedRun:
 
 @dataclasses.dataclass
 class Plan:
-  """The runs of a comparison in a working directory, in the order in which they are trained.
-
-  Attributes:
-    partners_elsewhere: Whether a yoked run's partner may be one that another command has planned
-      and not finished.
-  """
+  """The runs of a comparison in a working directory, in the order in which they are trained."""
 
   comparison: Comparison
   workdir: pathlib.Path
   data_dir: str | None
-  partners_elsewhere: bool
+  partners_elsewhere: bool  # whether partners may be planned by another command, and not finished
   runs: list[PlannedRun] = dataclasses.field(default_factory=list)
 
   @functools.cached_property

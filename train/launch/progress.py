@@ -64,33 +64,29 @@ class RunTable:
     self._rows = rows
     self._start, self._first_epochs = time.monotonic(), self._epochs_done()
     self._spoken = self._start
-    self._live = None
-    if console.is_interactive:
-      self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
+    self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
   def __enter__(self) -> 'RunTable':
-    if self._live:
+    if self._console.is_interactive:
       self._live.start()
     return self
 
   def __exit__(self, *_) -> None:
-    if self._live:
-      self._live.stop()
+    self._live.stop()
 
   def say(self, words: str) -> None:
     """Prints lines above the table."""
     for line in words.splitlines():
       # A file has one line for each; a terminal's is not broken within a word.
-      self._console.print(Text(line), soft_wrap=self._live is None)
+      self._console.print(Text(line), soft_wrap=not self._console.is_interactive)
 
   def refresh(self) -> None:
     """Prints a line in a file if the last one is some time ago; a terminal refreshes by itself."""
     now = time.monotonic()
-    if self._live is None and now - self._spoken > _SECONDS_BETWEEN_LINES:
+    if not self._console.is_interactive and now - self._spoken > _SECONDS_BETWEEN_LINES:
       self._spoken = now
-      moving = [row for row in self._rows if row.moving]
-      if len(moving) == 1:
-        (row,) = moving
+      row, *others = [row for row in self._rows if row.moving] or [None]
+      if row and not others:
         self.say(f'{row.name}  epoch {row.epoch}/{row.epochs}  {row.words}')
       self.say(self._summary())
 

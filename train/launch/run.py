@@ -2,6 +2,7 @@
 
 import contextlib
 import enum
+import functools
 import pathlib
 from collections.abc import Callable, Iterator
 
@@ -37,7 +38,6 @@ class Outcome(enum.Enum):
 def train_run(
   trainer: Trainer,
   run: PlannedRun,
-  settings: Settings,
   interrupts: Interrupts,
   row: Row,
   say: Callable[[str], None],
@@ -79,7 +79,7 @@ def train_run(
       row.state, row.epoch, row.moving = 'compiling ...', training.epoch, True
       if training.epoch:
         say(f'{run.name}: goes on after epoch {training.epoch}')
-      diverged = training.train(settings, interrupts, on_epoch)
+      diverged = training.train(interrupts, on_epoch)
     if diverged:
       say(f'{run.name} {diverged}.')
     row.end('diverged' if diverged else 'finished')
@@ -88,10 +88,9 @@ def train_run(
 
 def end_of(directory: pathlib.Path) -> str | None:
   """Returns ``'finished'`` or ``'diverged'`` by the tables of a run; None if it has not ended."""
-  if not has_ended(directory):
-    return None
-  _, diverged = progress_of(directory)
-  return 'diverged' if diverged else 'finished'
+  if has_ended(directory):
+    return 'diverged' if progress_of(directory)[1] else 'finished'
+  return None
 
 
 def _phases_of(partner: pathlib.Path, epochs: int) -> np.ndarray | None:
@@ -107,17 +106,12 @@ def _phases_of(partner: pathlib.Path, epochs: int) -> np.ndarray | None:
 
 def without_partner(run: PlannedRun, epochs: int) -> str:
   """Returns the sentence about a yoked run that cannot be trained."""
-  return (
-    f'{run.name}: left out, because its partner, {run.partner_name}, has no phases of {epochs} '
-    'epochs'
-  )
+  partner = run.partner_name
+  return f'{run.name}: left out, because its partner, {partner}, has no phases of {epochs} epochs'
 
 
 def run_comparison(
-  comparison: Comparison,
-  workdir: pathlib.Path,
-  console: Console,
-  settings: Settings,
+  comparison: Comparison, workdir: pathlib.Path, console: Console, settings: Settings
 ) -> set[Outcome]:
   """Trains all runs of a comparison that are not finished, one after the other.
 
@@ -129,7 +123,7 @@ def run_comparison(
   """
   with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
     plan = plan_runs(comparison, workdir, settings.data_dir)
-    trainer = Trainer(comparison, plan.dataset, settings.stream, settings.device_limit)
+    trainer = Trainer(comparison, plan.dataset, settings)
     plan.claim()
     introduce(plan, console, trainer.where)
     rows = {run: Row(run.name, comparison.epochs) for run in plan.runs}
@@ -140,9 +134,7 @@ def run_comparison(
       while left and left != left_before:
         for run in left:
           interrupts.leave_if_requested('between two runs')
-          outcomes[run] = train_run(
-            trainer, run, settings, interrupts, rows[run], table.say, table.refresh
-          )
+          outcomes[run] = train_run(trainer, run, interrupts, rows[run], table.say, table.refresh)
         left_before = left
         left = [run for run in left if outcomes[run] in (Outcome.ELSEWHERE, Outcome.NO_PARTNER)]
       for run in left:
@@ -159,18 +151,15 @@ def run_comparison(
 def introduce(plan: Plan, console: Console, where: str = '') -> None:
   """Says what is going to be trained, and where."""
   comparison, examples = plan.comparison, len(plan.dataset.train)
-  unknown = comparison.about.unknown
-  sentences = [
-    comparison.title,
-    f'Not known from the paper: {unknown}.' if unknown else '',
-    comparison.describe(plan.data_name),
-    f'A batch has all {examples} training examples; there are no {comparison.batch_size}.'
-    if comparison.batch_size > examples
-    else '',
-    where,
-  ]
-  for sentence in filter(None, sentences):
-    console.print(sentence, highlight=False, markup=False)
+  say = functools.partial(console.print, highlight=False, markup=False)
+  say(comparison.title)
+  if comparison.about.unknown:
+    say(f'Not known from the paper: {comparison.about.unknown}.')
+  say(comparison.describe(plan.data_name))
+  if comparison.batch_size > examples:
+    say(f'A batch has all {examples} training examples; there are no {comparison.batch_size}.')
+  if where:
+    say(where)
 
 
 @contextlib.contextmanager

@@ -77,7 +77,7 @@ def train_task(task: Task) -> Result:
 
 
 def _train(task: Task, said: list[str]) -> Outcome:
-  shared, settings, workdir = task.shared, task.shared.settings, task.workdir
+  shared, workdir = task.shared, task.workdir
   with Interrupts() as interrupts:
     comparisons = changed_comparisons(shared.problem, shared.changes)
     if shared.compilation_cache:
@@ -89,14 +89,14 @@ def _train(task: Task, said: list[str]) -> Outcome:
         'a --workdir on a file system that all machines share.'
       )
     with working_in(workdir), out_of_memory_explained():
-      plan = plan_runs(comparison, workdir, settings.data_dir, partners_elsewhere=True)
+      plan = plan_runs(comparison, workdir, shared.settings.data_dir, partners_elsewhere=True)
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
       if (key := (shared, task.part)) not in _trainers:
         _trainers.clear()  # before others are loaded
-        _trainers[key] = Trainer(comparison, plan.dataset, settings.stream, settings.device_limit)
+        _trainers[key] = Trainer(comparison, plan.dataset, shared.settings)
       interrupts.leave_if_requested('before the first step')
       row = Row(run.name, comparison.epochs)
-      return train_run(_trainers[key], run, settings, interrupts, row, said.append)
+      return train_run(_trainers[key], run, interrupts, row, said.append)
 
 
 def python_path() -> str:

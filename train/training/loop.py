@@ -46,41 +46,34 @@ class Settings:
   device_limit: int | None = None  # at most this many devices of each process; None means all
 
 
+_DEFAULTS = Settings()
+
+
 class Trainer:
   """What the runs of a comparison share: their data on the devices, and compiled programs.
 
-  Attributes:
-    buffers: Keeps the memory of a step for the next one.
-    devices: The devices that a batch is divided among.
-    where: A sentence on them; empty for a single device.
+  ``where`` is a sentence on the devices that a batch is divided among; empty for a single device.
   """
 
-  def __init__(
-    self,
-    comparison: Comparison,
-    dataset: Dataset,
-    stream: bool | None = None,
-    device_limit: int | None = None,
-  ):
+  def __init__(self, comparison: Comparison, dataset: Dataset, settings: Settings = _DEFAULTS):
     """Puts the data on the devices and checks that network, loss and metric fit them.
-
-    The last two arguments are those of :class:`Settings`.
 
     Raises:
       UserError: If there is no such network, something does not fit, or devices are missing.
     """
     self.comparison = comparison
+    self.settings = settings
     rows = min(comparison.batch_size, len(dataset.train))
     size = comparison.network.image_size
     shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
-    self.buffers = KeptBuffers(rows * math.prod(shape))
+    self.buffers = KeptBuffers(rows * math.prod(shape))  # before JAX is used
     check_fit(comparison, dataset)
-    self.devices = choose_devices(rows, device_limit)
-    self.where = describe_devices(self.devices, rows, device_limit)
+    self.devices = choose_devices(rows, settings.device_limit)
+    self.where = describe_devices(self.devices, rows, settings.device_limit)
     self.programs = make_programs(comparison, dataset.num_classes, self.devices)
     self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
-    self.train_input = make_input(dataset.train, stream, self.devices)
-    self.test_input = make_input(dataset.test, stream, self.devices)
+    self.train_input = make_input(dataset.train, settings.stream, self.devices)
+    self.test_input = make_input(dataset.test, settings.stream, self.devices)
     self.test_examples = len(dataset.test)
     self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
     self._train_steps: dict[Any, TrainStep] = {}
@@ -111,10 +104,7 @@ class Trainer:
 class Training:
   """Trains one run and saves it; a context manager.
 
-  Attributes:
-    epoch: The number of epochs that are done.
-    step: The number of steps that are done of the next epoch.
-    state: The state after these steps.
+  ``state`` is the state after ``epoch`` whole epochs and ``step`` steps of the next one.
   """
 
   def __init__(
@@ -163,10 +153,7 @@ class Training:
       self._checkpoints.close()
 
   def train(
-    self,
-    settings: Settings,
-    interrupts: Interrupts,
-    on_epoch: Callable[[EpochRecord, float], None],
+    self, interrupts: Interrupts, on_epoch: Callable[[EpochRecord, float], None]
   ) -> str | None:
     """Trains to the end, or until the run diverges.
 
@@ -182,7 +169,7 @@ class Training:
     comparison = self._trainer.comparison
     while self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
-      self._train_epoch(settings, interrupts)
+      self._train_epoch(interrupts)
       jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
       record = self._record(self._trainer.evaluate(self._arm, self.state))
@@ -198,18 +185,21 @@ class Training:
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
       self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
-      if self.epoch % settings.checkpoint_epochs == 0 or self.epoch == comparison.epochs:
+      if (
+        self.epoch % self._trainer.settings.checkpoint_epochs == 0
+        or self.epoch == comparison.epochs
+      ):
         self._save()
     return None
 
-  def _train_epoch(self, settings: Settings, interrupts: Interrupts) -> None:
+  def _train_epoch(self, interrupts: Interrupts) -> None:
     trainer = self._trainer
     batch_size = trainer.comparison.batch_size
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       trainer.buffers.give_back_if_scarce()
-      if time.monotonic() - self._saved_at > 60 * settings.checkpoint_minutes:
+      if time.monotonic() - self._saved_at > 60 * trainer.settings.checkpoint_minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 
