@@ -178,8 +178,8 @@ def steps_per_epoch(comparison: Comparison) -> int:
 def step_flops(comparison: Comparison) -> float:
   """Returns the floating-point operations of a training step on a whole batch, before optimization.
 
-  Counts them for the host's CPU: for other devices JAX counts only what is compiled, and some
-  compilers hide a part of that in calls.
+  Counts them for the host's CPU: for other devices JAX counts only the compiled program, of which
+  some compilers hide a part in calls.
   """
   try:
     host = jax.local_devices(backend='cpu')[0]

@@ -20,10 +20,7 @@ class Cluster:
   """A Ray cluster that gives each task a fresh process; has the methods of ``Jobs``."""
 
   def __init__(self, address: str, cpus: int, gpus: int, tpus: int):
-    """Connects to a cluster, or starts a local one.
-
-    The address is ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``; the numbers are those of a run.
-    """
+    """Starts a cluster (``'local'``) or connects to one; the numbers are those of a run."""
     self._ray = ray = _connect(address)
     if address == 'local':
       for name, number in {'CPU': cpus, 'GPU': gpus, 'TPU': tpus}.items():
@@ -79,7 +76,7 @@ class Cluster:
 
 
 def _connect(address: str):
-  """Returns Ray, connected to a cluster."""
+  """Returns Ray, connected to a cluster: ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``."""
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # do not ask about statistics
   os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # messages about dying nodes may go to a file
   if address == 'local':

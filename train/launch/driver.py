@@ -95,7 +95,6 @@ class _Driver:
     self._by_task = {run.task: run for run in runs}
     self._by_directory = {run.run.directory: run for run in runs}
     self._failures: dict[str, Result] = {}
-    self._looked = 0.0
     self._look()
 
   def drive(self) -> UserError | None:

@@ -29,7 +29,8 @@ _SECONDS_TO_SAVE = 120
 _SECONDS_TO_DIE = 10
 _LINES_OF_A_DEATH = 5
 _MOST_SMALL_RUNS = 4  # each takes half a GiB of memory
-_LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}  # outcomes of a process
+# After these a process trains no other run.
+_LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}
 
 
 def share_of_cores(number: int) -> int:

@@ -85,8 +85,9 @@ class RunTable:
     now = time.monotonic()
     if not self._console.is_interactive and now - self._spoken > _SECONDS_BETWEEN_LINES:
       self._spoken = now
-      row, *others = [row for row in self._rows if row.moving] or [None]
-      if row and not others:
+      moving = [row for row in self._rows if row.moving]
+      if len(moving) == 1:
+        (row,) = moving
         self.say(f'{row.name}  epoch {row.epoch}/{row.epochs}  {row.words}')
       self.say(self._summary())
 
