@@ -20,11 +20,10 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
-from train.command.progress import RunTable
 from train.launch.plan import plan_runs
 from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
-from train.training.loop import SavePolicy, Trainer, Training
+from train.training.loop import Settings, Trainer, Training
 
 _STEPS = 50  # in each epoch; a table holds the phase of each
 
@@ -52,10 +51,10 @@ class Finished:
       arms=('low0.9-high0.95',),
       seeds=(0,),
     )
-    run_comparison(comparison, workdir, Console(quiet=True), SavePolicy(epochs), RunTable)
+    run_comparison(comparison, workdir, Console(quiet=True), Settings(epochs))
     plan = plan_runs(comparison, workdir)
-    self._trainer = Trainer(comparison, plan.load())
-    ((self._run, self._config),) = plan.runs.items()
+    self._trainer = Trainer(comparison, plan.dataset)
+    (self._run,) = plan.runs
 
   def open(self) -> float:
     """Opens the run like a process that resumes it, and returns the seconds."""
@@ -63,7 +62,7 @@ class Finished:
     with sole_writer_of(run.directory) as held:
       assert held
       start = time.perf_counter()
-      arguments = run.arm, run.seed, run.directory, self._config
+      arguments = run.arm, run.seed, run.directory, run.config
       with Training(self._trainer, *arguments, _unexpected) as training:
         assert training.epoch == self._trainer.comparison.epochs
       return time.perf_counter() - start

@@ -1,5 +1,6 @@
 """Re-run the experiments of the LCAM paper, or your own problem, and see whether LCAM helps."""
 
+import io
 import os
 import signal
 import sys
@@ -7,7 +8,7 @@ import traceback
 
 from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
-from train.command.output import Output, write_what_can_be_written
+from train.command.output import Output
 from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
@@ -16,25 +17,25 @@ from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
 def main() -> None:
   """Reads the command line and executes it.
 
-  What the user can mend is one sentence on stderr, with exit status 2, or 1 if all runs of a
-  comparison diverged; a signal that stopped a run gives 128 + its number.
+  Prints an error that the user can fix as one sentence on stderr, with exit status 2, or 1 if all
+  runs of a comparison diverged. A signal that stopped a run gives 128 + its number.
   """
-  write_what_can_be_written()
+  for stream in (sys.stdout, sys.stderr):
+    if isinstance(stream, io.TextIOWrapper):
+      stream.reconfigure(errors='replace')  # of characters that its encoding lacks
   try:
     command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
     execute(command, Output())
-  except StorageError as error:
-    print(error, file=sys.stderr, flush=True)
-    processes.leave(str(error), 2)
-    # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
-    sys.stdout.flush()
-    os._exit(2)
   except BrokenPipeError:  # of the help, which is printed without the console
     Output().on_broken_pipe()
   except UserError as error:
-    print(error, file=sys.stderr)
+    print(error, file=sys.stderr, flush=True)
     status = getattr(error, 'exit_status', 2)
     processes.leave(str(error), status)
+    if isinstance(error, StorageError):
+      # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
+      sys.stdout.flush()
+      os._exit(status)
     sys.exit(status)
   except KeyboardInterrupt as error:
     print('Stopped at once; what was saved before is kept.', file=sys.stderr)
@@ -54,7 +55,7 @@ def program() -> None:
   try:
     let_ctrl_c_kill(False)
     main()
-  except KeyboardInterrupt:  # another one, while the first was told
+  except KeyboardInterrupt:  # another one, while the first was reported
     sys.exit(128 + signal.SIGINT)
   finally:
     let_ctrl_c_kill(True)

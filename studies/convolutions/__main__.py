@@ -11,10 +11,8 @@ from rich.console import Console
 
 from studies.convolutions.definition import comparisons
 from studies.convolutions.report import write_report
-from train.command.progress import RunTable
 from train.launch.run import run_comparison
-from train.storage.checkpoints import quiet_background_errors
-from train.training.loop import SavePolicy
+from train.training.loop import Settings
 
 
 def main(
@@ -26,11 +24,9 @@ def main(
   ),
 ) -> None:
   """Trains the missing runs of the study and writes its report."""
-  quiet_background_errors()
   for comparison in comparisons():
-    run_comparison(
-      comparison, workdir / comparison.name, Console(), SavePolicy(comparison.epochs), RunTable
-    )
+    settings = Settings(comparison.epochs)
+    run_comparison(comparison, workdir / comparison.name, Console(), settings)
   print(write_report(workdir, output))
 
 

@@ -24,7 +24,7 @@ from train.storage.locks import sole_writer_of
 from train.storage.tables import read_phases, run_directory
 from train.system.devices import choose_devices, describe_devices
 from train.system.signals import InterruptedRunError, Interrupts
-from train.training.loop import SavePolicy, Trainer, Training
+from train.training.loop import Settings, Trainer, Training
 
 LCAM = Lcam(0.857, 0.93)
 EPOCHS, BATCH_SIZE = 2, 16
@@ -76,7 +76,7 @@ def comparison_of(name: str) -> Comparison:
 
 def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=False):
   """Trains a run, or goes on with it; returns what came of it, None if it is left."""
-  trainer = Trainer(comparison, comparison.load(), stream, devices)
+  trainer = Trainer(comparison, comparison.load(), Settings(stream=stream, device_limit=devices))
   directory = run_directory(workdir, LCAM.name, 0)
   config = run_config(comparison, LCAM, 0, dataset=comparison.name)
   directory.mkdir(parents=True, exist_ok=True)
@@ -94,7 +94,7 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
     Interrupts() as interrupts,
   ):
     start = training.epoch
-    training.train(SavePolicy(), interrupts, on_epoch)
+    training.train(interrupts, on_epoch)
   if leave_in_second_epoch:
     return None
   state = training.state

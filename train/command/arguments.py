@@ -1,4 +1,4 @@
-"""Reads the command line with tyro, and says in one sentence what is wrong with it."""
+"""Reads the command line with tyro, and explains what is wrong with it in one sentence."""
 
 import contextlib
 import difflib
@@ -26,9 +26,8 @@ def read_command(
     UserError: If an argument is wrong; the sentence names it.
     SystemExit: After the help was printed.
   """
-  given: Mapping[str, Sequence[str]] = {}
-  if arguments and (options := commands.get(arguments[0])):
-    given = _check_options(arguments, options)
+  options = commands.get(arguments[0]) if arguments else None
+  given = _check_options(arguments, options) if options else {}
   kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())
   complaint = io.StringIO()
   try:
@@ -81,7 +80,7 @@ def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[st
 
 
 def _what_is_wrong(box: str, given: Mapping[str, Sequence[str]]) -> str:
-  """Returns in a few words what tyro's box says in its first paragraph, below the title."""
+  """Returns in a few words what the first paragraph of tyro's box says, below the title."""
   plain = re.sub(r'\x1b\[[\d;]*m', '', box)  # without colours
   lines = [line.strip(' │') for line in plain.splitlines()[1:]]
   paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip('-─╰╯')))

@@ -8,7 +8,6 @@ import tyro
 from rich.console import Console
 
 from train.command.options import Place, RunOptions, Saving
-from train.command.run import run_and_report
 from train.problem.experiments import QUICKSTART
 from train.system.caches import keep_compiled_programs
 
@@ -28,7 +27,7 @@ class List:
   names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='[NAME ...]')] = ()
   """Only these experiments."""
   probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME [NAME ...]')] = ()
-  """Only these, and time a step of each network, to tell the hours they would take here."""
+  """Only these, and time a step of each network, to estimate their hours here."""
   compilation_cache: bool = True
   """Keep compiled programs in the user's cache folder, for the next start."""
 
@@ -70,8 +69,10 @@ def execute(command: Command, console: Console) -> None:
       # An epoch is shorter than a checkpoint takes.
       saving = Saving(workdir, checkpoint_epochs=QUICKSTART.epochs)
       place = Place(jobs=jobs_of_small_runs())
-      run_and_report(RunOptions(QUICKSTART.experiment, saving=saving, place=place), console)
+      execute(RunOptions(QUICKSTART.experiment, saving=saving, place=place), console)
     case RunOptions():
+      from train.command.run import run_and_report
+
       run_and_report(command, console)
     case List(names, probe, compilation_cache):
       from train.command.costs import list_experiments

@@ -1,4 +1,4 @@
-"""Lists experiments with their costs: arithmetic, memory and, if a step is timed, hours."""
+"""Lists experiments with their costs: arithmetic, memory and, where a step is timed, hours."""
 
 import math
 import time
@@ -37,10 +37,7 @@ _LABEL_BYTES = 4
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
   """Prints the named experiments, or all, with their arms and costs, each as soon as it is known.
 
-  A training step of the probed ones is timed on this device.
-
-  Raises:
-    UserError: If one of them does not exist.
+  Times a training step of the probed ones on this device.
   """
   for name in (*names, *probed):
     if name.endswith('.py'):
@@ -69,28 +66,18 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
 
 
 class Costs(NamedTuple):
-  """Costs of a comparison's first arm, from its compiled training step. Memory is in bytes.
+  """Costs of a comparison's first arm, from its compiled training step. Memory is in bytes."""
 
-  Attributes:
-    devices: How many devices train a run.
-    params: The shapes of the parameters.
-    flops: Floating-point operations of a step on a whole batch.
-    step: Memory of each device for the buffers of a step: the state, activations, the batch. On a
-      CPU, calls and the allocator were seen to take 1.1 to 5 times as much.
-    state: The part of it that stays from step to step: parameters, statistics, the optimizer's.
-    data: Memory of the host for the data set; the arrays of TFDS are mapped from disk.
-    resident: The part of the data that each device holds besides.
-    seconds: The time of a step; None if not measured.
-  """
-
-  devices: int
-  params: Any
-  flops: float
+  devices: int  # that train a run
+  params: Any  # the shapes of the parameters
+  flops: float  # floating-point operations of a step on a whole batch
+  # Memory of each device for the buffers of a step: the state, activations, the batch. On a CPU, calls
+  # and the allocator were seen to take 1.1 to 5 times as much.
   step: int
-  state: int
-  data: int
-  resident: int
-  seconds: float | None = None
+  state: int  # the part of it that stays: parameters, statistics, the state of the optimizer
+  data: int  # memory of the host for the data set; the arrays of TFDS are mapped from disk
+  resident: int  # the part of the data that each device also holds
+  seconds: float | None = None  # the time of a step, if measured
 
   @property
   def fits(self) -> bool:
@@ -99,7 +86,7 @@ class Costs(NamedTuple):
 
 
 def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
-  """Returns labels and texts about a comparison of a named data set."""
+  """Returns labels and texts about a comparison."""
   steps = steps_per_epoch(comparison) * comparison.epochs
   runs = len(comparison.arms) * len(comparison.seeds)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(costs.params))
@@ -143,7 +130,7 @@ def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
 
 
 def in_unit(number: float, units: Sequence[tuple[float, str]]) -> str:
-  """Returns a number in the largest unit that it reaches, of units in falling order.
+  """Returns a number in the largest unit that it reaches; the units are in falling order.
 
   Example:
     >>> in_unit(5.27e7, FLOP), in_unit(1.3e18, FLOP), in_unit(291_905_819, BYTES)
@@ -155,13 +142,7 @@ def in_unit(number: float, units: Sequence[tuple[float, str]]) -> str:
 
 
 def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
-  """Compiles the training step of a comparison, which allocates nothing; times it if asked to.
-
-  Args:
-    comparison: A comparison of a named data set.
-    timed: Whether to run the step, too, if it fits into memory.
-    status: Shows what is done.
-  """
+  """Compiles the training step of a comparison, and times it if asked to and if it fits."""
   name = f'{comparison.network.describe()}, batch {comparison.batch_size}'
   status.update(f'{name}: compiling')
   devices = choose_devices(comparison.batch_size)
@@ -170,10 +151,8 @@ def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
   compiled = lowered.compile()
   counted = lowered.cost_analysis()  # None for devices other than a CPU
   flops = counted['flops'] if counted else step_flops(comparison)
-  data, resident = data_bytes(_source(comparison))
-  costs = Costs(
-    devices.count, state.params, flops, step_bytes(compiled), _bytes_of(state), data, resident
-  )
+  data = data_bytes(comparison.dataset)
+  costs = Costs(devices.count, state.params, flops, step_bytes(compiled), _bytes_of(state), *data)
   if not (timed and costs.fits):
     return costs
   rows = jax.device_put(jnp.arange(comparison.batch_size, dtype='int32'), batch.rows.sharding)
@@ -193,23 +172,23 @@ def measure(comparison: Comparison, timed: bool, status: Status) -> Costs:
 
 def steps_per_epoch(comparison: Comparison) -> int:
   """Returns the number of steps of an epoch, a short last one included."""
-  return math.ceil(_source(comparison).train_examples / comparison.batch_size)
+  return math.ceil(comparison.dataset.train_examples / comparison.batch_size)
 
 
 def step_flops(comparison: Comparison) -> float:
   """Returns the floating-point operations of a training step on a whole batch, before optimization.
 
-  Counts them for the host's CPU: for other devices JAX counts only what is compiled, and some
-  compilers hide a part of that in calls.
+  Counts them for the host's CPU: for other devices JAX counts only the compiled program, of which
+  some compilers hide a part in calls.
   """
   try:
     host = jax.local_devices(backend='cpu')[0]
   except RuntimeError:  # JAX_PLATFORMS excludes it
-    step, state, batch = abstract_step(comparison)
-    return step.lower(state, batch, 0, 0, 0).compile().cost_analysis()['flops']
+    host = None
   with jax.default_device(host):
     step, state, batch = abstract_step(comparison)
-    return step.lower(state, batch, 0, 0, 0).cost_analysis()['flops']
+    lowered = step.lower(state, batch, 0, 0, 0)
+    return (lowered if host else lowered.compile()).cost_analysis()['flops']
 
 
 def step_bytes(program: jax.stages.Compiled) -> int:
@@ -226,7 +205,7 @@ def step_bytes(program: jax.stages.Compiled) -> int:
 
 
 def data_bytes(source: DataSource) -> tuple[int, int]:
-  """Returns the memory of a data set on the host, and of what each device holds of it besides."""
+  """Returns the memory of a data set on the host, and of the part that each device also holds."""
   example = math.prod(source.shape) * np.dtype(source.dtype).itemsize + _LABEL_BYTES
   splits = [examples * example for examples in (source.train_examples, source.test_examples)]
   if jax.default_backend() == 'cpu':  # which reads the arrays of the host
@@ -255,16 +234,11 @@ def _key(comparison: Comparison) -> Hashable:
   """Returns what determines the program of a comparison's first arm."""
   return (
     comparison.network,
-    _source(comparison).name,
+    comparison.dataset.name,
     comparison.batch_size,
     comparison.dtype,
     comparison.arms[0].program,
   )
-
-
-def _source(comparison: Comparison) -> DataSource:
-  assert isinstance(comparison.dataset, DataSource)  # experiments have no other data
-  return comparison.dataset
 
 
 def abstract_step(
@@ -272,24 +246,20 @@ def abstract_step(
 ) -> tuple[TrainStep, TrainState, Batch]:
   """Returns a training step with the shapes of its state and of a whole batch; allocates nothing.
 
-  Args:
-    comparison: A comparison of a named data set.
-    devices: The devices that share the batch.
-    arm: The optimizer; the comparison's first if not given.
+  The optimizer is the comparison's first arm if not given.
   """
-  source, steps = _source(comparison), steps_per_epoch(comparison)
+  source, steps = comparison.dataset, steps_per_epoch(comparison)
   programs = make_programs(comparison, source.num_classes, devices)
   optimizer = comparison.build_optimizer(arm or comparison.arms[0], steps, seed=0)
   state = nnx.eval_shape(
     lambda model: programs.initial_state(model, optimizer, steps), programs.model
   )
   whole, rows = devices.replicated, devices.sharding_of_rows(comparison.batch_size)
-  state = jax.tree.map(
-    lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=whole), state
-  )
+  shape, size = jax.ShapeDtypeStruct, comparison.batch_size
+  state = jax.tree.map(lambda leaf: shape(leaf.shape, leaf.dtype, sharding=whole), state)
   batch = Batch(
-    jax.ShapeDtypeStruct((comparison.batch_size, *source.shape), source.dtype, sharding=whole),
-    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32', sharding=whole),
-    jax.ShapeDtypeStruct((comparison.batch_size,), 'int32', sharding=rows),
+    shape((size, *source.shape), source.dtype, sharding=whole),
+    shape((size,), 'int32', sharding=whole),
+    shape((size,), 'int32', sharding=rows),
   )
   return programs.make_train_step(optimizer), state, batch

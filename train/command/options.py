@@ -1,10 +1,10 @@
 """The options of ``run``: what is trained, how runs are saved, and where they are trained."""
 
 import dataclasses
-import os
 import pathlib
 import re
 import typing
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 import tyro
@@ -22,24 +22,30 @@ from train.problem.experiments import EXPERIMENTS
 from train.system.errors import UserError
 
 
+def _value(metavar: str | None = None) -> Any:
+  """Returns the annotation of an option whose help tells its default."""
+  return tyro.conf.arg(metavar=metavar, help_behavior_hint='')
+
+
+_Switch = Annotated[bool, _value()]
+_Number = Annotated[int, _value('N')]
+_NumberOrNone = Annotated[int | None, _value('N')]
+
+
 @dataclasses.dataclass(frozen=True)
 class Saving:
   """Where runs and data are kept, and how often runs are saved."""
 
-  workdir: Annotated[
-    pathlib.Path | None, option('Where the runs are recorded (default: runs/NAME).', 'DIR')
-  ] = None
-  data_dir: Annotated[
-    str | None,
-    option("Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own).", 'DIR'),
-  ] = None
-  checkpoint_epochs: Annotated[int, option('Save a run every N epochs (default: 1).', 'N')] = 1
-  checkpoint_minutes: Annotated[
-    float, option('Save a run within an epoch every so many minutes (default: 10).', 'MINUTES')
-  ] = 10.0
-  compilation_cache: Annotated[
-    bool, option("Keep compiled programs in the user's cache folder, for the next start.")
-  ] = True
+  workdir: Annotated[pathlib.Path | None, _value('DIR')] = None
+  """Where the runs are recorded (default: runs/NAME)."""
+  data_dir: Annotated[str | None, _value('DIR')] = None
+  """Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own)."""
+  checkpoint_epochs: _Number = 1
+  """Save a run every N epochs (default: 1)."""
+  checkpoint_minutes: Annotated[float, _value('N')] = 10.0
+  """Also save a run within an epoch, every N minutes (default: 10)."""
+  compilation_cache: _Switch = True
+  """Keep compiled programs in the user's cache folder, for the next start."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible."""
@@ -52,28 +58,18 @@ class Saving:
 class Place:
   """Where runs are trained: devices, processes that train together, jobs, or a cluster."""
 
-  stream: Annotated[bool, option('Stream the data to the device even if they would fit there.')] = (
-    False
-  )
-  devices: Annotated[
-    int | None, option('Divide batches among N devices of each process (default: all).', 'N')
-  ] = None
-  coordinator: Annotated[
-    str | None,
-    option(
-      'Train together with other processes, which meet at this address of the first.', 'HOST:PORT'
-    ),
-  ] = None
-  num_processes: Annotated[
-    int | None, option('With --coordinator: the number of processes.', 'N')
-  ] = None
-  process_id: Annotated[
-    int | None, option('With --coordinator: the number of this process; 0 is the first.', 'I')
-  ] = None
-  distributed: Annotated[
-    bool,
-    option('Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes.'),
-  ] = False
+  stream: _Switch = False
+  """Stream the data to the device even if they would fit there."""
+  devices: _NumberOrNone = None
+  """Divide batches among N devices of each process (default: all)."""
+  coordinator: Annotated[str | None, _value('HOST:PORT')] = None
+  """Train together with other processes, which meet at this address of the first."""
+  num_processes: _NumberOrNone = None
+  """With --coordinator: the number of processes."""
+  process_id: Annotated[int | None, _value('I')] = None
+  """With --coordinator: the number of this process; 0 is the first."""
+  distributed: _Switch = False
+  """Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes."""
   jobs: Annotated[
     int,
     option(
@@ -90,27 +86,17 @@ class Place:
       'local|auto|ray://HOST:PORT',
     ),
   ] = None
-  cpus_per_run: Annotated[
-    int | None,
-    option(
-      'CPU cores of each run, with --cluster (default: 1) or --jobs (default: its share); it '
-      'computes with as many threads.',
-      'N',
-    ),
-  ] = None
-  gpus_per_run: Annotated[int, option('GPUs of each run, with --cluster (default: 0).', 'N')] = 0
-  tpus_per_run: Annotated[
-    int, option('TPU chips of each run, with --cluster (default: 0).', 'N')
-  ] = 0
+  cpus_per_run: _NumberOrNone = None
+  """CPU cores and threads of each run, with --cluster (default: 1) or --jobs (default: its share)."""
+  gpus_per_run: _Number = 0
+  """GPUs of each run, with --cluster (default: 0)."""
+  tpus_per_run: _Number = 0
+  """TPU chips of each run, with --cluster (default: 0)."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible, or options do not go together."""
     for name in ('devices', 'jobs', 'cpus_per_run'):
       check_at_least_1(name, getattr(self, name))
-    self._check_runs_at_a_time()
-    self._check_processes()
-
-  def _check_runs_at_a_time(self) -> None:
     for name in ('gpus_per_run', 'tpus_per_run'):
       value = getattr(self, name)
       if value < 0:
@@ -134,35 +120,32 @@ class Place:
       )
     elif not re.fullmatch(r'local|auto|ray://.+:\d{1,5}', self.cluster):
       raise UserError(f'--cluster must be local, auto or ray://HOST:PORT, not {self.cluster}.')
-
-  def _check_processes(self) -> None:
-    others = {'--num-processes': self.num_processes, '--process-id': self.process_id}
-    if self.coordinator is None:
-      for name, value in others.items():
-        if value is not None:
-          raise UserError(f'{name} is for --coordinator: add it, the address of process 0.')
-      if not self.distributed:
-        return
-    elif self.distributed:
-      raise UserError('--distributed finds the processes by itself: leave --coordinator out.')
-    else:
-      for name, value in others.items():
-        if value is None:
-          raise UserError(f'--coordinator also needs {name}: add it.')
-      port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
-      if port is None or not 1 <= int(port[1]) <= 65535:
-        raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
-      if not self.num_processes >= 1:
-        raise UserError(f'--num-processes must be at least 1, not {self.num_processes}.')
-      if not 0 <= self.process_id < self.num_processes:
-        raise UserError(
-          f'--process-id must be 0 to {self.num_processes - 1}, not {self.process_id}.'
-        )
-    if self.jobs > 1 or self.cluster is not None:
+    self._check_coordinator()
+    together = self.distributed or self.coordinator is not None
+    if together and (self.jobs > 1 or self.cluster is not None):
       raise UserError(
         'Processes that train together take one run after the other: leave --jobs and --cluster '
         'out.'
       )
+
+  def _check_coordinator(self) -> None:
+    if self.coordinator is not None and self.distributed:
+      raise UserError('--distributed finds the processes by itself: leave --coordinator out.')
+    for name in ('num_processes', 'process_id'):
+      given = getattr(self, name) is not None
+      if given and self.coordinator is None:
+        raise UserError(f'{flag_of(name)} is for --coordinator: add it, the address of process 0.')
+      if not given and self.coordinator is not None:
+        raise UserError(f'--coordinator also needs {flag_of(name)}: add it.')
+    if self.coordinator is None:
+      return
+    port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
+    if port is None or not 1 <= int(port[1]) <= 65535:
+      raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
+    check_at_least_1('num_processes', self.num_processes)
+    if not 0 <= self.process_id < self.num_processes:
+      last = self.num_processes - 1
+      raise UserError(f'--process-id must be 0 to {last}, not {self.process_id}.')
 
 
 @dataclasses.dataclass(frozen=True)
@@ -182,38 +165,18 @@ class RunOptions:
 
   def check(self) -> None:
     """Raises a ``UserError`` if an option is not possible, or options do not go together."""
-    for group in (self.changes, self.saving, self.place):
-      group.check()
+    self.saving.check()
+    self.place.check()
 
-  @property
-  def portable_name(self) -> str:
-    """The name, as it is understood in any directory."""
-    return os.path.abspath(self.name) if is_own_problem(self.name) else self.name
-
-  @property
-  def portable_changes(self) -> Changes:
-    """The changes, as they are understood in any directory."""
-    pretrained = self.changes.pretrained and self.changes.pretrained.absolute()
-    return dataclasses.replace(self.changes, pretrained=pretrained)
-
-  @property
-  def portable_data_dir(self) -> str | None:
-    """The folder of TFDS, as it is understood in any directory and environment."""
-    data_dir = self.saving.data_dir or os.environ.get('TFDS_DATA_DIR')
-    return data_dir if data_dir is None or '://' in data_dir else os.path.abspath(data_dir)
-
-  def working_directory(self, comparisons: tuple[Comparison, ...]) -> pathlib.Path:
-    """Returns the working directory of the command."""
-    if self.saving.workdir is not None:
-      return self.saving.workdir
-    own = is_own_problem(self.name)
-    return pathlib.Path('runs') / (comparisons[0].name if own else self.name)
-
-  def folders(self, comparisons: tuple[Comparison, ...]) -> dict[pathlib.Path, Comparison]:
-    """Returns the comparisons by the folders of their runs: those of parts lie in the directory."""
-    workdir = self.working_directory(comparisons)
-    several = has_parts(self.name)
-    return {workdir / one.name if several else workdir: one for one in comparisons}
+  def folders(
+    self, comparisons: Sequence[Comparison]
+  ) -> tuple[pathlib.Path, dict[pathlib.Path, Comparison]]:
+    """Returns the working directory, and the comparisons by the folders of their runs in it."""
+    name = comparisons[0].name if is_own_problem(self.name) else self.name
+    workdir = self.saving.workdir or pathlib.Path('runs') / name
+    if has_parts(self.name):
+      return workdir, {workdir / one.name: one for one in comparisons}
+    return workdir, {workdir: comparisons[0]}
 
 
 def option_types(command: type) -> dict[str, Any]:

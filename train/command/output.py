@@ -1,6 +1,5 @@
-"""The program's output, also where its reader is gone or its encoding is small."""
+"""The program's output, also when its reader is gone."""
 
-import io
 import os
 import signal
 import sys
@@ -13,8 +12,7 @@ from train.system.signals import request_stop
 class Output(Console):
   """The console of the program.
 
-  When its reader is gone, as after `| head`, it prints nothing more, and the current run is saved
-  and stopped.
+  When its reader is gone, as after `| head`, it prints nothing more, and saves and stops the run.
   """
 
   def on_broken_pipe(self) -> None:
@@ -23,10 +21,3 @@ class Output(Console):
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if not request_stop(signal.SIGPIPE):
       raise SystemExit(128 + signal.SIGPIPE)
-
-
-def write_what_can_be_written() -> None:
-  """Replaces characters that the output's encoding lacks, such as ± in ASCII."""
-  for stream in (sys.stdout, sys.stderr):
-    if isinstance(stream, io.TextIOWrapper):
-      stream.reconfigure(errors='replace')

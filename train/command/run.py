@@ -1,5 +1,8 @@
 """The command ``run``: trains what is asked for, then reports."""
 
+import contextlib
+import dataclasses
+import os
 import pathlib
 import sys
 from collections.abc import Mapping
@@ -7,13 +10,20 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from train.command.options import RunOptions
-from train.command.progress import RunTable
+from train.launch.cluster import Cluster
+from train.launch.driver import run_together
+from train.launch.jobs import Jobs, share_of_cores
+from train.launch.run import Outcome, run_comparison
 from train.launch.together import join, join_found_processes
-from train.problem.changes import changed_comparisons, flag_of
+from train.launch.worker import Shared
+from train.problem.changes import changed_comparisons, flag_of, is_own_problem
 from train.problem.comparison import Comparison
+from train.reports import check_results, report
+from train.storage.locks import in_use
 from train.system import processes
 from train.system.caches import keep_compiled_programs
 from train.system.errors import UserError
+from train.training.loop import Settings
 from train.training.memory import out_of_memory_explained
 
 Folders = Mapping[pathlib.Path, Comparison]
@@ -23,7 +33,7 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports.
 
   Raises:
-    UserError: If it cannot; what was trained before is reported.
+    UserError: If a run cannot be trained; the runs trained before are reported first.
   """
   options.check()
   comparisons = changed_comparisons(options.name, options.changes)
@@ -32,24 +42,26 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   _join_other_processes(options)
   if not processes.is_first():
     console = Console(quiet=True)
-  workdir, folders = options.working_directory(comparisons), options.folders(comparisons)
+  workdir, folders = options.folders(comparisons)
+  place, saving = options.place, options.saving
+  settings = Settings(
+    saving.checkpoint_epochs,
+    saving.checkpoint_minutes,
+    saving.data_dir,
+    place.stream or None,
+    place.devices,
+  )
   failure = None
-  if options.place.jobs > 1 or options.place.cluster is not None:
-    failure = _run_together(options, folders, console)
+  if place.jobs > 1 or place.cluster is not None:
+    failure = _run_together(options, settings, folders, console)
   else:
-    _run_one_by_one(options, folders, workdir, console)
+    _run_one_by_one(settings, folders, workdir, console)
   if not processes.is_first():
     return
-
-  from train.reports import check_results, report
-
-  try:
+  with contextlib.suppress(UserError) if failure else contextlib.nullcontext():
     report(workdir, console)
     for folder, comparison in folders.items():
       check_results(comparison, folder)
-  except UserError:
-    if failure is None:
-      raise
   if failure is not None:
     raise failure
 
@@ -60,72 +72,49 @@ def _join_other_processes(options: RunOptions) -> None:
   if place.distributed:
     join_found_processes()
   elif place.coordinator is not None:
-    # Files and folders may have other paths on other machines.
     shared = {**vars(options.changes), 'stream': place.stream, 'devices': place.devices}
-    del shared['pretrained']
+    del shared['pretrained']  # files and folders may have other paths on other machines
     started_with = {flag_of(name): value for name, value in shared.items()}
     started_with['problem'] = pathlib.Path(options.name).name
     join(place.coordinator, place.num_processes, place.process_id, started_with)
 
 
-def _run_together(options: RunOptions, folders: Folders, console: Console) -> UserError | None:
+def _run_together(
+  options: RunOptions, settings: Settings, folders: Folders, console: Console
+) -> UserError | None:
   """Trains runs at the same time; returns what to raise after the report if some failed."""
-  from train.launch.driver import run_together
-  from train.launch.worker import Settings
-  from train.training.loop import SavePolicy
-
-  place, saving = options.place, options.saving
+  place = options.place
   if place.cluster is not None:
-    from train.launch.cluster import Cluster
-
     threads = place.cpus_per_run or 1
     workers = Cluster(place.cluster, threads, place.gpus_per_run, place.tpus_per_run)
   else:
-    from train.launch.jobs import Jobs, share_of_cores
-
     threads = place.cpus_per_run or share_of_cores(place.jobs)
     runs = sum(len(comparison.arms) * len(comparison.seeds) for comparison in folders.values())
     workers = Jobs(min(place.jobs, runs))
-  settings = Settings(
-    problem=options.portable_name,
-    changes=options.portable_changes,
-    data_dir=options.portable_data_dir,
-    stream=place.stream or None,
-    device_limit=place.devices,
-    policy=SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
-    compilation_cache=saving.compilation_cache,
+  # Processes may have another working directory and environment.
+  name, pretrained = options.name, options.changes.pretrained
+  data_dir = settings.data_dir or os.environ.get('TFDS_DATA_DIR')
+  if data_dir is not None and '://' not in data_dir:
+    data_dir = os.path.abspath(data_dir)
+  shared = Shared(
+    problem=os.path.abspath(name) if is_own_problem(name) else name,
+    changes=dataclasses.replace(options.changes, pretrained=pretrained and pretrained.absolute()),
+    settings=dataclasses.replace(settings, data_dir=data_dir),
+    compilation_cache=options.saving.compilation_cache,
     threads=threads,
     hide_gpus=place.cluster is not None and not place.gpus_per_run,
     command=tuple(sys.argv[1:]),
   )
-  return run_together(folders, settings, console, workers, RunTable)
+  return run_together(folders, shared, console, workers)
 
 
 def _run_one_by_one(
-  options: RunOptions, folders: Folders, workdir: pathlib.Path, console: Console
+  settings: Settings, folders: Folders, workdir: pathlib.Path, console: Console
 ) -> None:
-  """Trains one run after the other in this process, which loads and compiles only once."""
-  from train.launch.run import run_comparison
-  from train.storage.checkpoints import quiet_background_errors
-  from train.storage.locks import in_use
-  from train.training.loop import SavePolicy
-
-  quiet_background_errors()
-  place, saving = options.place, options.saving
-  trained, left = 0, []
-  for folder, comparison in folders.items():
-    with processes.lost_processes_explained(), out_of_memory_explained():
-      ended, elsewhere = run_comparison(
-        comparison,
-        folder,
-        console,
-        SavePolicy(saving.checkpoint_epochs, saving.checkpoint_minutes),
-        RunTable,
-        data_dir=saving.data_dir,
-        stream=place.stream or None,
-        device_limit=place.devices,
-      )
-    trained += ended
-    left += elsewhere
-  if left and not trained:
+  """Trains one run after the other in this process, which loads data and compiles only once."""
+  outcomes = set()
+  with processes.lost_processes_explained(), out_of_memory_explained():
+    for folder, comparison in folders.items():
+      outcomes |= run_comparison(comparison, folder, console, settings)
+  if Outcome.ELSEWHERE in outcomes and Outcome.ENDED not in outcomes:
     raise in_use(workdir)

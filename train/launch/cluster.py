@@ -10,33 +10,20 @@ import warnings
 from train.launch.run import Outcome
 from train.launch.worker import Result, Task, python_path, train_task
 from train.system.errors import UserError
+from train.system.files import first_line
 
 _SECONDS_TO_ANSWER = 10
 _OBJECT_STORE_BYTES = 100 * 2**20  # of a cluster that we start; tasks and results are small
 
 
 class Cluster:
-  """A Ray cluster that gives each task a fresh process and the resources it needs."""
+  """A Ray cluster that gives each task a fresh process; has the methods of ``Jobs``."""
 
   def __init__(self, address: str, cpus: int, gpus: int, tpus: int):
-    """Connects to a cluster, or starts one.
-
-    Args:
-      address: ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``.
-      cpus: CPU cores of each run.
-      gpus: GPUs of each run.
-      tpus: TPU chips of each run.
-
-    Raises:
-      UserError: If Ray is not installed, no cluster answers, or this machine is too small for a run.
-    """
-    self._ray = ray = _import_ray(address)
-    if address != 'local':
-      _check_that_it_answers(address)
-    _connect(ray, address)
-    wanted = {'CPU': cpus, 'GPU': gpus, 'TPU': tpus}
+    """Starts a cluster (``'local'``) or connects to one; the numbers are those of a run."""
+    self._ray = ray = _connect(address)
     if address == 'local':
-      for name, number in wanted.items():
+      for name, number in {'CPU': cpus, 'GPU': gpus, 'TPU': tpus}.items():
         if number > (found := ray.cluster_resources().get(name, 0)):
           ray.shutdown()
           raise UserError(
@@ -55,33 +42,23 @@ class Cluster:
     self._tasks = {}
 
   def has_room(self) -> bool:
-    """Returns True: Ray queues the tasks that have to wait."""
-    return True
+    return True  # Ray queues the tasks that have to wait
 
   def submit(self, task: Task) -> None:
-    """Trains a run on any node that has room for it."""
     self._tasks[self._train.remote(task)] = task
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    """Returns the tasks that have ended, as soon as there are some, or none after a time."""
     if not self._tasks:
       time.sleep(seconds)
       return []
     ended, _ = self._ray.wait(list(self._tasks), timeout=seconds)
     return [(self._tasks.pop(reference), self._result(reference)) for reference in ended]
 
-  def stop(self, seconds: float) -> None:
-    """Asks all runs to save and stop, and ends those that have not after some time."""
+  def request_stop(self) -> None:
     for reference in self._tasks:
       self._ray.cancel(reference)
-    deadline = time.monotonic() + seconds
-    while self._tasks and time.monotonic() < deadline:
-      self.wait(deadline - time.monotonic())
-    self.close()
 
   def close(self) -> None:
-    """Ends all runs at once and leaves the cluster; checkpoints stay."""
-    self._tasks.clear()
     # Ray ends the tasks of a program that disconnects. Cancelling a task that is just ending can abort
     # this process (Ray 2.60: "Tried to complete task that was not pending").
     self._ray.shutdown()
@@ -95,16 +72,11 @@ class Cluster:
     except (exceptions.RayTaskError, exceptions.RuntimeEnvSetupError) as error:
       return Result(Outcome.FAILED, reason=str(error))
     except exceptions.RayError as error:  # the process, its node, or the memory was lost
-      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {_lines(error)[0]}')
+      return Result(Outcome.DIED, reason=f'{type(error).__name__}: {first_line(error)}')
 
 
-def _lines(error: Exception) -> list[str]:
-  """Returns the lines of an error's message, at least one."""
-  lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-  return lines or [type(error).__name__]
-
-
-def _import_ray(address: str):
+def _connect(address: str):
+  """Returns Ray, connected to a cluster: ``'local'``, ``'auto'`` or ``'ray://HOST:PORT'``."""
   os.environ.setdefault('RAY_USAGE_STATS_ENABLED', '0')  # do not ask about statistics
   os.environ.setdefault('RAY_COLOR_PREFIX', '0')  # messages about dying nodes may go to a file
   if address == 'local':
@@ -114,6 +86,25 @@ def _import_ray(address: str):
     import ray
   except ImportError:
     raise UserError('--cluster needs Ray: install it with `pip install -e ".[cluster]"`.') from None
+  settings = {
+    # All nodes run the same code, from a path that they share.
+    'runtime_env': {'env_vars': {'PYTHONPATH': python_path()}},
+    'log_to_driver': False,
+    'logging_level': 'ERROR',
+  }
+  if address == 'local':
+    settings |= {'include_dashboard': False, 'object_store_memory': _OBJECT_STORE_BYTES}
+  else:
+    _check_that_it_answers(address)
+  with warnings.catch_warnings():
+    warnings.simplefilter('ignore')  # errors are raised; changing defaults do not concern us
+    try:
+      ray.init(address=address, **settings)
+    except Exception as error:  # Ray raises a bare Exception if a start takes too long
+      ray.shutdown()  # ends the servers that it has started
+      lines = str(error).strip().splitlines() or [type(error).__name__]
+      ends = dict.fromkeys([lines[0], lines[-1].strip()])  # between them there may be a traceback
+      raise UserError(f'--cluster {address}: {" ".join(ends)}') from error
   return ray
 
 
@@ -136,22 +127,3 @@ def _check_that_it_answers(address: str) -> None:
       f'--cluster {address}: no Ray cluster answers at {host}:{port} ({error}): start one there '
       'with `ray start --head`, or give another address.'
     ) from error
-
-
-def _connect(ray, address: str) -> None:
-  settings = {
-    # All nodes run the same code, from a path that they share.
-    'runtime_env': {'env_vars': {'PYTHONPATH': python_path()}},
-    'log_to_driver': False,
-    'logging_level': 'ERROR',
-  }
-  if address == 'local':
-    settings |= {'include_dashboard': False, 'object_store_memory': _OBJECT_STORE_BYTES}
-  with warnings.catch_warnings():
-    warnings.simplefilter('ignore')  # errors are raised; changing defaults do not concern us
-    try:
-      ray.init(address=address, **settings)
-    except Exception as error:  # Ray raises a bare Exception if a start takes too long
-      ray.shutdown()  # ends the servers that it has started
-      first, *others = _lines(error)  # between what failed and why there may be a traceback
-      raise UserError(f'--cluster {address}: {" ".join([first, *others[-1:]])}') from error

@@ -1,25 +1,25 @@
 """Trains runs at the same time, in other processes, and follows them by their tables."""
 
 import contextlib
-import dataclasses
 import os
 import pathlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from typing import Protocol
 
 import jax
 from rich.console import Console
 
+from train.launch.cluster import Cluster
+from train.launch.jobs import Jobs
 from train.launch.plan import Plan, PlannedRun, plan_runs
-from train.launch.rows import Board, Row, Show, numbers_words
-from train.launch.run import Outcome, introduce, without_partner, working_in
-from train.launch.worker import Result, Settings, Task
+from train.launch.progress import Row, RunTable, numbers_words
+from train.launch.run import Outcome, end_of, introduce, without_partner, working_in
+from train.launch.worker import Result, Shared, Task
 from train.problem.comparison import Comparison
 from train.reports import import_what_reports_need
 from train.storage.locks import has_writer
-from train.storage.tables import has_ended, progress_of, read_phases, read_table
+from train.storage.tables import has_ended, read_phases, read_table
 from train.system.errors import UserError
 from train.system.signals import Interrupts, command_line
 from train.training.checks import check_fit
@@ -30,144 +30,74 @@ _SECONDS_BETWEEN_TRIES = 2.0  # of a run that another process trains, or whose p
 _TRIES = 5  # of a run whose process dies each time before it has saved anything new
 
 
-class Workers(Protocol):
-  """Processes that train runs: :class:`train.launch.jobs.Jobs`, :class:`train.launch.cluster.Cluster`."""
-
-  def has_room(self) -> bool:
-    """Returns whether another task may be submitted."""
-    ...
-
-  def submit(self, task: Task) -> None:
-    """Starts to train a run."""
-    ...
-
-  def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    """Waits until tasks have ended, at most some seconds, and returns them."""
-    ...
-
-  def stop(self, seconds: float) -> None:
-    """Asks all runs to save and stop, and ends those that have not after some seconds."""
-    ...
-
-  def close(self) -> None:
-    """Ends all runs at once."""
-    ...
-
-
-class FailedRunsError(UserError):
-  """Some runs could not be trained; the reasons were printed when they occurred.
-
-  Attributes:
-    exit_status: 2 if the user can mend what was wrong, 1 after an unexpected error.
-  """
-
-  def __init__(self, message: str, exit_status: int):
-    super().__init__(message)
-    self.exit_status = exit_status
-
-
-@dataclasses.dataclass(eq=False)
 class _Run(Row):
-  """A run and where it stands.
+  """A run and where it stands."""
 
-  Attributes:
-    plan: The plan that it belongs to.
-    run: The run.
-    task: The same for its process.
-    submitted: Whether it is with the workers.
-    not_before: The time from which it may be submitted.
-    tables: The state of its files when they were last looked at.
-    saved: How far it was when its process died.
-    tries: How often it died there.
-  """
-
-  plan: Plan = dataclasses.field(kw_only=True)
-  run: PlannedRun = dataclasses.field(kw_only=True)
-  task: Task = dataclasses.field(kw_only=True)
-  submitted: bool = False
-  not_before: float = 0.0
-  tables: tuple[int, ...] = ()
-  saved: tuple[int, int] = (0, -1)
-  tries: int = 0
-
-  def end(self, state: str) -> None:
-    super().end(state)
-    self.submitted = False
+  def __init__(self, plan: Plan, run: PlannedRun, shared: Shared, name: str):
+    super().__init__(name, plan.comparison.epochs)
+    self.comparison, self.run = plan.comparison, run
+    self.task = Task(shared, plan.comparison.name, plan.workdir.absolute(), run.arm.name, run.seed)
+    self.submitted = False  # to the workers
+    self.not_before = 0.0  # the time from which it may be submitted
+    self.written: tuple[int, ...] = ()  # see `_stat`, when its table was last read
+    self.saved = -1  # its newest checkpoint when its process died
+    self.tries = 0  # how often its process died since that checkpoint
+    if run.partner is not None:
+      self.state = f'waits for {run.partner_name}'
 
   def put_off(self, state: str) -> None:
-    self.state, self.moving, self.submitted = state, False, False
+    self.state, self.moving = state, False
     self.not_before = time.monotonic() + _SECONDS_BETWEEN_TRIES
 
 
 def run_together(
   comparisons: Mapping[pathlib.Path, Comparison],
-  settings: Settings,
+  shared: Shared,
   console: Console,
-  workers: Workers,
-  show: Show,
-) -> FailedRunsError | None:
+  workers: Jobs | Cluster,
+) -> UserError | None:
   """Trains all runs that are not finished, as many at a time as the workers have room for.
 
-  Runs that another process trains are waited for. Runs whose process dies, or its machine, go on
-  elsewhere from their newest checkpoint.
-
-  Args:
-    comparisons: What to run, by the folder where its runs are recorded.
-    settings: What the tasks have in common.
-    console: Where progress is shown.
-    workers: Where runs are trained; closed at the end.
-    show: Shows the runs, see :class:`train.command.progress.RunTable`.
-
-  Returns:
-    What to raise when all is reported, if some runs could not be trained.
-
-  Raises:
-    UserError: If the working directory is in use or holds runs of another configuration, the data
-      set cannot be loaded, or a signal came.
+  Waits for runs that another process trains. A run whose process or machine dies is submitted
+  again, and resumes from its newest checkpoint. Closes the workers at the end. Returns what to
+  raise after the report, if some runs failed.
   """
-  # The accelerators are for the runs.
-  jax.config.update('jax_platforms', 'cpu')
+  jax.config.update('jax_platforms', 'cpu')  # the accelerators are for the runs
   with contextlib.closing(workers), contextlib.ExitStack() as folders, Interrupts() as interrupts:
     plans = []
     for folder, comparison in comparisons.items():
       folders.enter_context(working_in(folder))
-      plan = plan_runs(comparison, folder, settings.data_dir, partners_elsewhere=True)
-      check_fit(comparison, plan.load())
+      plan = plan_runs(comparison, folder, shared.settings.data_dir, partners_elsewhere=True)
+      check_fit(comparison, plan.dataset)
       plans.append(plan)
     for plan in plans:
       plan.claim()
       introduce(plan, console)
-    runs = [_row(plan, run, settings, len(plans) > 1) for plan in plans for run in plan.runs]
-    with show(console, runs) as board:
-      return _Driver(runs, workers, board, interrupts).drive()
-
-
-def _row(plan: Plan, run: PlannedRun, settings: Settings, several: bool) -> _Run:
-  comparison = plan.comparison
-  task = Task(settings, comparison.name, plan.workdir.absolute(), run.arm.name, run.seed)
-  name = f'{comparison.name}: {run.name}' if several else run.name
-  row = _Run(name, comparison.epochs, plan=plan, run=run, task=task)
-  if run.partner is not None:
-    row.state = f'waits for {run.partner_name}'
-  return row
+    runs = [
+      _Run(plan, run, shared, f'{plan.comparison.name}: {run.name}' if len(plans) > 1 else run.name)
+      for plan in plans
+      for run in plan.runs
+    ]
+    with RunTable(console, runs) as table:
+      return _Driver(runs, workers, table, interrupts).drive()
 
 
 class _Driver:
   """Submits runs when they are ready, and follows them."""
 
-  def __init__(self, runs: Sequence[_Run], workers: Workers, board: Board, interrupts: Interrupts):
+  def __init__(
+    self, runs: Sequence[_Run], workers: Jobs | Cluster, table: RunTable, interrupts: Interrupts
+  ):
     self._runs = runs
     self._workers = workers
-    self._board = board
+    self._table = table
     self._interrupts = interrupts
     self._by_task = {run.task: run for run in runs}
     self._by_directory = {run.run.directory: run for run in runs}
-    self._failures: dict[str, Outcome] = {}
-    self._told: set[str] = set()
-    self._looked = 0.0
+    self._failures: dict[str, Result] = {}
     self._look()
 
-  def drive(self) -> FailedRunsError | None:
+  def drive(self) -> UserError | None:
     """Returns when all runs are over."""
     for run in self._runs:
       self._end_if_over(run, 'before')
@@ -175,23 +105,32 @@ class _Driver:
     import_what_reports_need()  # while the processes start, which takes longer
     while not all(run.over for run in self._runs):
       if self._interrupts.requested is not None:
-        self._board.say('The runs are saved and stopped ...')
-        self._workers.stop(_SECONDS_TO_SAVE)
-        self._interrupts.leave_if_requested('wherever each run was')
+        self._stop()
       self._submit()
       for task, result in self._workers.wait(_SECONDS_BETWEEN_LOOKS):
         self._take(self._by_task[task], result)
       if time.monotonic() - self._looked > _SECONDS_BETWEEN_TRIES:
         self._look()
-      self._board.refresh()
+      self._table.refresh()
     if not self._failures:
       return None
-    unexpected = Outcome.FAILED in self._failures.values()
-    return FailedRunsError(
-      f'Not trained, for the reasons above: {", ".join(self._failures)}. When they are mended, go '
-      f'on with: {command_line()}',
-      1 if unexpected else 2,
+    failure = UserError(
+      f'Not trained, for the reasons above: {", ".join(self._failures)}. When they are fixed, go '
+      f'on with: {command_line()}'
     )
+    unexpected = any(result.outcome is Outcome.FAILED for result in self._failures.values())
+    failure.exit_status = 1 if unexpected else 2
+    return failure
+
+  def _stop(self) -> None:
+    """Has all runs saved, waits for them, and leaves; those that take too long are ended."""
+    self._table.say('The runs are saved and stopped ...')
+    self._workers.request_stop()
+    left = sum(run.submitted for run in self._runs)
+    deadline = time.monotonic() + _SECONDS_TO_SAVE
+    while left and time.monotonic() < deadline:
+      left -= len(self._workers.wait(_SECONDS_BETWEEN_LOOKS))
+    self._interrupts.leave_if_requested('wherever each run was')
 
   def _submit(self) -> None:
     for run in self._runs:
@@ -204,22 +143,20 @@ class _Driver:
       if has_writer(run.run.directory):
         run.put_off('trained by another process')
         continue
-      run.submitted, run.state, run.tables = True, 'waits for its turn', _stat(run.run.directory)
+      run.submitted, run.state, run.written = True, 'waits for its turn', _stat(run.run.directory)
       self._workers.submit(run.task)
 
   def _end_if_over(self, run: _Run, where: str) -> bool:
     """Ends a run if its tables say that it is finished or diverged; returns whether."""
-    if not has_ended(run.run.directory):
+    if not (end := end_of(run.run.directory)):
       return False
-    _, diverged = progress_of(run.run.directory)
-    state = 'diverged' if diverged else 'finished'
+    self._table.say(f'{run.name}: {end} {where}')
     self._read_numbers(run)
-    self._board.say(f'{run.name}: {state} {where}')
-    run.end(state)
+    run.end(end)
     return True
 
   def _has_partner(self, run: _Run) -> bool:
-    """Returns whether a run replays nothing, or phases that are there; else it is put off."""
+    """Returns whether a run replays nothing, or phases that are recorded; else it is put off."""
     partner = run.run.partner
     if partner is None:
       return True
@@ -238,68 +175,61 @@ class _Driver:
 
   def _take(self, run: _Run, result: Result) -> None:
     """Takes the result of a run that was submitted."""
-    outcome = result.outcome
+    run.submitted = False
     self._say_of(run, result.said)
-    match outcome:
-      case Outcome.FINISHED | Outcome.DIVERGED | Outcome.BEFORE:
+    match result.outcome:
+      case Outcome.ENDED | Outcome.BEFORE:
         self._read_numbers(run)
-        done, diverged = progress_of(run.run.directory)
-        run.epoch = done
-        run.end('diverged' if diverged else 'finished')
+        run.end(end_of(run.run.directory) or 'finished')
       case Outcome.ELSEWHERE:
         run.put_off('trained by another process')
       case Outcome.STOPPED | Outcome.DIED | Outcome.NO_PARTNER:
-        self._try_again(run, result)
+        self._try_again(run, result.reason or result.outcome.value)
       case Outcome.REFUSED | Outcome.FAILED:
-        self._fail(run, outcome, result.reason)
+        self._fail(run, result)
 
-  def _try_again(self, run: _Run, result: Result) -> None:
-    reason = result.reason or result.outcome.value
-    saved = _saved(run.run.directory)
-    run.tries = run.tries + 1 if saved <= run.saved else 1
+  def _try_again(self, run: _Run, reason: str) -> None:
+    saved = _newest_checkpoint(run.run.directory)
+    run.tries = 1 if saved > run.saved else run.tries + 1
     run.saved = max(saved, run.saved)
-    if run.tries >= _TRIES:
+    if run.tries < _TRIES:
+      self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+      run.put_off('to be tried again')
+    else:
       reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
-      self._fail(run, Outcome.REFUSED, reason)
-      return
-    self._board.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
-    run.put_off('to be tried again')
+      self._fail(run, Result(Outcome.REFUSED, reason=reason))
 
-  def _fail(self, run: _Run, outcome: Outcome, reason: str) -> None:
-    if reason not in self._told:
-      self._told.add(reason)
-      print(reason, file=sys.stderr, flush=True)
-    self._failures[run.name] = outcome
+  def _fail(self, run: _Run, result: Result) -> None:
+    if all(result.reason != other.reason for other in self._failures.values()):
+      print(result.reason, file=sys.stderr, flush=True)
+    self._failures[run.name] = result
     run.end('failed')
 
   def _say_of(self, run: _Run, words: str) -> None:
     """Says lines that name a run, with its part where several parts have the same names."""
     part = run.name.removesuffix(run.run.name)
-    self._board.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
+    self._table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
 
   def _look(self) -> None:
     """Reads how far the runs are whose tables have changed."""
     self._looked = time.monotonic()
     for run in self._runs:
-      tables = () if run.over else _stat(run.run.directory)
-      if tables and tables != run.tables:
-        run.tables = tables
+      written = () if run.over else _stat(run.run.directory)
+      if written and written != run.written:
+        run.written = written
         if run.submitted:
           run.state, run.moving = 'is trained', True
         self._read_numbers(run)
 
   def _read_numbers(self, run: _Run) -> None:
-    comparison = run.plan.comparison
-    column = comparison.metric_column
+    label, column = run.comparison.metric_label, run.comparison.metric_column
     try:
       table = read_table(run.run.directory / 'metrics.csv', ['train_loss', column])
     except UserError:  # it is being written anew
       return
     run.epoch = len(table['train_loss'])
     if run.epoch:
-      run.numbers = numbers_words(
-        table['train_loss'][-1], comparison.metric_label, table[column][-1]
-      )
+      run.numbers = numbers_words(table['train_loss'][-1], label, table[column][-1])
 
 
 def _stat(directory: pathlib.Path) -> tuple[int, ...]:
@@ -311,10 +241,7 @@ def _stat(directory: pathlib.Path) -> tuple[int, ...]:
   return found.st_ino, found.st_mtime_ns, found.st_size
 
 
-def _saved(directory: pathlib.Path) -> tuple[int, int]:
-  """Returns how far a run has come: its epochs, and the step of its newest checkpoint."""
-  try:
-    names = os.listdir(directory / 'checkpoints')
-  except OSError:
-    names = []
-  return progress_of(directory)[0], max((int(name) for name in names if name.isdigit()), default=-1)
+def _newest_checkpoint(directory: pathlib.Path) -> int:
+  """Returns the step of a run's newest checkpoint; -1 if it has none."""
+  names = (path.name for path in directory.glob('checkpoints/*'))
+  return max((int(name) for name in names if name.isdigit()), default=-1)

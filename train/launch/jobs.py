@@ -1,8 +1,7 @@
 """Trains runs at the same time on this machine, each in a process of its own: ``--jobs N``.
 
-``subprocess`` starts them in sessions of their own. ``multiprocessing`` could not: its processes
-import JAX before they run any code of ours, and Ctrl-C in these seconds would end them, each with a
-traceback.
+``subprocess`` starts them in sessions of their own. Processes of ``multiprocessing`` would import JAX
+before they run any code of ours, and Ctrl-C in these seconds would end each with a traceback.
 """
 
 import collections
@@ -21,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 import jax
 
 from train.launch.run import Outcome
-from train.launch.worker import Result, Task, Worker, python_path
+from train.launch.worker import Result, Task, python_path, train_task
 from train.system.errors import UserError
 from train.system.signals import request_stop
 
@@ -42,8 +41,8 @@ def share_of_cores(number: int) -> int:
 def jobs_of_small_runs() -> int:
   """Returns how many runs of a small network are best trained at the same time on this machine.
 
-  The operations of their steps are too short to be divided among cores well, so that runs at the
-  same time are faster; on an accelerator they would only get in each other's way.
+  The operations of their steps are too short to be divided among cores well. On an accelerator, runs
+  at the same time would only slow each other down.
   """
   most = min(_cores(), _MOST_SMALL_RUNS)
   return most if most > 1 and os.name == 'posix' and jax.default_backend() == 'cpu' else 1
@@ -76,38 +75,31 @@ class Jobs:
     self._processes[task] = process
 
   def wait(self, seconds: float) -> list[tuple[Task, Result]]:
-    """Returns the tasks that have ended, as soon as there are some, or none after a time."""
-    # The time is short, because a child of a process that died may hold its connection open.
+    """Waits until tasks have ended, at most some seconds, and returns them."""
+    # The driver waits briefly: a child of a process that died may hold its connection open.
     connections = [process.connection for process in self._processes.values()]
-    wait(connections, min(seconds, _SECONDS_BETWEEN_LOOKS))
+    wait(connections, seconds)
     ended = []
     for task, process in list(self._processes.items()):
-      if (result := process.result()) is None:
-        continue
-      del self._processes[task]
-      if result.outcome in _LAST:
-        cause = process.end()
-        result = result._replace(reason=result.reason or cause)
-      else:
-        self._idle.append(process)
-      ended.append((task, result))
+      if result := process.result():
+        del self._processes[task]
+        if result.outcome in _LAST:
+          cause = process.end()
+          result = result._replace(reason=result.reason or cause)
+        else:
+          self._idle.append(process)
+        ended.append((task, result))
     return ended
 
-  def stop(self, seconds: float) -> None:
-    """Asks all runs to save and stop, and ends those that have not after some time."""
+  def request_stop(self) -> None:
+    """Asks all runs to save and stop."""
     for process in self._processes.values():
       process.send(None)
-    deadline = time.monotonic() + seconds
-    while self._processes and time.monotonic() < deadline:
-      self.wait(deadline - time.monotonic())
-    self.close()
 
   def close(self) -> None:
     """Ends all runs at once; their checkpoints stay."""
     for process in (*self._processes.values(), *self._idle):
       process.end()
-    self._processes.clear()
-    self._idle.clear()
 
 
 class _Process:
@@ -129,7 +121,7 @@ class _Process:
       )
 
   def send(self, task: Task | None) -> None:
-    """Has a run trained; None asks the process to save and stop."""
+    """Sends a run to train; None asks the process to save and stop."""
     with contextlib.suppress(OSError):  # it has died, which `result` returns
       self.connection.send(task)
 
@@ -160,15 +152,14 @@ class _Process:
 def work(descriptor: int, parent: int) -> None:
   """Trains the runs that come over a connection, and sends their results; does not return.
 
-  The process saves its run and stops when it is asked to, or when its parent has died.
+  Saves its run and stops when it is asked to, or when the parent process has died.
   """
   os.set_inheritable(descriptor, False)
   connection = Connection(descriptor)
   tasks: queue.SimpleQueue[Task | None] = queue.SimpleQueue()
   threading.Thread(target=_receive, args=(connection, parent, tasks), daemon=True).start()
-  worker = Worker()
   while (task := tasks.get()) is not None:
-    result = worker.train(task)
+    result = train_task(task)
     with contextlib.suppress(OSError):  # the parent has died
       connection.send(result)
   os.killpg(0, signal.SIGKILL)  # this process, and what the user's code has started

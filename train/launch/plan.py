@@ -1,7 +1,9 @@
-"""Which runs a comparison has in a working directory, and the configuration of each."""
+"""Plans which runs a comparison has in a working directory, each with its configuration."""
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import pathlib
 from typing import Any
 
@@ -22,167 +24,152 @@ from train.storage.tables import check_unchanged, read_phases, run_directories, 
 from train.system import processes
 from train.system.errors import UserError
 
-_Arrangement = list[tuple[int, int, int | None]]  # index of the arm, seed, seed of the partner
 
-
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class PlannedRun:
-  """One arm with one seed.
-
-  Attributes:
-    arm: The arm.
-    seed: The seed.
-    directory: Where the run is recorded.
-    partner_seed: For a yoked run, the seed of the run whose phases it replays.
-    partner: For a yoked run, the directory of that run.
-  """
+  """One arm with one seed, and for a yoked arm the partner: the run whose phases it replays."""
 
   arm: Arm
   seed: int
   directory: pathlib.Path
-  partner_seed: int | None = None
-  partner: pathlib.Path | None = None
+  config: dict[str, Any]
+  partner_seed: int | None
+  partner: pathlib.Path | None  # its directory
 
   @property
   def name(self) -> str:
-    """What progress calls it."""
+    """Its name in the output."""
     return f'{self.arm.name} seed {self.seed}'
 
   @property
   def partner_name(self) -> str:
-    """What progress calls the run whose phases it replays."""
-    assert isinstance(self.arm, Yoked)
+    """The partner's name in the output."""
     return f'{self.arm.partner.name} seed {self.partner_seed}'
 
 
 @dataclasses.dataclass
 class Plan:
-  """The runs of a comparison in a working directory, in the order in which they are trained.
-
-  Attributes:
-    comparison: The comparison.
-    workdir: Where its runs are recorded.
-    data_dir: Where TFDS keeps its data sets; None is TFDS's own default.
-    partners_elsewhere: Whether the partner of a yoked run may be one that another command has
-      planned and not finished.
-    dataset: The data; None for a named data set that is not loaded yet.
-    data_sha256: The digest of the user's own data; None for a named data set.
-    runs: The configuration of each run.
-  """
+  """The runs of a comparison in a working directory, in the order in which they are trained."""
 
   comparison: Comparison
   workdir: pathlib.Path
   data_dir: str | None
-  partners_elsewhere: bool
-  dataset: Dataset | None = None
-  data_sha256: str | None = None
-  runs: dict[PlannedRun, dict[str, Any]] = dataclasses.field(default_factory=dict)
+  partners_elsewhere: bool  # whether partners may be planned by another command, and not finished
+  runs: list[PlannedRun] = dataclasses.field(default_factory=list)
+
+  @functools.cached_property
+  def dataset(self) -> Dataset:
+    """The data, which are loaded when they are first needed."""
+    return self.comparison.load(self.data_dir)
+
+  @functools.cached_property
+  def _data_sha256(self) -> str | None:
+    """The digest of the user's own data; None for a named data set."""
+    if isinstance(self.comparison.dataset, DataSource):
+      return None
+    digest = hashlib.sha256(repr(self.dataset.class_names).encode())
+    for split in (self.dataset.train, self.dataset.test):
+      for array in (split.inputs, split.labels):
+        digest.update(f'{array.dtype} {array.shape}'.encode())
+        digest.update(np.ascontiguousarray(array).view(np.uint8).data)
+    return digest.hexdigest()
 
   @property
   def data_name(self) -> str:
-    """The name of the data set."""
+    """The name of the data set; a named one is not loaded for it."""
     source = self.comparison.dataset
-    if isinstance(source, DataSource):
-      return source.name
-    assert self.dataset is not None
-    return self.dataset.name
-
-  def load(self) -> Dataset:
-    """Returns the data.
-
-    Raises:
-      UserError: If they cannot be loaded.
-    """
-    if self.dataset is None:
-      self.dataset = self.comparison.load(self.data_dir)
-    return self.dataset
+    return source.name if isinstance(source, DataSource) else self.dataset.name
 
   def claim(self) -> None:
     """Writes the configuration of each run, so that other processes do not plan other ones.
 
-    Call it when all else is known to be right. It plans again under a lock, because another command
-    may have begun at the same time.
+    Call it after all other checks. It plans again under a lock, because another command may have
+    started at the same time.
 
     Raises:
       UserError: If the working directory holds runs of another configuration.
     """
 
-    def write() -> _Arrangement:
+    def write() -> list[int | None]:
       with planning_in(self.workdir):
-        arranged = self._arrange()
-        self._configure(arranged)
+        partner_seeds = self._partner_seeds()
+        self._configure(partner_seeds)
         self._check()
-        for run, config in self.runs.items():
+        for run in self.runs:
           run.directory.mkdir(parents=True, exist_ok=True)
           # The checkpoint of a run that has begun knows its configuration.
-          if not _has_begun(run.directory) and not (run.directory / 'config.json').exists():
-            write_config(run.directory, config)
-      return arranged
+          files = ('checkpoints', 'metrics.csv', 'config.json')
+          if not any((run.directory / name).exists() for name in files):
+            write_config(run.directory, run.config)
+      return partner_seeds
 
     self._configure(processes.from_first(write))
 
-  def _arrange(self) -> _Arrangement:
-    """Returns the runs in the order in which they are trained.
+  def _pairs(self) -> list[tuple[int, Arm]]:
+    return list(itertools.product(self.comparison.seeds, self.comparison.arms))
 
-    The arms of a seed come one after the other, so that a command cut short leaves whole
-    comparisons; a yoked run comes as soon as its partner is planned. A run that was planned before
-    keeps its partner, also when seeds are added.
+  def _partner_seeds(self) -> list[int | None]:
+    """Returns the partner's seed of each pair; None for an arm that replays nothing.
+
+    A run that was planned before keeps its partner, also when seeds are added.
     """
     comparison, workdir = self.comparison, self.workdir
-    arranged: _Arrangement = []
-    waiting: _Arrangement = []
-    planned = set()
-    for seed in comparison.seeds:
-      for index, arm in enumerate(comparison.arms):
-        if isinstance(arm, Yoked):
-          partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
-          if partner_seed is None:
-            partner_seed = _next_seed(comparison.seeds, seed, arm)
-          waiting.append((index, seed, partner_seed))
-        else:
-          arranged.append((index, seed, None))
-          planned.add(run_directory(workdir, arm.name, seed))
-      ready = [one for one in waiting if self._run(*one).partner in planned]
-      arranged += ready
-      waiting = [one for one in waiting if one not in ready]
-    for run in (self._run(*one) for one in waiting):
-      known = self.partners_elsewhere and bool(read_config(run.partner))
-      if not known and read_phases(run.partner, comparison.epochs) is None:
-        raise UserError(
-          f'{run.name} replays the phases of {run.partner_name}, which {workdir} does not hold: run '
-          f'{run.arm.partner.name} with that seed first, or add it to --arms.'
-        )
-    return arranged + waiting
+    planned = {(seed, arm.name) for seed, arm in self._pairs()}
+    found: list[int | None] = []
+    for seed, arm in self._pairs():
+      partner_seed = None
+      if isinstance(arm, Yoked):
+        partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
+        if partner_seed is None:
+          partner_seed = _next_seed(comparison.seeds, seed, arm)
+        if (partner_seed, arm.partner.name) not in planned:
+          directory = run_directory(workdir, arm.partner.name, partner_seed)
+          known = self.partners_elsewhere and bool(read_config(directory))
+          if not known and read_phases(directory, comparison.epochs) is None:
+            raise UserError(
+              f'{arm.name} seed {seed} replays the phases of {arm.partner.name} seed {partner_seed}, '
+              f'which {workdir} does not hold: run {arm.partner.name} with that seed first, or add it '
+              'to --arms.'
+            )
+      found.append(partner_seed)
+    return found
 
-  def _run(self, arm_index: int, seed: int, partner_seed: int | None) -> PlannedRun:
-    arm = self.comparison.arms[arm_index]
-    directory = run_directory(self.workdir, arm.name, seed)
-    if not isinstance(arm, Yoked):
-      return PlannedRun(arm, seed, directory)
-    assert partner_seed is not None
-    partner = run_directory(self.workdir, arm.partner.name, partner_seed)
-    return PlannedRun(arm, seed, directory, partner_seed, partner)
+  def _configure(self, partner_seeds: list[int | None]) -> None:
+    """Makes the runs, in the order in which they are trained.
 
-  def _configure(self, arranged: _Arrangement) -> None:
-    self.runs = {
-      run: run_config(
-        self.comparison,
-        run.arm,
-        run.seed,
+    The arms of a seed come one after the other, so that a command cut short leaves whole
+    comparisons; a yoked run comes as soon as its partner is planned.
+    """
+    comparison, workdir = self.comparison, self.workdir
+    runs = []
+    for (seed, arm), partner_seed in zip(self._pairs(), partner_seeds, strict=True):
+      config = run_config(
+        comparison,
+        arm,
+        seed,
         dataset=self.data_name,
-        partner_seed=run.partner_seed,
-        data_sha256=self.data_sha256,
+        partner_seed=partner_seed,
+        data_sha256=self._data_sha256,
       )
-      for run in (self._run(*one) for one in arranged)
-    }
+      directory, partner = run_directory(workdir, arm.name, seed), None
+      if isinstance(arm, Yoked):
+        partner = run_directory(workdir, arm.partner.name, partner_seed)
+      runs.append(PlannedRun(arm, seed, directory, config, partner_seed, partner))
+    turns = {run.directory: index // len(comparison.arms) for index, run in enumerate(runs)}
+
+    def turn(run: PlannedRun) -> tuple[int, bool]:
+      own, is_yoked = turns[run.directory], run.partner is not None
+      return max(own, turns.get(run.partner, len(runs))) if is_yoked else own, is_yoked
+
+    self.runs = sorted(runs, key=turn)
 
   def _check(self) -> None:
     directories = run_directories(self.workdir)
     for directory in directories:
       check_unchanged(directory)
-    check_shared_config(directories, next(iter(self.runs.values())))
-    for run, config in self.runs.items():
-      check_config(run.directory, config)
+    check_shared_config(directories, self.runs[0].config)
+    for run in self.runs:
+      check_config(run.directory, run.config)
 
 
 def plan_runs(
@@ -192,19 +179,15 @@ def plan_runs(
   *,
   partners_elsewhere: bool = False,
 ) -> Plan:
-  """Plans the runs of a comparison, and writes nothing. For the arguments, see :class:`Plan`.
+  """Plans the runs of a comparison, and writes nothing.
 
   Raises:
     UserError: If a yoked run has no partner, the working directory holds runs of another
       configuration, or the user's own data cannot be loaded.
   """
   plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
-  arranged = processes.from_first(plan._arrange)  # before data are loaded
-  # A named data set is loaded when all else is known to be right.
-  if not isinstance(comparison.dataset, DataSource):
-    plan.data_sha256 = _digest(plan.load())
-  plan._configure(arranged)
-  processes.check_same('configuration', list(plan.runs.values()))
+  plan._configure(processes.from_first(plan._partner_seeds))
+  processes.check_same('configuration', [run.config for run in plan.runs])
   processes.from_first(plan._check)
   return plan
 
@@ -216,17 +199,3 @@ def _next_seed(seeds: tuple[int, ...], seed: int, arm: Arm) -> int:
       f'{seed + 1}, or name other arms with --arms.'
     )
   return seeds[(seeds.index(seed) + 1) % len(seeds)]
-
-
-def _has_begun(directory: pathlib.Path) -> bool:
-  return any((directory / name).exists() for name in ('checkpoints', 'metrics.csv'))
-
-
-def _digest(dataset: Dataset) -> str:
-  """Returns a digest of the user's own data."""
-  digest = hashlib.sha256(repr(dataset.class_names).encode())
-  for split in (dataset.train, dataset.test):
-    for array in (split.inputs, split.labels):
-      digest.update(f'{array.dtype} {array.shape}'.encode())
-      digest.update(np.ascontiguousarray(array).view(np.uint8).data)
-  return digest.hexdigest()

@@ -1,6 +1,5 @@
-"""Joins processes that train one run together, as the command line describes them."""
+"""Connects processes that train one run together, as the command line describes them."""
 
-import functools
 import socket
 from collections.abc import Mapping
 from typing import Any
@@ -15,28 +14,30 @@ SECONDS_TO_MEET = 60
 def join(
   coordinator: str, num_processes: int, process_id: int, started_with: Mapping[str, Any]
 ) -> None:
-  """Meets the other processes at process 0; to be called before JAX is used.
+  """Meets the other processes at process 0, the coordinator; to be called before JAX is used.
 
-  Args:
-    coordinator: Host and port of process 0.
-    num_processes: How many processes there are.
-    process_id: Which one this is.
-    started_with: The options that must be the same on all.
+  If the processes do not meet, this process ends with a sentence and status 2.
 
   Raises:
-    UserError: If the port is in use, or another process was started with other options. If the
-      processes do not meet, this process ends with a sentence and status 2.
+    UserError: If the port is in use, or a process has other values of the options in
+      ``started_with``.
   """
   host, _, port = coordinator.rpartition(':')
-  # Nobody else can reach such a host, so that nobody else needs to reach the port.
+  # Other machines cannot reach such a host, so they need not reach the port.
   local = host == 'localhost' or host.startswith('127.')
   if process_id == 0:
-    _check_port(host if local else '', int(port))
+    try:  # JAX's service would share the port with others
+      socket.create_server((host if local else '', int(port))).close()
+    except OSError as error:
+      raise UserError(
+        f'Port {port} cannot be used ({error.strerror}): if another process of this run has '
+        '--process-id 0, too, give each its own, else choose another port for --coordinator.'
+      ) from error
   processes.connect(
-    functools.partial(
-      _why_not_met,
-      otherwise=f'Not all {num_processes} processes met at {coordinator} within {SECONDS_TO_MEET} '
-      'seconds: check the address, start process 0 on that machine, and start each process once.',
+    lambda log: _why_not_met(
+      log,
+      f'Not all {num_processes} processes met at {coordinator} within {SECONDS_TO_MEET} seconds: '
+      'check the address, start process 0 on that machine, and start each process once.',
     ),
     coordinator_address=coordinator,
     num_processes=num_processes,
@@ -50,34 +51,19 @@ def join(
 
 
 def join_found_processes() -> None:
-  """Meets the processes that JAX finds (of Slurm, a TPU slice, Kubernetes); before JAX is used.
-
-  Raises:
-    UserError: If JAX finds none.
-  """
+  """Meets the processes that JAX finds (of Slurm, a TPU slice, Kubernetes); before JAX is used."""
   otherwise = 'Not all processes of this run met: start as many as each expects.'
   try:
-    processes.connect(functools.partial(_why_not_met, otherwise=otherwise))
+    processes.connect(lambda log: _why_not_met(log, otherwise))
   except (ValueError, RuntimeError) as error:
     raise UserError(
-      f'JAX does not find the processes of this run by itself ({first_line(error).rstrip(".")}): '
+      f'JAX does not find the processes of this run by itself ({first_line(error)}): '
       'start them with --coordinator, --num-processes and --process-id.'
     ) from error
 
 
-def _check_port(host: str, port: int) -> None:
-  """Raises a ``UserError`` if the port is in use, which JAX's service would share with others."""
-  try:
-    socket.create_server((host, port)).close()
-  except OSError as error:
-    raise UserError(
-      f'Port {port} cannot be used ({error.strerror}): if another process of this run has '
-      '--process-id 0, too, give each its own, else choose another port for --coordinator.'
-    ) from error
-
-
 def _why_not_met(log: str, otherwise: str) -> str:
-  """Returns a sentence for what the runtime logged."""
+  """Returns a sentence on what JAX's runtime logged."""
   if 'ALREADY_EXISTS' in log:
     return 'Two processes of this run have the same number: give each its own --process-id.'
   if 'Unexpected task' in log:

@@ -31,11 +31,8 @@ _QUICKLY_COMPILED: CompilerOptions = {
 def compiler_options(network: Network, *, runs_once: bool = False) -> CompilerOptions:
   """Returns options of ``jax.jit`` for the programs of a network, on the default kind of device.
 
-  Leaves out options that the user sets in ``XLA_FLAGS``, and those that this version of XLA lacks.
-
-  Args:
-    network: The network that is trained.
-    runs_once: Whether the program runs once in a training instead of in every step.
+  ``runs_once`` is for a program that runs once in a training. Leaves out options that the user sets in
+  ``XLA_FLAGS``, and those that this version of XLA lacks.
   """
   options: CompilerOptions = {}
   match jax.default_backend():

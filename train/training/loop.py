@@ -1,4 +1,4 @@
-"""The training of one run: one arm, one seed, from the first epoch to the last."""
+"""Trains one run: one arm, one seed, from the first epoch to the last."""
 
 import dataclasses
 import math
@@ -36,63 +36,44 @@ EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its
 
 
 @dataclasses.dataclass(frozen=True)
-class SavePolicy:
-  """When a run is saved, besides at its end.
+class Settings:
+  """How runs are saved, and where their data are; it does not change their numbers."""
 
-  Attributes:
-    checkpoint_epochs: Every this many epochs.
-    checkpoint_minutes: Within an epoch, this many minutes after the last time.
-  """
+  checkpoint_epochs: int = 1  # a run is saved every this many epochs, and at its end,
+  checkpoint_minutes: float = 10.0  # and within an epoch, this many minutes after the last time
+  data_dir: str | None = None  # where TFDS keeps its data sets; None is TFDS's own default
+  stream: bool | None = None  # whether to stream data to the devices; None decides by size
+  device_limit: int | None = None  # at most this many devices of each process; None means all
 
-  checkpoint_epochs: int = 1
-  checkpoint_minutes: float = 10.0
+
+_DEFAULTS = Settings()
 
 
 class Trainer:
   """What the runs of a comparison share: their data on the devices, and compiled programs.
 
-  Attributes:
-    comparison: The comparison.
-    buffers: Keeps the memory of a step for the next one.
-    devices: The devices that a batch is divided among.
-    where: A sentence on them; empty for a single device.
-    programs: The programs of its network.
-    train_input: The training split, on the devices or streamed.
-    test_input: The test split.
-    test_examples: Its size.
-    steps_per_epoch: Steps of an epoch, a short last one included.
+  ``where`` is a sentence on the devices that a batch is divided among; empty for a single device.
   """
 
-  def __init__(
-    self,
-    comparison: Comparison,
-    dataset: Dataset,
-    stream: bool | None = None,
-    device_limit: int | None = None,
-  ):
+  def __init__(self, comparison: Comparison, dataset: Dataset, settings: Settings = _DEFAULTS):
     """Puts the data on the devices and checks that network, loss and metric fit them.
-
-    Args:
-      comparison: The comparison.
-      dataset: Its data.
-      stream: Whether to stream the data to the devices; None decides by size.
-      device_limit: At most this many devices of each process share a batch; None means all.
 
     Raises:
       UserError: If there is no such network, something does not fit, or devices are missing.
     """
     self.comparison = comparison
+    self.settings = settings
     rows = min(comparison.batch_size, len(dataset.train))
     size = comparison.network.image_size
     shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
-    self.buffers = KeptBuffers(rows * math.prod(shape))
+    self.buffers = KeptBuffers(rows * math.prod(shape))  # before JAX is used
     check_fit(comparison, dataset)
-    self.devices = choose_devices(rows, device_limit)
-    self.where = describe_devices(self.devices, rows, device_limit)
+    self.devices = choose_devices(rows, settings.device_limit)
+    self.where = describe_devices(self.devices, rows, settings.device_limit)
     self.programs = make_programs(comparison, dataset.num_classes, self.devices)
     self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
-    self.train_input = make_input(dataset.train, stream, self.devices)
-    self.test_input = make_input(dataset.test, stream, self.devices)
+    self.train_input = make_input(dataset.train, settings.stream, self.devices)
+    self.test_input = make_input(dataset.test, settings.stream, self.devices)
     self.test_examples = len(dataset.test)
     self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
     self._train_steps: dict[Any, TrainStep] = {}
@@ -103,9 +84,6 @@ class Trainer:
     """Returns the state before the first step of a run, and its training step.
 
     The arms of a seed start from the same weights. Arms that differ only in numbers share a step.
-
-    Raises:
-      UserError: If the network cannot be built.
     """
     optimizer = self.comparison.build_optimizer(arm, self.steps_per_epoch, seed, partner_phases)
     if arm.program not in self._train_steps:
@@ -126,10 +104,7 @@ class Trainer:
 class Training:
   """Trains one run and saves it; a context manager.
 
-  Attributes:
-    epoch: The number of epochs that are done.
-    step: The number of steps that are done of the next epoch.
-    state: The state after these steps.
+  ``state`` is the state after ``epoch`` whole epochs and ``step`` steps of the next one.
   """
 
   def __init__(
@@ -142,16 +117,10 @@ class Training:
     warn: Callable[[str], None],
     partner_phases: np.ndarray | None = None,
   ):
-    """Goes on from the newest checkpoint in the directory, or starts the run.
+    """Resumes the newest checkpoint in the directory of the run, or starts it.
 
-    Args:
-      trainer: What the runs of the comparison share.
-      arm: The optimizer.
-      seed: Determines weights, batches, augmentation and coins.
-      directory: Where the run is recorded.
-      config: See :func:`train.storage.configuration.run_config`.
-      warn: Called with a sentence about each damaged checkpoint.
-      partner_phases: The phases that a yoked arm replays.
+    Calls ``warn`` with a sentence about each damaged checkpoint. A yoked arm replays the phases of
+    its partner.
 
     Raises:
       UserError: If none of its checkpoints can be read, or they are of another configuration.
@@ -169,9 +138,8 @@ class Training:
       self.state, notes = restored
       check_same_run(directory, notes['config'], config)
       self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    self._recorder = None
-    if processes.is_first():
-      self._recorder = Recorder(directory, config, rows, trainer.devices.count)
+    is_first = processes.is_first()
+    self._recorder = Recorder(directory, config, rows, trainer.devices.count) if is_first else None
     self._saved_at = time.monotonic()
 
   def __enter__(self) -> 'Training':
@@ -185,19 +153,12 @@ class Training:
       self._checkpoints.close()
 
   def train(
-    self,
-    policy: SavePolicy,
-    interrupts: Interrupts,
-    on_epoch: Callable[[EpochRecord, float], None],
+    self, interrupts: Interrupts, on_epoch: Callable[[EpochRecord, float], None]
   ) -> str | None:
-    """Trains to the end.
+    """Trains to the end, or until the run diverges.
 
     Within an epoch the host only queues work for the device; it waits at the end of the epoch.
-
-    Args:
-      policy: When the run is saved.
-      interrupts: Tells when to save and leave.
-      on_epoch: Called with each epoch's record and its steps per second.
+    Calls ``on_epoch`` with each epoch's record and its steps per second.
 
     Returns:
       None, or words about where the run diverged, to follow its name.
@@ -208,11 +169,10 @@ class Training:
     comparison = self._trainer.comparison
     while self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
-      self._train_epoch(policy, interrupts)
+      self._train_epoch(interrupts)
       jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
-      test = self._trainer.evaluate(self._arm, self.state)
-      record = self._record(test)
+      record = self._record(self._trainer.evaluate(self._arm, self.state))
       phases = self.state.sums.phases
       if self._recorder is not None:
         self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
@@ -225,18 +185,21 @@ class Training:
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
       self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
-      if self.epoch % policy.checkpoint_epochs == 0 or self.epoch == comparison.epochs:
+      if (
+        self.epoch % self._trainer.settings.checkpoint_epochs == 0
+        or self.epoch == comparison.epochs
+      ):
         self._save()
     return None
 
-  def _train_epoch(self, policy: SavePolicy, interrupts: Interrupts) -> None:
+  def _train_epoch(self, interrupts: Interrupts) -> None:
     trainer = self._trainer
     batch_size = trainer.comparison.batch_size
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
       trainer.buffers.give_back_if_scarce()
-      if time.monotonic() - self._saved_at > 60 * policy.checkpoint_minutes:
+      if time.monotonic() - self._saved_at > 60 * trainer.settings.checkpoint_minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
 

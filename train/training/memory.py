@@ -1,4 +1,4 @@
-"""The memory of training: its limit, what to say when it runs out, and buffers kept on a CPU."""
+"""The memory of training: its limit, errors when it runs out, and buffers kept on a CPU."""
 
 import contextlib
 import ctypes
@@ -20,8 +20,7 @@ _BYTES_PER_PARAMETER = 3 * 4
 _TRIM_THRESHOLD, _USUAL_TRIM_THRESHOLD = -1, 128 * 1024
 _MMAP_MAX, _USUAL_MMAP_MAX = -4, 65_536
 _ARENA_MAX = -8
-# Elements of a batch from which on kept buffers pay: in one arena, small steps are slower.
-_LARGE = 100_000
+_LARGE = 100_000  # elements of a batch; smaller steps are slower with kept buffers
 _SCARCE_SHARE = 1 / 4
 
 
@@ -33,11 +32,7 @@ def memory_limit() -> float:
 
 
 def check_parameters_fit(parameters: int, network: str) -> None:
-  """Refuses a network whose parameters alone need more memory in training than a device has.
-
-  Raises:
-    UserError: If there are too many parameters.
-  """
+  """Raises a ``UserError`` if the parameters alone need more memory in training than a device has."""
   needed, limit = parameters * _BYTES_PER_PARAMETER, memory_limit()
   if needed > limit:
     raise UserError(
@@ -48,11 +43,7 @@ def check_parameters_fit(parameters: int, network: str) -> None:
 
 @contextlib.contextmanager
 def out_of_memory_explained() -> Iterator[None]:
-  """Turns the errors of Python and JAX that memory ran out into a sentence.
-
-  Raises:
-    UserError: Instead of such an error.
-  """
+  """Raises a ``UserError`` in place of the errors of Python and JAX that memory ran out."""
   try:
     yield
   except (MemoryError, jax.errors.JaxRuntimeError) as error:
@@ -69,17 +60,12 @@ def out_of_memory_explained() -> Iterator[None]:
 class KeptBuffers:
   """Has the GNU C library keep freed memory in the process while the machine has enough.
 
-  On a CPU, XLA allocates the buffers of each step anew. By default the library has the system map
-  large ones, which clears each of their pages again in every step. The memory that is kept instead
-  can grow to several times the buffers of a step.
+  On a CPU, XLA allocates the buffers of each step anew. By default the system maps large ones, and
+  clears their pages in every step. Kept memory can grow to several times the buffers of a step.
   """
 
   def __init__(self, batch_elements: int):
-    """Starts to keep memory if batches are large; to be called before JAX is used.
-
-    Args:
-      batch_elements: How many numbers a batch of inputs has.
-    """
+    """Starts to keep memory if batches of inputs are large; to be called before JAX is used."""
     self._library = None
     if batch_elements >= _LARGE and platform.libc_ver()[0] == 'glibc':
       self._library = ctypes.CDLL(None)

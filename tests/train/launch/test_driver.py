@@ -9,14 +9,13 @@ import pytest
 from rich.console import Console
 
 from tests.train.support import LCAM, YOKED, write_problem
-from train.command.progress import RunTable
 from train.launch import driver
 from train.launch.plan import plan_runs
 from train.launch.run import Outcome
-from train.launch.worker import Result, Settings
+from train.launch.worker import Result, Shared
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import SUMS, run_directory
-from train.training.loop import SavePolicy
+from train.training.loop import Settings
 
 EPOCHS = 3
 
@@ -45,9 +44,9 @@ class ScriptedWorkers:
       result = scripted.pop(0)
       return Result(result) if isinstance(result, Outcome) else result
     finish(run_directory(task.workdir, task.arm, task.seed))
-    return Result(Outcome.FINISHED, f'{task.arm} seed {task.seed} is done\n')
+    return Result(Outcome.ENDED, f'{task.arm} seed {task.seed} is done\n')
 
-  def stop(self, seconds):
+  def request_stop(self):
     pass
 
   def close(self):
@@ -78,8 +77,8 @@ def run_with(tmp_path, monkeypatch):
     console = Console(file=output, width=80)
     changes = Changes(arms=arms)
     (comparison,) = changed_comparisons(problem, changes)
-    settings = Settings(problem, changes, None, None, None, SavePolicy(), True, 1, False, ())
-    failure = driver.run_together({workdir: comparison}, settings, console, workers, RunTable)
+    shared = Shared(problem, changes, Settings(), True, 1, False, ())
+    failure = driver.run_together({workdir: comparison}, shared, console, workers)
     return failure, output.getvalue()
 
   run.workdir, run.problem = workdir, problem

@@ -92,18 +92,17 @@ from train.system.signals import Interrupts
 from train.launch.run import Outcome
 from train.launch.worker import Result
 
-class LastStep:
-  def train(self, task):
-    with Interrupts() as interrupts:
-      child = os.fork()
-      if child == 0:
-        time.sleep(600)
-      print(child, flush=True)
-      while interrupts.requested is None:
-        time.sleep(0.01)
-    return Result(Outcome.FINISHED)
+def last_step(task):
+  with Interrupts() as interrupts:
+    child = os.fork()
+    if child == 0:
+      time.sleep(600)
+    print(child, flush=True)
+    while interrupts.requested is None:
+      time.sleep(0.01)
+  return Result(Outcome.ENDED)
 
-jobs.Worker = LastStep
+jobs.train_task = last_step
 jobs.work(int(sys.argv[1]), os.getppid())
 """
   ours, theirs = multiprocessing.Pipe()
@@ -118,7 +117,7 @@ jobs.work(int(sys.argv[1]), os.getppid())
     with socket.socket(fileno=os.dup(ours.fileno())) as connection:
       connection.shutdown(socket.SHUT_WR)
     assert ours.poll(120)
-    assert ours.recv() == Result(Outcome.FINISHED)
+    assert ours.recv() == Result(Outcome.ENDED)
     assert process.wait(120) == -signal.SIGKILL
     assert_ended(child)
 

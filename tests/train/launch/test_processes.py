@@ -355,7 +355,7 @@ def test_only_this_machine_can_reach_a_coordinator_of_this_machine(monkeypatch):
   [
     (('--num-processes', 2), '--num-processes is for --coordinator'),
     (('--process-id', 0), '--process-id is for --coordinator'),
-    (('--coordinator', 'a:1', '--num-processes', 2), '--coordinator needs --process-id'),
+    (('--coordinator', 'a:1', '--num-processes', 2), '--coordinator also needs --process-id'),
     (('--coordinator', 'a', '--num-processes', 2, '--process-id', 0), 'must be HOST:PORT, not a'),
     (
       ('--coordinator', 'a:99999', '--num-processes', 2, '--process-id', 0),

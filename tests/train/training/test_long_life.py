@@ -10,10 +10,9 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
-from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.storage.tables import run_directory
-from train.training.loop import SavePolicy
+from train.training.loop import Settings
 
 pytestmark = pytest.mark.slow
 _PAGE = 4096
@@ -30,11 +29,11 @@ def linear(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
   return nnx.Linear(4, num_classes, rngs=rngs)
 
 
-def train(workdir: pathlib.Path, policy: SavePolicy, **settings) -> None:
+def train(workdir: pathlib.Path, settings: Settings, **fields) -> None:
   comparison = Comparison(
-    name='tiny', dataset=tiny_data, network=linear, batch_size=20, arms=('fixed-0.9',), **settings
+    name='tiny', dataset=tiny_data, network=linear, batch_size=20, arms=('fixed-0.9',), **fields
   )
-  run_comparison(comparison, workdir, Console(quiet=True), policy, RunTable)
+  run_comparison(comparison, workdir, Console(quiet=True), settings)
 
 
 def resident_mebibytes() -> float:
@@ -46,7 +45,7 @@ def test_memory_and_open_files_stay_flat_over_300_runs(tmp_path):
   resident, files = [], []
   for part in range(3):
     seeds = tuple(range(100 * part, 100 * part + 100))
-    train(tmp_path / str(part), SavePolicy(), epochs=2, seeds=seeds)
+    train(tmp_path / str(part), Settings(), epochs=2, seeds=seeds)
     resident.append(resident_mebibytes())
     files.append(len(os.listdir('/proc/self/fd')))
   # The first hundred fill caches of JAX and Orbax.
@@ -57,7 +56,7 @@ def test_memory_and_open_files_stay_flat_over_300_runs(tmp_path):
 def test_files_of_a_long_run_grow_with_its_rows(tmp_path):
   def sizes(epochs: int) -> dict[str, int]:
     workdir = tmp_path / str(epochs)
-    train(workdir, SavePolicy(500), epochs=epochs, seeds=(0,))
+    train(workdir, Settings(500), epochs=epochs, seeds=(0,))
     directory = run_directory(workdir, 'fixed-0.9', 0)
     found = {path.name.partition('.out.')[0]: path.stat().st_size for path in directory.iterdir()}
     checkpoints = (directory / 'checkpoints').rglob('*')

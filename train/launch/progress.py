@@ -1,5 +1,6 @@
-"""What a user sees while runs are trained: a table and a bar on a terminal, lines in a file."""
+"""Shows runs while they are trained: a table and a bar on a terminal, lines in a file."""
 
+import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -10,73 +11,99 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
-from train.launch.rows import Row
-
 _SECONDS_BETWEEN_LINES = 30  # in a file
-_OTHER_LINES = 6  # of a terminal: the head of the table and what stands around it
+_OTHER_LINES = 6  # of a terminal: all but the runs
 _OTHER_WIDTH = 34  # of a terminal: all but the name
 _BAR_WIDTH = 20
 
 
-class RunTable:
-  """Shows runs; a context manager.
+@dataclasses.dataclass(eq=False)
+class Row:
+  """A run as it is shown."""
 
-  On a terminal it is a table of as many runs as there is room for, those that are trained first, with
-  a bar of all runs below. Elsewhere it is a line now and then.
+  name: str
+  epochs: int
+  state: str = 'waits for its turn'
+  epoch: int = 0  # the number of epochs that it has recorded
+  numbers: str = ''  # of the newest epoch
+  moving: bool = False  # whether it is being trained
+  over: bool = False  # whether nothing more happens to it
+
+  def end(self, state: str) -> None:
+    """Notes that nothing more happens to it."""
+    self.state, self.moving, self.over = state, False, True
+
+  @property
+  def words(self) -> str:
+    """The text beside its name and epoch."""
+    state = '' if self.moving and self.numbers else self.state
+    return '  '.join(filter(None, [state, self.numbers]))
+
+
+def numbers_words(train_loss: float, metric_label: str, metric: float) -> str:
+  """Returns the numbers of an epoch in words.
+
+  Example:
+    >>> numbers_words(1.5, 'test error (%)', 34.5), numbers_words(2, 'test squared error', 0.25)
+    ('loss 1.5000  test error 34.50 %', 'loss 2.0000  test squared error 0.25')
+  """
+  name = metric_label.removesuffix(' (%)')
+  value = f'{metric:.4g}' if name == metric_label else f'{metric:5.2f} %'
+  return f'loss {train_loss:.4f}  {name} {value}'
+
+
+class RunTable:
+  """Shows runs; a context manager. Change its rows to change what it shows.
+
+  On a terminal it is a table of the runs that fit, those being trained first, above a bar of all
+  runs. Elsewhere it is a line from time to time.
   """
 
   def __init__(self, console: Console, rows: Sequence[Row]):
-    """Starts to measure how fast the runs get on.
-
-    Args:
-      console: Where to show them.
-      rows: The runs; what is shown follows their attributes.
-    """
     self._console = console
     self._rows = rows
     self._start, self._first_epochs = time.monotonic(), self._epochs_done()
     self._spoken = self._start
-    self._live = None
-    if console.is_interactive:
-      self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
+    self._live = Live(get_renderable=self._render, console=console, refresh_per_second=2)
 
   def __enter__(self) -> 'RunTable':
-    if self._live:
+    if self._console.is_interactive:
       self._live.start()
     return self
 
   def __exit__(self, *_) -> None:
-    if self._live:
-      self._live.stop()
+    self._live.stop()
 
   def say(self, words: str) -> None:
     """Prints lines above the table."""
     for line in words.splitlines():
       # A file has one line for each; a terminal's is not broken within a word.
-      self._console.print(Text(line), soft_wrap=self._live is None)
+      self._console.print(Text(line), soft_wrap=not self._console.is_interactive)
 
   def refresh(self) -> None:
-    """Prints a line in a file, if the last one was some time ago; a terminal follows by itself."""
+    """Prints a line in a file if the last one is some time ago; a terminal refreshes by itself."""
     now = time.monotonic()
-    if self._live is None and now - self._spoken > _SECONDS_BETWEEN_LINES:
+    if not self._console.is_interactive and now - self._spoken > _SECONDS_BETWEEN_LINES:
       self._spoken = now
       moving = [row for row in self._rows if row.moving]
-      for row in moving[:1] if len(moving) == 1 else []:
+      if len(moving) == 1:
+        (row,) = moving
         self.say(f'{row.name}  epoch {row.epoch}/{row.epochs}  {row.words}')
       self.say(self._summary())
 
   def _summary(self) -> str:
     """Returns how far all runs together are."""
     done, total = self._epochs_done(), sum(row.epochs for row in self._rows)
-    over, moving = (sum(getattr(row, name) for row in self._rows) for name in ('over', 'moving'))
-    words = f'epoch {done}/{total}  {over} of {len(self._rows)} ended, {moving} trained now'
+    over, moving = sum(row.over for row in self._rows), sum(row.moving for row in self._rows)
+    words = (
+      f'all runs  epoch {done}/{total}  {over} of {len(self._rows)} ended, {moving} trained now'
+    )
     here = done - self._first_epochs
     if here <= 0 or done >= total:
-      return f'all runs  {words}'
+      return words
     # The mean since the start: epochs may take longer than any window that forgets.
     seconds = round((time.monotonic() - self._start) / here * (total - done))
-    left = f'{seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left'
-    return f'all runs  {words}  {left}'
+    return f'{words}  {seconds // 3600}:{seconds // 60 % 60:02}:{seconds % 60:02} left'
 
   def _epochs_done(self) -> int:
     return sum(row.epochs if row.over else row.epoch for row in self._rows)
@@ -103,7 +130,7 @@ class RunTable:
 
 
 def shortened(name: str, width: int) -> str:
-  """Returns a name that fits, without some of its middle; the end, with the seed, stays.
+  """Returns a name that fits: cut in the middle, because the end has the seed.
 
   Example:
     >>> shortened('adam-low0.857-high0.93 seed 3', 20)
