@@ -20,6 +20,7 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
+from train.command.progress import RunTable
 from train.launch.plan import plan_runs
 from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
@@ -51,7 +52,7 @@ class Finished:
       arms=('low0.9-high0.95',),
       seeds=(0,),
     )
-    run_comparison(comparison, workdir, Console(quiet=True), Settings(epochs))
+    run_comparison(comparison, workdir, Console(quiet=True), Settings(epochs), RunTable)
     plan = plan_runs(comparison, workdir)
     self._trainer = Trainer(comparison, plan.dataset)
     (self._run,) = plan.runs

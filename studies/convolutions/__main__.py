@@ -11,6 +11,7 @@ from rich.console import Console
 
 from studies.convolutions.definition import comparisons
 from studies.convolutions.report import write_report
+from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.training.loop import Settings
 
@@ -26,7 +27,7 @@ def main(
   """Trains the missing runs of the study and writes its report."""
   for comparison in comparisons():
     settings = Settings(comparison.epochs)
-    run_comparison(comparison, workdir / comparison.name, Console(), settings)
+    run_comparison(comparison, workdir / comparison.name, Console(), settings, RunTable)
   print(write_report(workdir, output))
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from rich.console import Console
 
 from train.command.options import RunOptions
+from train.command.progress import RunTable
 from train.launch.cluster import Cluster
 from train.launch.driver import run_together
 from train.launch.jobs import Jobs, share_of_cores
@@ -105,7 +106,7 @@ def _run_together(
     hide_gpus=place.cluster is not None and not place.gpus_per_run,
     command=tuple(sys.argv[1:]),
   )
-  return run_together(folders, shared, console, workers)
+  return run_together(folders, shared, console, workers, RunTable)
 
 
 def _run_one_by_one(
@@ -115,6 +116,6 @@ def _run_one_by_one(
   outcomes = set()
   with processes.lost_processes_explained(), out_of_memory_explained():
     for folder, comparison in folders.items():
-      outcomes |= run_comparison(comparison, folder, console, settings)
+      outcomes |= run_comparison(comparison, folder, console, settings, RunTable)
   if Outcome.ELSEWHERE in outcomes and Outcome.ENDED not in outcomes:
     raise in_use(workdir)

@@ -13,7 +13,7 @@ from rich.console import Console
 from train.launch.cluster import Cluster
 from train.launch.jobs import Jobs
 from train.launch.plan import Plan, PlannedRun, plan_runs
-from train.launch.progress import Row, RunTable, numbers_words
+from train.launch.rows import Board, Row, Show, numbers_words
 from train.launch.run import Outcome, end_of, introduce, without_partner, working_in
 from train.launch.worker import Result, Shared, Task
 from train.problem.comparison import Comparison
@@ -55,6 +55,7 @@ def run_together(
   shared: Shared,
   console: Console,
   workers: Jobs | Cluster,
+  show: Show,
 ) -> UserError | None:
   """Trains all runs that are not finished, as many at a time as the workers have room for.
 
@@ -78,7 +79,7 @@ def run_together(
       for plan in plans
       for run in plan.runs
     ]
-    with RunTable(console, runs) as table:
+    with show(console, runs) as table:
       return _Driver(runs, workers, table, interrupts).drive()
 
 
@@ -86,7 +87,7 @@ class _Driver:
   """Submits runs when they are ready, and follows them."""
 
   def __init__(
-    self, runs: Sequence[_Run], workers: Jobs | Cluster, table: RunTable, interrupts: Interrupts
+    self, runs: Sequence[_Run], workers: Jobs | Cluster, table: Board, interrupts: Interrupts
   ):
     self._runs = runs
     self._workers = workers

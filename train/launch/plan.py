@@ -7,11 +7,13 @@ import itertools
 import pathlib
 from typing import Any
 
+import jax
 import numpy as np
 
 from train.data import Dataset, DataSource
 from train.problem.arms import Arm, Yoked
 from train.problem.comparison import Comparison
+from train.problem.own_code import is_users
 from train.storage.configuration import (
   check_config,
   check_shared_config,
@@ -23,6 +25,8 @@ from train.storage.locks import planning_in
 from train.storage.tables import check_unchanged, read_phases, run_directories, run_directory
 from train.system import processes
 from train.system.errors import UserError
+from train.training.checks import check_fit
+from train.training.fingerprint import arm_digest, program_digest
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -73,6 +77,15 @@ class Plan:
         digest.update(f'{array.dtype} {array.shape}'.encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
+
+  @functools.cached_property
+  def program_sha256(self) -> str | None:
+    """The digest of what the user's own code computes; None if all code is the trainer's."""
+    comparison, dataset = self.comparison, self.dataset
+    if not comparison.own_parts:
+      return None
+    check_fit(comparison, dataset)
+    return program_digest(comparison, dataset)
 
   @property
   def data_name(self) -> str:
@@ -150,7 +163,13 @@ class Plan:
         dataset=self.data_name,
         partner_seed=partner_seed,
         data_sha256=self._data_sha256,
+        program_sha256=self.program_sha256,
       )
+      if is_users(type(arm)):
+        config['arm']['program'] = {
+          'sha256': arm_digest(comparison, arm, self.dataset),
+          'jax': jax.__version__,
+        }
       directory, partner = run_directory(workdir, arm.name, seed), None
       if isinstance(arm, Yoked):
         partner = run_directory(workdir, arm.partner.name, partner_seed)

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from train.launch.plan import Plan, PlannedRun, plan_runs
-from train.launch.progress import Row, RunTable, numbers_words
+from train.launch.rows import Row, Show, numbers_words
 from train.problem.comparison import Comparison
 from train.storage.checkpoints import quiet_background_errors
 from train.storage.locks import sole_writer_of
@@ -111,7 +111,7 @@ def without_partner(run: PlannedRun, epochs: int) -> str:
 
 
 def run_comparison(
-  comparison: Comparison, workdir: pathlib.Path, console: Console, settings: Settings
+  comparison: Comparison, workdir: pathlib.Path, console: Console, settings: Settings, show: Show
 ) -> set[Outcome]:
   """Trains all runs of a comparison that are not finished, one after the other.
 
@@ -129,7 +129,7 @@ def run_comparison(
     rows = {run: Row(run.name, comparison.epochs) for run in plan.runs}
     outcomes: dict[PlannedRun, Outcome] = {}
     left, left_before = plan.runs, None
-    with RunTable(console, list(rows.values())) as table:
+    with show(console, list(rows.values())) as table:
       # Runs that were left are tried again for as long as others end: these may be their partners.
       while left and left != left_before:
         for run in left:

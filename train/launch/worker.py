@@ -8,7 +8,7 @@ import traceback
 from typing import NamedTuple
 
 from train.launch.plan import plan_runs
-from train.launch.progress import Row
+from train.launch.rows import Row
 from train.launch.run import Outcome, train_run, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import run_directory

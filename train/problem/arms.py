@@ -51,9 +51,11 @@ class Setting(NamedTuple):
     """The arguments of what tells the loss phases apart."""
     return {'steps_per_epoch': self.steps_per_epoch, 'rule': self.rule}
 
-  def learning_rate(self, init_value: float) -> optax.Schedule:
-    """Returns the schedule with this first value."""
-    schedule = dataclasses.replace(self.schedule, init_value=init_value)
+  def learning_rate(self, init_value: float | None = None) -> optax.Schedule:
+    """Returns the schedule, from another first value if one is given."""
+    schedule = self.schedule
+    if init_value is not None:
+      schedule = dataclasses.replace(schedule, init_value=init_value)
     return schedule.build(self.epochs, self.steps_per_epoch)
 
   def coupled(self, optimizer: Any) -> optax.GradientTransformationExtraArgs:
@@ -69,13 +71,18 @@ class Arm(abc.ABC):
 
   Attributes:
     kind: Its kind in configurations.
-    name: Its name on the command line, in the working directory and in reports.
+    name: Its name on the command line, in the working directory and in reports; its kind if not
+      defined otherwise.
     learning_rate: Its own first learning rate; None for the schedule's.
   """
 
   kind: str
   name: str
   learning_rate: float | None = None
+
+  def __init_subclass__(cls):
+    if not hasattr(cls, 'name') and isinstance(getattr(cls, 'kind', None), str):
+      cls.name = cls.kind
 
   @property
   def program(self) -> Any:
@@ -88,7 +95,7 @@ class Arm(abc.ABC):
 
   @abc.abstractmethod
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimizer. Its state holds ``hyperparams`` with the learning rate."""
+    """Returns the optimizer. The tables show the learning rate that ``inject_hyperparams`` keeps."""
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     """Returns the parameters to evaluate: the trained ones, except for arms that average."""
@@ -136,7 +143,7 @@ class Pair(Arm):
 
   def _injected(self, optimizer: Callable, setting: Setting, **further: Any):
     """Returns ``optimizer(learning_rate, high_loss_momentum, low_loss_momentum, **further)``."""
-    rate = setting.learning_rate(setting.schedule.init_value)
+    rate = setting.learning_rate()
     numbers = rate, self.high_loss_momentum, self.low_loss_momentum
     return setting.coupled(optax.inject_hyperparams(optimizer)(*numbers, **further))
 
@@ -297,7 +304,6 @@ class Momo(Arm):
   beta: float = 0.9
   lower_bound: float = 0.0
   kind: ClassVar[str] = 'momo'
-  name: ClassVar[str] = kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     # It averages gradients instead of adding them up, which scales them by 1 - beta.
@@ -325,7 +331,6 @@ class ScheduleFreeSgd(Arm):
   b1: float = 0.9
   warmup: float = 0.05
   kind: ClassVar[str] = 'schedule-free-sgd'
-  name: ClassVar[str] = kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))

@@ -15,7 +15,7 @@ from jaxtyping import Array, Key
 from train.data import AsStored, Dataset, DataSource, Preprocessing
 from train.problem.arms import Arm, Coin, Fixed, Lcam, Setting, Yoked, arm_of_name
 from train.problem.networks import Network, OwnNetwork
-from train.problem.own_code import explain_errors
+from train.problem.own_code import explain_errors, is_users
 from train.problem.schedules import Drops, Schedule
 from train.system.errors import UserError, value_errors_explained
 
@@ -201,6 +201,13 @@ class Comparison:
     steps = self.epochs, steps_per_epoch
     setting = Setting(self.schedule, *steps, self.weight_decay, self.rule, seed, partner_phases)
     return arm.build(setting)
+
+  @property
+  def own_parts(self) -> list[Any]:
+    """The user's own network, loss, metric and schedule, which all arms share."""
+    function = getattr(self.network, 'function', self.network)
+    parts = (function, self.loss, self.metric, type(self.schedule))
+    return [part for part in parts if is_users(part)]
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data set, with ``train_examples`` training examples.

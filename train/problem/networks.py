@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 import models
-from train.problem.own_code import definition, explain_errors, fingerprint
+from train.problem.own_code import definition, explain_errors
 from train.system.errors import UserError
 
 
@@ -145,5 +145,4 @@ class OwnNetwork(Network):
     return f'{self.describe()} ({definition(self.function)})'
 
   def config(self) -> dict[str, Any]:
-    code = fingerprint(self.function)
-    return {'kind': self.kind, 'name': self.describe(), 'code_sha256': code}
+    return {'kind': self.kind, 'name': self.describe()}

@@ -1,40 +1,44 @@
-"""The user's own code: loads it, digests it, and explains its errors in a sentence."""
+"""The user's own code: loads it, digests its source, and explains its errors in a sentence."""
 
 import ast
 import contextlib
-import functools
 import hashlib
 import importlib.util
 import inspect
 import pathlib
 import sys
-import textwrap
 import traceback
 import types
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from train.system.environment import CHECKOUT
 from train.system.errors import UserError
 
 _MODULE = 'own_problem'
-_TRAIN = pathlib.Path(__file__).resolve().parents[1]
+_folders: list[str] = []  # of the user's file, for what its functions import
 
 
 def read_module(path: pathlib.Path) -> types.ModuleType:
-  """Executes the user's Python file as a module.
+  """Executes the user's Python file as a module, without the arguments of this process.
 
   Raises:
     UserError: If it cannot be read, or fails; the message names file and line.
   """
-  spec = importlib.util.spec_from_file_location(_MODULE, path)
+  spec = importlib.util.spec_from_file_location(_MODULE, path.resolve())
   if spec is None or spec.loader is None or not path.is_file():
     raise UserError(f'{path} is not a Python file: name one that defines `comparison`.')
   module = importlib.util.module_from_spec(spec)
   sys.modules[_MODULE] = module  # dataclasses and pickle look their module up
-  sys.path.insert(0, str(path.resolve().parent))  # as `python my_problem.py` would
-  with explain_errors(str(path)):
-    spec.loader.exec_module(module)
+  _folders[:] = [str(path.resolve().parent)]
+  arguments = sys.argv
+  sys.argv = [str(path)]
+  try:
+    with explain_errors(str(path)):
+      spec.loader.exec_module(module)
+  finally:
+    sys.argv = arguments
   return module
 
 
@@ -42,11 +46,14 @@ def read_module(path: pathlib.Path) -> types.ModuleType:
 def explain_errors(what: str) -> Iterator[None]:
   """Turns an error in the user's code into a ``UserError`` that names file and line.
 
-  Warnings are shown only if the code succeeds.
+  The code can import what lies beside the user's file. Warnings are shown only if it succeeds.
 
   Args:
     what: Names the code in the message if the error did not occur in a file of the user's.
   """
+  # At the end, so that a neighbour called scipy.py does not replace a library.
+  added = [folder for folder in _folders if folder not in sys.path]
+  sys.path.extend(added)
   try:
     with warnings.catch_warnings(record=True) as warned:
       yield
@@ -61,7 +68,20 @@ def explain_errors(what: str) -> Iterator[None]:
     raise
   except (Exception, SystemExit) as error:
     reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.')
-    raise UserError(f'{_place(error) or what}: {reason}.') from error
+    raise UserError(f'{_place(error) or what}: {reason}{_clash(error)}.') from error
+  finally:
+    for folder in added:
+      sys.path.remove(folder)
+
+
+def _clash(error: BaseException) -> str:
+  """Returns words about a neighbour of the user's file that has the name of one of our packages."""
+  name = (getattr(error, 'name', None) or '').partition('.')[0]
+  for folder in _folders if isinstance(error, ImportError) else ():
+    for neighbour in (pathlib.Path(folder, f'{name}.py'), pathlib.Path(folder, name)):
+      if (CHECKOUT / name).is_dir() and neighbour.exists() and folder != str(CHECKOUT):
+        return f' ({neighbour} has the name of a package of the trainer: rename it)'
+  return ''
 
 
 def definition(function: Callable) -> str:
@@ -78,50 +98,18 @@ def _place(error: BaseException) -> str | None:
   return f'{frames[-1].filename}, line {frames[-1].lineno}' if frames else None
 
 
-def fingerprint(thing: Callable) -> str:
-  """Returns a digest of a function's code, and of the user's own code that it uses.
-
-  Comments, docstrings and layout do not count. The user's own code is the functions, classes,
-  modules and numbers that the function names and that are defined in files that are not installed.
-  """
-  parts: set[str] = set()
-  _collect(thing, parts, set())
-  return hashlib.sha256(repr(sorted(parts)).encode()).hexdigest()
+def is_users(thing: Any) -> bool:
+  """Returns whether a function, class or instance is not the trainer's."""
+  return getattr(thing, '__module__', type(thing).__module__).partition('.')[0] != 'train'
 
 
-def _collect(thing: Any, parts: set[str], seen: set[int]) -> None:
-  if isinstance(thing, functools.partial):
-    parts.add(repr((thing.args, thing.keywords)))
-    thing = thing.func
-  if not (inspect.isfunction(thing) or inspect.isclass(thing) or inspect.ismodule(thing)):
-    thing = type(thing)
-  if id(thing) in seen:
-    return
-  seen.add(id(thing))
-  try:
-    source = textwrap.dedent(inspect.getsource(thing))
-  except (OSError, TypeError):
-    parts.add(repr(thing))
-    return
-  try:
-    tree = ast.parse(source)
-  except SyntaxError:  # a lambda within an expression
-    parts.add(source)
-    return
-  for node in ast.walk(tree):
-    if isinstance(node, ast.FunctionDef | ast.ClassDef) and ast.get_docstring(node) is not None:
-      node.body = node.body[1:] or [ast.Pass()]
-  parts.add(ast.dump(tree))
-  if inspect.ismodule(thing):
-    return
-  names = vars(sys.modules.get(thing.__module__, object))
-  for name in {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}:
-    value = names.get(name)
-    if inspect.isfunction(value) or inspect.isclass(value) or inspect.ismodule(value):
-      if _is_own(getattr(inspect.getmodule(value), '__file__', None) or ''):
-        _collect(value, parts, seen)
-    elif isinstance(value, int | float | str | tuple):
-      parts.add(f'{name} = {value!r}')
+def source_digest(things: Iterable[Any]) -> str:
+  """Returns a digest of the files that define the user's functions and classes, without comments."""
+  trees = set()
+  for thing in things:
+    with contextlib.suppress(OSError, TypeError, SyntaxError):
+      trees.add(ast.dump(ast.parse(inspect.getsource(inspect.getmodule(thing) or thing))))
+  return hashlib.sha256(repr(sorted(trees)).encode()).hexdigest()
 
 
 def _is_own(filename: str) -> bool:
@@ -129,6 +117,6 @@ def _is_own(filename: str) -> bool:
   return (
     path.suffix == '.py'
     and 'site-packages' not in path.parts
-    and not path.is_relative_to(_TRAIN)
+    and not path.is_relative_to(CHECKOUT / 'train')
     and not path.is_relative_to(sys.base_prefix)
   )

@@ -9,7 +9,7 @@ from train.reports.read_runs import FoundRuns
 from train.system.statistics import Estimate, holm, t_p_value, t_quantile
 
 SHOWN = 0.05
-_NO_SCATTER = 1e-9  # times the largest value: the scatter that rounding leaves
+_NO_SCATTER = 1e-6  # of the largest value: what rounding to float32 leaves of equal differences
 
 Kind = Literal['yoked', 'coin', 'direction', 'baseline']
 

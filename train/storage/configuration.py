@@ -8,9 +8,11 @@ import pathlib
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
+import jax
+
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison
-from train.problem.own_code import fingerprint
+from train.problem.own_code import source_digest
 from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
@@ -20,6 +22,7 @@ _TYPES: dict[str, Any] = {
   'part': str,
   'dataset': str,
   'data_sha256': str | None,
+  'program': dict | None,
   'network': dict,
   'loss': str,
   'metric': str,
@@ -37,13 +40,15 @@ _TYPES: dict[str, Any] = {
     **dict.fromkeys(('title', 'network', 'schedule', 'baseline', 'reported'), str),
     **dict.fromkeys(('metric_column', 'metric_label', 'published_network'), str),
     'curves': list | None,
+    'code_sha256': str | None,
   },
 }
 _MOMENTA = ('momentum', 'low_loss_momentum', 'high_loss_momentum')
 OF_A_RUN = ('arm', 'seed', 'partner_seed')
 # Why a digest differs.
 _MEANINGS = {
-  'code_sha256': ': its code, or code of yours that it uses, has changed',
+  'program.sha256': ': what your code computes has changed',
+  'program.code_sha256': ': your code has changed',
   'data_sha256': ': the data have changed',
   'pretrained_sha256': ': the file of weights has changed',
 }
@@ -57,6 +62,7 @@ def run_config(
   dataset: str,
   partner_seed: int | None = None,
   data_sha256: str | None = None,
+  program_sha256: str | None = None,
 ) -> dict[str, Any]:
   """Returns the configuration of a run, as JSON-able values.
 
@@ -67,15 +73,17 @@ def run_config(
     dataset: The name of the data set.
     partner_seed: The seed whose phases a yoked run replays.
     data_sha256: The digest of data that the user's own code makes.
+    program_sha256: The digest of what the user's own code computes.
   """
   config = {
     'experiment': comparison.experiment,
     'part': comparison.name,
     'dataset': dataset,
     'data_sha256': data_sha256,
+    'program': program_sha256 and {'sha256': program_sha256, 'jax': jax.__version__},
     'network': comparison.network.config(),
-    'loss': _function_config(comparison.loss),
-    'metric': _function_config(comparison.metric),
+    'loss': comparison.loss.__name__,
+    'metric': comparison.metric.__name__,
     'schedule': {'kind': comparison.schedule.kind, **vars(comparison.schedule)},
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,
@@ -96,16 +104,10 @@ def run_config(
       'reported': comparison.about.reported,
       'published_network': comparison.about.published_network,
       'curves': comparison.about.curves,
+      'code_sha256': source_digest(own) if (own := comparison.own_parts) else None,
     },
   }
   return json.loads(json.dumps(config))
-
-
-def _function_config(function) -> str:
-  """Returns the name of a loss or metric, with a digest of its code if it is the user's."""
-  if function.__module__.partition('.')[0] == 'train':
-    return function.__name__
-  return f'{function.__name__} {fingerprint(function)}'
 
 
 def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -163,7 +165,7 @@ def check_same_run(
 ) -> None:
   """Raises a ``UserError`` that names the differing fields if a recorded configuration differs."""
   words = [
-    f'{name} was {show(was)}, is {show(now)}{_MEANINGS.get(name.rpartition(".")[2], "")}'
+    f'{name} was {show(was)}, is {show(now)}{_meaning(name, found, config)}'
     for name, was, now in differences(found, config, besides)
   ]
   if words:
@@ -171,6 +173,27 @@ def check_same_run(
       f'{directory} holds a run of another configuration ({"; ".join(words)}): choose another '
       '--workdir.'
     )
+
+
+def _meaning(name: str, found: Mapping[str, Any], config: Mapping[str, Any]) -> str:
+  """Returns words about why a field differs."""
+  meaning = _MEANINGS.get(name, _MEANINGS.get(name.rpartition('.')[2], ''))
+  if name == 'program.sha256' and _code(found) == _code(config):
+    meaning += (
+      ', though its file has not: a value, a file that it reads, or code that it imports has, or it '
+      'draws numbers without `rngs`'
+    )
+  return meaning
+
+
+def _code(config: Mapping[str, Any]) -> str | None:
+  return config.get('about', {}).get('code_sha256')
+
+
+def of_other_jax(found: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
+  """Returns whether the programs of two runs cannot be compared, being those of two JAX versions."""
+  one, other = found.get('program') or {}, config.get('program') or {}
+  return one.get('jax') != other.get('jax') and bool(one and other)
 
 
 def compared_fields(config: Mapping[str, Any], besides: Collection[str] = ()) -> dict[str, Any]:
@@ -194,6 +217,13 @@ def differences(
       elif was != now:
         yield f'{prefix}{key}', was, now
 
+  if of_other_jax(found, config):
+    # Without `about`, as in a checkpoint, there is nothing to compare but that.
+    codes = {'code_sha256': _code(found)}, {'code_sha256': _code(config)}
+    codes = codes if all(code['code_sha256'] for code in codes) else ({}, {})
+    found, config = (
+      {**one, 'program': code} for one, code in zip((found, config), codes, strict=True)
+    )
   return list(nested(compared_fields(found, besides), compared_fields(config, besides), ''))
 
 

@@ -238,7 +238,7 @@ class Training:
       train_loss=float(sums.loss / sums.steps),
       test_loss=float(test.loss / examples),
       metric=percent * test.metric.item() / examples,
-      learning_rate=float(hyperparams['learning_rate']),
+      learning_rate=float((hyperparams or {}).get('learning_rate', math.nan)),
       high_loss_share=(
         math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
       ),

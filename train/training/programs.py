@@ -114,13 +114,13 @@ class Programs:
       compiler_options: Options of XLA.
     """
     self.model = model
-    self._graphdef, _, _ = _split(model)
-    self._preprocessing = preprocessing
+    self._graphdef, _, _ = split_network(model)
+    self.preprocessing = preprocessing
     self._loss = loss
     self._metric = metric
     self._devices = devices
     self.jit = partial(jax.jit, out_shardings=devices.replicated, compiler_options=compiler_options)
-    self.eval_step = self.jit(self._evaluate)
+    self.eval_step = self.jit(self.evaluate)
 
   def initial_state(
     self,
@@ -129,7 +129,7 @@ class Programs:
     steps_per_epoch: int,
   ) -> TrainState:
     """Returns the state before the first step, on this process's default device."""
-    _, params, model_state = _split(model)
+    _, params, model_state = split_network(model)
 
     @jax.jit  # one program; one for each shape would take a second to compile
     def start(params):
@@ -144,7 +144,7 @@ class Programs:
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
     outputs = in_float32(model(inputs))
-    _, _, model_state = _split(model)
+    _, _, model_state = split_network(model)
     return self._loss(outputs, targets).astype(jnp.float32).mean(), model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
@@ -161,7 +161,7 @@ class Programs:
     @partial(self.jit, donate_argnums=0)
     def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
       inputs, targets = self._devices.divide(gather(batch))
-      inputs = self._preprocessing.train(step_key(seed, epoch, step), inputs)
+      inputs = self.preprocessing.train(step_key(seed, epoch, step), inputs)
       (loss, model_state), grads = jax.value_and_grad(self.loss, has_aux=True)(
         state.params, state.model_state, inputs, targets
       )
@@ -172,11 +172,11 @@ class Programs:
 
     return train_step
 
-  def _evaluate(self, params, model_state, batch: Batch) -> EvalSums:
+  def evaluate(self, params, model_state, batch: Batch) -> EvalSums:
     inputs, targets = self._devices.divide(gather(batch))
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.eval()
-    outputs = in_float32(model(self._preprocessing.evaluate(inputs)))
+    outputs = in_float32(model(self.preprocessing.evaluate(inputs)))
     # Sums in a shorter dtype, or in int32, overflow.
     loss, metric = (
       function(outputs, targets).astype(jnp.float32).sum()
@@ -240,7 +240,8 @@ def in_float32(outputs: Any) -> Any:
   )
 
 
-def _split(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+def split_network(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
+  """Returns structure, parameters and other variables of a network, these as plain dictionaries."""
   graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
   return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
 

@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from tests.train.support import LCAM, YOKED, write_problem
+from train.command.progress import RunTable
 from train.launch import driver
 from train.launch.plan import plan_runs
 from train.launch.run import Outcome
@@ -78,7 +79,7 @@ def run_with(tmp_path, monkeypatch):
     changes = Changes(arms=arms)
     (comparison,) = changed_comparisons(problem, changes)
     shared = Shared(problem, changes, Settings(), True, 1, False, ())
-    failure = driver.run_together({workdir: comparison}, shared, console, workers)
+    failure = driver.run_together({workdir: comparison}, shared, console, workers, RunTable)
     return failure, output.getvalue()
 
   run.workdir, run.problem = workdir, problem

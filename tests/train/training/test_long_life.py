@@ -10,6 +10,7 @@ from flax import nnx
 from rich.console import Console
 
 from train import Comparison, Dataset, Split
+from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.storage.tables import run_directory
 from train.training.loop import Settings
@@ -33,7 +34,7 @@ def train(workdir: pathlib.Path, settings: Settings, **fields) -> None:
   comparison = Comparison(
     name='tiny', dataset=tiny_data, network=linear, batch_size=20, arms=('fixed-0.9',), **fields
   )
-  run_comparison(comparison, workdir, Console(quiet=True), settings)
+  run_comparison(comparison, workdir, Console(quiet=True), settings, RunTable)
 
 
 def resident_mebibytes() -> float:

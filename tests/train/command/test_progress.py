@@ -6,8 +6,9 @@ import re
 import pytest
 from rich.console import Console
 
-from train.launch import progress
-from train.launch.progress import Row, RunTable, numbers_words, shortened
+from train.command import progress
+from train.command.progress import RunTable, shortened
+from train.launch.rows import Row, numbers_words
 
 
 def on_terminal(width, *rows, said=''):

@@ -1,6 +1,5 @@
 """Shows runs while they are trained: a table and a bar on a terminal, lines in a file."""
 
-import dataclasses
 import time
 from collections.abc import Sequence
 
@@ -11,45 +10,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column, Table
 from rich.text import Text
 
+from train.launch.rows import Row
+
 _SECONDS_BETWEEN_LINES = 30  # in a file
 _OTHER_LINES = 6  # of a terminal: all but the runs
 _OTHER_WIDTH = 34  # of a terminal: all but the name
 _BAR_WIDTH = 20
-
-
-@dataclasses.dataclass(eq=False)
-class Row:
-  """A run as it is shown."""
-
-  name: str
-  epochs: int
-  state: str = 'waits for its turn'
-  epoch: int = 0  # the number of epochs that it has recorded
-  numbers: str = ''  # of the newest epoch
-  moving: bool = False  # whether it is being trained
-  over: bool = False  # whether nothing more happens to it
-
-  def end(self, state: str) -> None:
-    """Notes that nothing more happens to it."""
-    self.state, self.moving, self.over = state, False, True
-
-  @property
-  def words(self) -> str:
-    """The text beside its name and epoch."""
-    state = '' if self.moving and self.numbers else self.state
-    return '  '.join(filter(None, [state, self.numbers]))
-
-
-def numbers_words(train_loss: float, metric_label: str, metric: float) -> str:
-  """Returns the numbers of an epoch in words.
-
-  Example:
-    >>> numbers_words(1.5, 'test error (%)', 34.5), numbers_words(2, 'test squared error', 0.25)
-    ('loss 1.5000  test error 34.50 %', 'loss 2.0000  test squared error 0.25')
-  """
-  name = metric_label.removesuffix(' (%)')
-  value = f'{metric:.4g}' if name == metric_label else f'{metric:5.2f} %'
-  return f'loss {train_loss:.4f}  {name} {value}'
 
 
 class RunTable:
