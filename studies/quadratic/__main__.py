@@ -123,7 +123,7 @@ def _report(modes, doses, blocks: int) -> str:
 
 def _row(found, i: int, decimals: int = 2) -> str:
   cells = [f'{_percent(found["predicted"][i]).mean:+.{decimals}f}']
-  cells += [format_estimate(_percent(found[kind][i]), '+', decimals) for kind in SIMULATED]
+  cells += [format_estimate(_percent(found[kind][i]), '+', f'.{decimals}f') for kind in SIMULATED]
   return ' | '.join(cells)
 
 

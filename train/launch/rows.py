@@ -40,7 +40,8 @@ def numbers_words(train_loss: float, metric_label: str, metric: float) -> str:
   """
   name = metric_label.removesuffix(' (%)')
   value = f'{metric:.4g}' if name == metric_label else f'{metric:5.2f} %'
-  return f'loss {train_loss:.4f}  {name} {value}'
+  loss = f'{train_loss:.4f}' if not 0 < abs(train_loss) < 1e-3 else f'{train_loss:.3e}'
+  return f'loss {loss}  {name} {value}'
 
 
 class Board(Protocol):

@@ -149,7 +149,10 @@ class Comparison:
   @property
   def metric_column(self) -> str:
     """The column of the metric in metrics.csv."""
-    return 'test_error_percent' if self.metric is wrong_answer else f'test_{self.metric.__name__}'
+    if self.metric is wrong_answer:
+      return 'test_error_percent'
+    column = f'test_{self.metric.__name__}'
+    return f'{column}_metric' if column in ('test_loss', 'test_error_percent') else column
 
   @property
   def metric_label(self) -> str:

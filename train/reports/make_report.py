@@ -22,6 +22,7 @@ from train.reports.words import (
   setting_line,
 )
 from train.system.files import errors_explained
+from train.system.statistics import Estimate
 
 
 def report(workdir: pathlib.Path, console: Console) -> None:
@@ -63,10 +64,15 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
 
   about, metric = found.about, found.metric
   rows = arm_rows(found)
-  decimals = metric.decimals(row.last.mean for row in rows if row.last)
-  tables = [arm_columns(rows, metric, decimals)]
+  spec = metric.spec(
+    [
+      *(row.last for row in rows if row.last),
+      *(Estimate(0.0, row.half_width) for row in compared.rows),
+    ]
+  )
+  tables = [arm_columns(rows, metric, spec)]
   if compared.rows:
-    tables.append(contrast_columns(compared.rows, decimals))
+    tables.append(contrast_columns(compared.rows, spec))
   reported = ''
   if about['reported']:
     network = f', with {about["published_network"]}' if about['published_network'] else ''
@@ -79,8 +85,8 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
     tables=tables,
     sentences=[
       *describe_omissions(rows, found, compared),
-      *(describe_contrast(row, metric, decimals) for row in compared.rows),
-      *describe_method(compared, metric, decimals),
+      *(describe_contrast(row, metric, spec) for row in compared.rows),
+      *describe_method(compared, metric, spec),
     ],
     notes=notes([compared]),
   )

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from train.system.statistics import Estimate
+
 _WRONG_ANSWERS = 'test_error_percent'
 
 
@@ -28,9 +30,19 @@ class Metric(NamedTuple):
     """The unit of a difference in a sentence."""
     return ' points' if self.column == _WRONG_ANSWERS else ''
 
-  def decimals(self, values: Iterable[float]) -> int:
-    """Returns the number of decimals: four digits of the largest value; two for wrong answers."""
-    largest = max((abs(value) for value in values if math.isfinite(value)), default=0.0)
-    if self.column == _WRONG_ANSWERS or not largest:
-      return 2
-    return min(max(3 - math.floor(math.log10(largest)), 0), 9)
+  def spec(self, estimates: Iterable[Estimate]) -> str:
+    """Returns the format of numbers: two decimals for wrong answers, else as the estimates need.
+
+    They have four digits of the largest mean, and two of the smallest half-width.
+    """
+    estimates = list(estimates)
+    means, half_widths = (
+      [abs(value) for value in values if value and math.isfinite(value)]
+      for values in ([one.mean for one in estimates], [one.half_width for one in estimates])
+    )
+    if self.column == _WRONG_ANSWERS or not means:
+      return '.2f'
+    largest = math.floor(math.log10(max(means)))
+    smallest = math.floor(math.log10(min(half_widths, default=max(means))))
+    digits = max(3, min(largest - smallest + 1, 8))
+    return f'.{max(digits - largest, 0)}f' if -4 <= largest < 7 else f'.{digits}e'

@@ -119,6 +119,13 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
   if not runs:
     return None
   _check_comparable(folder, configs)
+  for arm, seeds in runs.items():
+    for seed, other in _repeated(seeds).items():
+      remarks.append(
+        f'{arm}: the run of seed {seed} equals that of seed {other}, number by number, and is left '
+        'out: let the network draw its weights with `rngs`, or make batches smaller than the data.'
+      )
+      del seeds[seed]
   config = next(iter(configs.values()))
   arms = {path.parent.name: config['arm'] for path, config in configs.items()}
   order = sorted(arms, key=lambda arm: _position(arm, arms[arm], config['about']['baseline']))
@@ -148,6 +155,17 @@ def _check_comparable(folder: pathlib.Path, configs: dict[pathlib.Path, dict[str
         )
 
 
+def _repeated(seeds: dict[int, Run]) -> dict[int, int]:
+  """Returns the seeds whose runs repeat that of another seed, with that seed."""
+  first: dict[bytes, int] = {}
+  repeated = {}
+  for seed, run in sorted(seeds.items()):
+    numbers = b''.join(run[name].tobytes() for name in ('train_loss', 'gradient_norm', 'metric'))
+    if (other := first.setdefault(numbers, seed)) != seed:
+      repeated[seed] = other
+  return repeated
+
+
 def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
   """Returns the sort key of an arm; an LCAM with the higher momentum in the high phase is first."""
   kinds = ('fixed', 'lcam', 'yoked', 'coin', *dict.fromkeys(other.kind for other in OTHERS))
@@ -156,21 +174,22 @@ def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
   return name != baseline, rank, low > high, min(low, high), max(low, high), name
 
 
-def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'unfinished']:
+def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'not finite', 'unfinished']:
   """Returns how a run ended.
 
-  A run whose training loss is NaN or infinite was stopped. A run whose last test loss or metric is
-  NaN or infinite has no result either.
+  A run whose training loss is NaN or infinite diverged, and was stopped. One whose last test loss or
+  metric is not finite has no result either.
   """
   if not np.isfinite(run['train_loss'][-1]):
     return 'diverged'
   if len(run['epoch']) < epochs:
     return 'unfinished'
-  return 'finished' if np.isfinite([run['test_loss'][-1], run['metric'][-1]]).all() else 'diverged'
+  is_finite = np.isfinite([run['test_loss'][-1], run['metric'][-1]]).all()
+  return 'finished' if is_finite else 'not finite'
 
 
 def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
-  """Raises a ``DivergedError`` if all runs of a comparison that were trained diverged."""
+  """Raises a ``UserError`` if no run of a comparison that was trained has a result."""
   directories = [
     run_directory(folder, arm.name, seed) for arm in comparison.arms for seed in comparison.seeds
   ]
@@ -179,7 +198,13 @@ def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
     for directory in directories
     if (directory / 'metrics.csv').exists()
   ]
-  if {outcome(run, comparison.epochs) for run in runs if len(run['epoch'])} == {'diverged'}:
+  outcomes = {outcome(run, comparison.epochs) for run in runs if len(run['epoch'])}
+  if outcomes == {'not finite'}:
+    raise UserError(
+      f'The test loss or {comparison.metric_label} of all runs of {comparison.name} is NaN or infinite, '
+      'and there is no result: check the metric, and the test data that it divides by, for example.'
+    )
+  if outcomes and outcomes <= {'diverged', 'not finite'}:
     raise DivergedError(
       f'All runs of {comparison.name} diverged, and there is no result: try a lower learning rate or '
       'other momenta, in another --workdir.'

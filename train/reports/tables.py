@@ -34,6 +34,7 @@ class Row(NamedTuple):
   seeds: int  # the number of its finished runs, from which the estimates are
   diverged: list[int]  # the seeds of its runs that diverged
   unfinished: dict[int, int]  # the number of epochs of its unfinished runs, by seed
+  not_finite: list[int]  # the seeds of its runs whose last test loss or metric is not finite
   last: Estimate | None = None  # the metric after the last epoch; None without a finished run
   best: Estimate | None = None  # the metric of each run after its best epoch
   high_loss_share: float = math.nan
@@ -55,7 +56,13 @@ def arm_rows(found: FoundRuns) -> list[Row]:
   for arm, seeds in found.runs.items():
     finished = [seeds[seed] for seed in found.seeds(arm, 'finished')]
     unfinished = {seed: len(seeds[seed]['epoch']) for seed in found.seeds(arm, 'unfinished')}
-    row = Row(arm, len(finished), found.seeds(arm, 'diverged'), unfinished)
+    row = Row(
+      arm,
+      len(finished),
+      found.seeds(arm, 'diverged'),
+      unfinished,
+      found.seeds(arm, 'not finite'),
+    )
     if finished:
       row = row._replace(
         last=estimate(np.array([run['metric'][-1] for run in finished])),
@@ -73,13 +80,13 @@ def _seconds(runs: Sequence[Run]) -> float:
   return float(np.median(seconds if len(seconds) else [run['seconds'][0] for run in runs]))
 
 
-def arm_columns(rows: Sequence[Row], metric: Metric, decimals: int) -> list[Column]:
+def arm_columns(rows: Sequence[Row], metric: Metric, spec: str) -> list[Column]:
   """Returns the table of the arms."""
 
   def result(row: Row) -> str:
     if row.last:
-      return format_estimate(row.last, decimals=decimals)
-    return 'diverged' if row.diverged else 'unfinished'
+      return format_estimate(row.last, spec=spec)
+    return 'diverged' if row.diverged else 'not finite' if row.not_finite else 'unfinished'
 
   def share(value: float) -> str:
     return '-' if math.isnan(value) else f'{100 * value:.1f}'
@@ -88,22 +95,20 @@ def arm_columns(rows: Sequence[Row], metric: Metric, decimals: int) -> list[Colu
     Column('arm', [row.arm for row in rows], is_text=True),
     Column('n', [str(row.seeds) for row in rows]),
     Column(metric.head, [result(row) for row in rows]),
-    Column(
-      'best', [f'{row.best.mean:.{decimals}f}' if row.best else '-' for row in rows], optional=True
-    ),
+    Column('best', [f'{row.best.mean:{spec}}' if row.best else '-' for row in rows], optional=True),
     Column('high %', [share(row.high_loss_share) for row in rows]),
     Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
   ]
 
 
-def contrast_columns(rows: Sequence[Contrast], decimals: int) -> list[Column]:
+def contrast_columns(rows: Sequence[Contrast], spec: str) -> list[Column]:
   """Returns the table of the contrasts."""
   return [
     Column('arm', [row.arm for row in rows], is_text=True),
     Column('against', [row.other for row in rows], is_text=True),
     Column('which is', [KINDS[row.kind] for row in rows], is_text=True, optional=True),
     Column('n', [str(row.seeds) for row in rows], optional=True),
-    Column('difference', [format_estimate(row.estimate, '+', decimals) for row in rows]),
+    Column('difference', [format_estimate(row.estimate, '+', spec) for row in rows]),
     Column('Holm p', [format_p(row.holm_p) for row in rows]),
   ]
 

@@ -38,7 +38,7 @@ _KINDS = {
 }
 
 
-def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
+def describe_contrast(contrast: Contrast, metric: Metric, spec: str) -> str:
   """Returns a sentence that says whether a difference was shown."""
   arm, other = contrast.arm, contrast.other
   difference, half_width = contrast.estimate
@@ -48,8 +48,8 @@ def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
   if contrast.shown:
     side = 'lower' if difference < 0 else 'higher'
     return (
-      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference):.{decimals}f} '
-      f'± {half_width:.{decimals}f}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
+      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference):{spec}} '
+      f'± {half_width:{spec}}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
     )
   alone = ''
   if abs(difference) > half_width:
@@ -57,7 +57,7 @@ def describe_contrast(contrast: Contrast, metric: Metric, decimals: int) -> str:
   return f'{arm}: no difference to {other} was shown{alone} (Holm p {format_p(contrast.holm_p)}).'
 
 
-def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str]:
+def describe_method(found: Contrasts, metric: Metric, spec: str) -> list[str]:
   """Returns sentences about how the intervals were computed."""
   sentences = [
     f'{arm}: its results scatter more than those of the other arms (F test); it is left out of their '
@@ -68,7 +68,7 @@ def describe_method(found: Contrasts, metric: Metric, decimals: int) -> list[str
   if 'pooled' in methods:
     sentences.append(
       f'Intervals between {", ".join(found.pooled)}: pooled residual of arms and seeds, standard '
-      f'deviation {found.residual.standard_deviation:.{decimals}f}{metric.unit}, '
+      f'deviation {found.residual.standard_deviation:{spec}}{metric.unit}, '
       f'{found.residual.degrees_of_freedom} degrees of freedom.'
     )
   if 'paired' in methods:
@@ -89,6 +89,12 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
     if row.diverged:
       seeds = ', '.join(map(str, row.diverged))
       sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
+    if row.not_finite:
+      seeds = ', '.join(map(str, row.not_finite))
+      sentences.append(
+        f'{row.arm}: its test loss or {found.metric.label} is NaN or infinite with seed {seeds}; not in '
+        'the mean.'
+      )
     if row.last and row.arm != found.baseline and row.arm not in with_baseline:
       sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
   return sentences

@@ -76,9 +76,9 @@ def holm(p_values: Sequence[float]) -> list[float]:
   return adjusted.tolist()
 
 
-def format_estimate(value: Estimate | None, sign: str = '', decimals: int = 2) -> str:
+def format_estimate(value: Estimate | None, sign: str = '', spec: str = '.2f') -> str:
   """Returns 'mean ± half-width', the mean alone of a single seed, or '-' for None."""
   if value is None:
     return '-'
-  mean = f'{value.mean:{sign}.{decimals}f}'
-  return mean if math.isinf(value.half_width) else f'{mean} ± {value.half_width:.{decimals}f}'
+  mean = f'{value.mean:{sign}{spec}}'
+  return mean if math.isinf(value.half_width) else f'{mean} ± {value.half_width:{spec}}'
