@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from tests.train.support import run_command
-from train.storage.tables import read_table
+from train.storage.tables import SUMS, read_table
 
 ROOT = pathlib.Path(__file__).parents[3]
 EXAMPLE = ROOT / 'examples' / 'own_problem.py'
@@ -113,6 +113,7 @@ def test_it_goes_on_after_a_kill_to_the_same_bytes(tmp_path):
     for run in (tmp_path / f'cut-{epochs}').glob('*/seed-*'):
       lines = (run / 'metrics.csv').read_text().splitlines()
       (run / 'metrics.csv').write_text('\n'.join(lines[: 1 + epochs]) + '\n')
+      (run / SUMS).unlink()
     run_file(path, workdir=tmp_path / f'cut-{epochs}')
     assert metrics_of(tmp_path / f'cut-{epochs}') == metrics_of(tmp_path / 'whole')
 
@@ -149,7 +150,7 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
   ('old', 'new', 'field'),
   [
     ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
-    ('WIDTH = 4', 'WIDTH = 5', ': its code, or what it uses of your own, has changed'),
+    ('WIDTH = 4', 'WIDTH = 5', ': its code, or code of yours that it uses, has changed'),
     ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
     ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
   ],
