@@ -241,8 +241,11 @@ def in_float32(outputs: Any) -> Any:
 
 
 def split_network(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
-  """Returns structure, parameters and other variables of a network, these as plain dictionaries."""
-  graphdef, params, model_state = nnx.split(model, nnx.Param, ...)
+  """Returns structure, parameters and other variables of a network, these as plain dictionaries.
+
+  Without what the network sows when it is called, which is not there at its start.
+  """
+  graphdef, params, _, model_state = nnx.split(model, nnx.Param, nnx.Intermediate, ...)
   return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
 
 
