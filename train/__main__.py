@@ -10,6 +10,7 @@ from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
 from train.command.output import Output
 from train.system import processes
+from train.system.environment import check_xla_flags, settle_jax
 from train.system.errors import StorageError, UserError
 from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
 
@@ -25,6 +26,9 @@ def main() -> None:
       stream.reconfigure(errors='replace')  # of characters that its encoding lacks
   try:
     command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
+    os.environ['MPLBACKEND'] = 'agg'  # a notebook's has no use here
+    check_xla_flags()
+    settle_jax()
     execute(command, Output())
   except BrokenPipeError:  # of the help, which is printed without the console
     Output().on_broken_pipe()

@@ -20,6 +20,7 @@ from train.problem.arms import ARM_FORMS, Arm
 from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS, find_comparisons
 from train.system.devices import ONE_DEVICE, Devices, choose_devices
+from train.system.environment import check_devices
 from train.system.errors import UserError
 from train.training.memory import memory_limit
 from train.training.programs import TrainState, TrainStep, make_programs
@@ -39,6 +40,7 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
 
   Times a training step of the probed ones on this device.
   """
+  check_devices()
   for name in (*names, *probed):
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')

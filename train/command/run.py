@@ -23,6 +23,7 @@ from train.reports import check_results, report
 from train.storage.locks import in_use
 from train.system import processes
 from train.system.caches import keep_compiled_programs
+from train.system.environment import settle_jax
 from train.system.errors import UserError
 from train.training.loop import Settings
 from train.training.memory import out_of_memory_explained
@@ -37,13 +38,17 @@ def run_and_report(options: RunOptions, console: Console) -> None:
     UserError: If a run cannot be trained; the runs trained before are reported first.
   """
   options.check()
+  folder = pathlib.Path.cwd()
   comparisons = changed_comparisons(options.name, options.changes)
+  settle_jax()
   if options.saving.compilation_cache:
     keep_compiled_programs()
   _join_other_processes(options)
   if not processes.is_first():
     console = Console(quiet=True)
   workdir, folders = options.folders(comparisons)
+  if pathlib.Path.cwd() != folder:  # the user's file has changed the working directory
+    workdir, folders = folder / workdir, {folder / path: one for path, one in folders.items()}
   place, saving = options.place, options.saving
   settings = Settings(
     saving.checkpoint_epochs,

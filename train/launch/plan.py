@@ -27,6 +27,7 @@ from train.system import processes
 from train.system.errors import UserError
 from train.training.checks import check_fit
 from train.training.fingerprint import arm_digest, program_digest
+from train.training.memory import KeptBuffers, batch_elements
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -84,6 +85,7 @@ class Plan:
     comparison, dataset = self.comparison, self.dataset
     if not comparison.own_parts:
       return None
+    KeptBuffers(batch_elements(comparison, dataset))  # before JAX is used
     check_fit(comparison, dataset)
     return program_digest(comparison, dataset)
 

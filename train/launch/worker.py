@@ -13,7 +13,7 @@ from train.launch.run import Outcome, train_run, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import run_directory
 from train.system.caches import keep_compiled_programs
-from train.system.environment import CHECKOUT
+from train.system.environment import CHECKOUT, settle_jax
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import Settings, Trainer
@@ -80,6 +80,7 @@ def _train(task: Task, said: list[str]) -> Outcome:
   shared, workdir = task.shared, task.workdir
   with Interrupts() as interrupts:
     comparisons = changed_comparisons(shared.problem, shared.changes)
+    settle_jax()
     if shared.compilation_cache:
       keep_compiled_programs()
     comparison = next(one for one in comparisons if one.name == task.part)

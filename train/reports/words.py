@@ -80,6 +80,11 @@ def describe_method(found: Contrasts, metric: Metric, spec: str) -> list[str]:
 def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrasts) -> list[str]:
   """Returns sentences about what the tables leave out."""
   sentences = list(found.remarks)
+  if differing := _differing(found.environments):
+    sentences.append(
+      f'The runs were trained in different environments ({"; ".join(differing)}): their numbers may '
+      'differ by rounding.'
+    )
   with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
     for seed, done in row.unfinished.items():
@@ -140,6 +145,18 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
   if len(counts) == 1:
     return list(counts)
   return [f'{words} ({count} of {counts.total()} runs)' for words, count in counts.items()]
+
+
+def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
+  """Returns what differs between environments, besides the commit."""
+  found: dict[str, list[str]] = {}
+  for environment in filter(None, environments):
+    flat = {**environment, **environment.get('versions', {}), **environment.get('settings', {})}
+    for name in flat.keys() - {'commit', 'changed', 'start', 'versions', 'settings'}:
+      values = found.setdefault(name, [])
+      if (value := str(flat[name])) not in values:
+        values.append(value)
+  return [f'{name} {" or ".join(found[name])}' for name in sorted(found) if len(found[name]) > 1]
 
 
 def _environment_words(environment: Mapping[str, Any]) -> str:

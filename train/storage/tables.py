@@ -22,13 +22,14 @@ import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
 from train.storage.configuration import write_config
-from train.system.environment import write_environment
+from train.system.environment import note_start, read_environment, write_environment
 from train.system.errors import UserError
 from train.system.files import read_whole, write_whole
 
@@ -48,6 +49,7 @@ class EpochRecord(NamedTuple):
 
 TABLES = ('phases', 'timing', 'metrics')
 SUMS = 'SHA256SUMS'
+_ROUNDING = 1e-3  # between the numbers of two versions of JAX
 _SUMMED = ('config.json', *(f'{table}.csv' for table in TABLES))
 
 
@@ -167,6 +169,27 @@ class Recorder:
 
 def _digest(content: bytes) -> str:
   return hashlib.sha256(content).hexdigest()
+
+
+def check_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
+  """Notes numbers of the start of a run, which are the same for all arms of a seed.
+
+  Programs of two versions of JAX cannot be compared, but these numbers can.
+
+  Raises:
+    UserError: If a run of the same seed began with other numbers, under another version.
+  """
+  for other in directory.parents[1].glob(f'*/{directory.name}'):
+    found = read_environment(other)
+    version = found.get('versions', {}).get('jax')
+    for name, value in numbers.items():
+      was = found.get('start', {}).get(name, value)
+      if version != jax.__version__ and not math.isclose(was, value, rel_tol=_ROUNDING):
+        raise UserError(
+          f'{other} was trained with JAX {version}, where the {name} was {was:.6g}, and is {value:.6g} '
+          f'with JAX {jax.__version__}: choose another --workdir.'
+        )
+  note_start(directory, numbers)
 
 
 def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_SUMMED)) -> None:

@@ -3,23 +3,77 @@
 import functools
 import importlib.metadata
 import json
+import os
 import pathlib
 import platform
 import subprocess
+import sys
 from collections.abc import Mapping
 from typing import Any
 
 import jax
 
-from train.system.files import read_object, write_whole
+from train.system.errors import UserError
+from train.system.files import first_line, read_object, write_whole
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
+# Settings of JAX that change random numbers, precision, or what may be computed; with their values here.
+_SETTINGS = {
+  'jax_enable_x64': False,
+  'jax_default_prng_impl': 'threefry2x32',
+  'jax_threefry_partitionable': True,
+  'jax_numpy_dtype_promotion': 'standard',
+  'jax_numpy_rank_promotion': 'allow',
+  'jax_transfer_guard': 'allow',
+}
+# Settings that change rounding, or nothing.
+_RECORDED = ('jax_default_matmul_precision', 'jax_disable_jit')
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
+def settle_jax() -> None:
+  """Gives JAX the settings that the trainer computes with, whatever the environment says.
+
+  Call it again after the user's code was loaded, which may change them.
+  """
+  for name, value in _SETTINGS.items():
+    jax.config.update(name, value)
+
+
+def check_devices() -> None:
+  """Raises a ``UserError`` if JAX finds no device; call it where JAX may be used."""
+  try:
+    jax.devices()
+  except (RuntimeError, AssertionError) as error:
+    platforms = os.environ.get('JAX_PLATFORMS')
+    raise UserError(
+      f'JAX finds no device with JAX_PLATFORMS={platforms} ({first_line(error)}): leave it out, or '
+      'install JAX for that device.'
+    ) from error
+
+
+def check_xla_flags() -> None:
+  """Raises a ``UserError`` if XLA would end the process because of ``XLA_FLAGS``."""
+  if not (flags := os.environ.get('XLA_FLAGS')):
+    return
+  program = 'import jax; jax.config.update("jax_platforms", "cpu"); jax.devices()'
+  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  if done.returncode:
+    reason = done.stderr.strip().rpartition('\n')[2].rpartition('] ')[2]
+    raise UserError(f'XLA refuses XLA_FLAGS={flags} ({reason}): correct the variable, or unset it.')
+
+
 def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
-  """Writes environment.json of a run, again each time it is started."""
-  found = {**environment(), 'devices_used': devices_used}
+  """Writes environment.json of a run, again each time it is started, but for how it began."""
+  start = read_environment(directory).get('start', {})
+  found = {**environment(), 'devices_used': devices_used, 'start': start}
+  write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
+
+
+def note_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
+  """Adds numbers of the start of a run to its environment.json."""
+  found = read_environment(directory)
+  found['start'] = {**found.get('start', {}), **numbers}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 
 
@@ -43,6 +97,10 @@ def environment() -> dict[str, Any]:
     'device_count': jax.device_count(),
     'process_count': jax.process_count(),
     'machine': platform.machine(),
+    'settings': {
+      **{name: getattr(jax.config, name) for name in _RECORDED},
+      'XLA_FLAGS': os.environ.get('XLA_FLAGS', ''),
+    },
   }
 
 

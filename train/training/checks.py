@@ -10,6 +10,7 @@ from flax import nnx
 from train.data import Dataset
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.problem.own_code import definition, explain_errors
+from train.system.environment import check_devices
 from train.system.errors import UserError
 from train.training.programs import in_float32
 
@@ -24,6 +25,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     UserError: If they fail or do not give one number per example, or a run has more steps than can
       be counted.
   """
+  check_devices()
   steps = comparison.epochs * -(-len(dataset.train) // comparison.batch_size)
   if steps > _MOST_STEPS:
     raise UserError(

@@ -16,13 +16,13 @@ from train.problem.arms import Arm
 from train.problem.comparison import Comparison, wrong_answer
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, compared_fields
-from train.storage.tables import TABLES, EpochRecord, Recorder
+from train.storage.tables import TABLES, EpochRecord, Recorder, check_start
 from train.system import processes
 from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
 from train.training.checks import check_fit
-from train.training.memory import KeptBuffers
+from train.training.memory import KeptBuffers, batch_elements
 from train.training.programs import (
   EpochSums,
   EvalSums,
@@ -64,9 +64,7 @@ class Trainer:
     self.comparison = comparison
     self.settings = settings
     rows = min(comparison.batch_size, len(dataset.train))
-    size = comparison.network.image_size
-    shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
-    self.buffers = KeptBuffers(rows * math.prod(shape))  # before JAX is used
+    self.buffers = KeptBuffers(batch_elements(comparison, dataset))  # before JAX is used
     check_fit(comparison, dataset)
     self.devices = choose_devices(rows, settings.device_limit)
     self.where = describe_devices(self.devices, rows, settings.device_limit)
@@ -132,6 +130,8 @@ class Training:
     self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
     self.state, self._train_step = trainer.start(arm, seed, partner_phases)
     self.epoch = self.step = 0
+    self._directory = directory
+    self._check_start({'norm of the initial weights': float(optax.tree.norm(self.state.params))})
     rows: dict[str, list[str]] = {}
     restored = self._checkpoints.restore(self.state, self._check_notes)
     if restored is not None:
@@ -198,10 +198,15 @@ class Training:
     for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
       self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
       self.step += 1
+      if self.epoch == 0 and self.step == 1:
+        self._check_start({'loss of the first batch': float(self.state.sums.loss)})
       trainer.buffers.give_back_if_scarce()
       if time.monotonic() - self._saved_at > 60 * trainer.settings.checkpoint_minutes:
         self._save()
       interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
+
+  def _check_start(self, numbers: dict[str, float]) -> None:
+    processes.from_first(lambda: check_start(self._directory, numbers))
 
   def _save(self) -> None:
     if self._recorder is not None:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import math
 import os
 import pathlib
 import platform
@@ -10,7 +11,9 @@ from collections.abc import Iterator
 
 import jax
 
+from train.data import Dataset
 from train.data.inputs import device_memory
+from train.problem.comparison import Comparison
 from train.system.errors import UserError
 
 _GIB = 2**30
@@ -55,6 +58,13 @@ def out_of_memory_explained() -> Iterator[None]:
       f'The memory ran out{size}: choose a smaller network, a smaller --batch-size or, if the data '
       'did not fit on a GPU, --stream.'
     ) from error
+
+
+def batch_elements(comparison: Comparison, dataset: Dataset) -> int:
+  """Returns how many numbers a batch of inputs has."""
+  size = comparison.network.image_size
+  shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
+  return min(comparison.batch_size, len(dataset.train)) * math.prod(shape)
 
 
 class KeptBuffers:
