@@ -1,0 +1,175 @@
+"""Changed code is told by what it computes: other numbers change the digest, other words do not."""
+
+import os
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+from tests.train.support import ROOT, run_command
+from train.problem.changes import Changes, changed_comparisons
+from train.training.fingerprint import program_digest
+
+HEAD = """
+import dataclasses, functools, json, pathlib, types
+import jax, jax.numpy as jnp, numpy as np, optax
+from flax import nnx
+from train import Comparison, Dataset, Split, schedules
+
+rng = np.random.default_rng(0)
+split = Split(rng.normal(size=(40, 3)), rng.integers(0, 2, 40))
+dataset = Dataset('random', split, split, ('a', 'b'))
+
+def network(num_classes, rngs, hidden=4, scale=1.0):
+  return nnx.Sequential(nnx.Linear(3, hidden, rngs=rngs), lambda x: x * scale,
+                        nnx.Linear(hidden, num_classes, rngs=rngs))
+
+def cross_entropy(outputs, targets):
+  return optax.softmax_cross_entropy_with_integer_labels(outputs, targets)
+
+options = {}
+"""
+TAIL = """
+comparison = Comparison(name='random', dataset=dataset, epochs=1, batch_size=8,
+                        arms=('fixed-0.9',), **{'network': network, **options})
+"""
+# In each, `8` is the number that is changed to 16.
+NUMBERS = {
+  'dictionary': "C = {'hidden': 8}\noptions['network'] = lambda n, rngs: network(n, rngs, C['hidden'])",
+  'list': "C = [8]\noptions['network'] = lambda n, rngs: network(n, rngs, C[0])",
+  'array': "C = np.array([8.0])\noptions['network'] = lambda n, rngs: network(n, rngs, 4, C)",
+  'namespace': (
+    'C = types.SimpleNamespace(hidden=8)\n'
+    "options['network'] = lambda n, rngs: network(n, rngs, C.hidden)"
+  ),
+  'dataclass': """
+@dataclasses.dataclass
+class Config:
+  hidden: int = 4
+C = Config(hidden=8)
+options['network'] = lambda n, rngs: network(n, rngs, C.hidden)
+""",
+  'closure': """
+def make(hidden):
+  return lambda n, rngs: network(n, rngs, hidden)
+options['network'] = make(8)
+""",
+  'callable instance': """
+class Make:
+  def __init__(self, hidden):
+    self.hidden = hidden
+  def __call__(self, n, rngs):
+    return network(n, rngs, self.hidden)
+options['network'] = Make(8)
+""",
+  'bound method': """
+class Maker:
+  hidden = 8
+  def make(self, n, rngs):
+    return network(n, rngs, self.hidden)
+options['network'] = Maker().make
+""",
+  'partial': "options['network'] = functools.partial(network, hidden=8)",
+  'jitted function': """
+@jax.jit
+def scaled(x):
+  return x * 8
+options['network'] = lambda n, rngs: nnx.Sequential(network(n, rngs), scaled)
+""",
+  'helper of a helper': """
+import helper
+options['network'] = lambda n, rngs: network(n, rngs, helper.hidden())
+""",
+  'import in a function': """
+def own(n, rngs):
+  import helper
+  return network(n, rngs, helper.hidden())
+options['network'] = own
+""",
+  'file': (
+    "C = json.loads((pathlib.Path(__file__).parent / 'config.json').read_text())\n"
+    "options['network'] = lambda n, rngs: network(n, rngs, C['hidden'])"
+  ),
+  'class weights': """
+WEIGHTS = np.array([1.0, 8.0])
+def weighted(outputs, targets):
+  return jnp.asarray(WEIGHTS, 'float32')[targets] * cross_entropy(outputs, targets)
+options['loss'] = weighted
+""",
+  'metric': """
+LIMITS = {'far': 8}
+def far(outputs, targets):
+  return abs(outputs[:, 0]) > LIMITS['far']
+options['metric'] = far
+""",
+}
+SAME = {
+  'partial with a function': (
+    "options['network'] = functools.partial(lambda f, n, rngs: network(n, rngs), nnx.relu)"
+  ),
+  'tuple of functions': "FUNCTIONS = (nnx.relu, nnx.gelu)\noptions['network'] = network",
+  'made by exec': "exec('def made(n, rngs): return network(n, rngs)')\noptions['network'] = made",
+  'frozenset': (
+    "NAMES = frozenset({'a', 'b', 'c', 'd'})\n"
+    "options['network'] = lambda n, rngs: network(n, rngs, len(NAMES))"
+  ),
+}
+
+
+def write(folder: pathlib.Path, middle: str, number: str = '8') -> pathlib.Path:
+  folder.mkdir(exist_ok=True)
+  path = folder / 'mine.py'
+  path.write_text(HEAD + middle.replace('8', number) + TAIL)
+  (folder / 'helper.py').write_text('import inner\n\n\ndef hidden():\n  return inner.HIDDEN\n')
+  (folder / 'inner.py').write_text(f'HIDDEN = {number}\n')
+  (folder / 'config.json').write_text(f'{{"hidden": {number}}}')
+  return path
+
+
+def digest(path: pathlib.Path) -> str:
+  for name in ('helper', 'inner'):
+    sys.modules.pop(name, None)
+  (comparison,) = changed_comparisons(str(path), Changes())
+  return program_digest(comparison, comparison.load())
+
+
+@pytest.mark.parametrize('where', NUMBERS)
+def test_another_number_is_another_program(tmp_path, where):
+  first = digest(write(tmp_path / 'one', NUMBERS[where]))
+  assert digest(write(tmp_path / 'same', f'# a comment\n{NUMBERS[where]}')) == first
+  assert digest(write(tmp_path / 'other', NUMBERS[where], '16')) != first
+
+
+@pytest.mark.parametrize('what', SAME)
+def test_a_digest_is_the_same_in_other_processes_and_for_other_names(tmp_path, what):
+  path = write(tmp_path, SAME[what])
+  program = (
+    'import pathlib, sys; from tests.train.training.test_fingerprint import digest;'
+    'print(digest(pathlib.Path(sys.argv[1])))'
+  )
+  command = [sys.executable, '-c', program, str(path)]
+  for seed in ('1', '2'):
+    environment = {**os.environ, 'PYTHONHASHSEED': seed}
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.stdout.strip() == digest(path), done.stderr
+  renamed = path.read_text().replace('network', 'model_of').replace('model_of=', 'network=')
+  path.write_text(renamed.replace("'model_of'", "'network'"))
+  assert digest(path)
+
+
+def test_old_results_are_not_mixed_with_those_of_changed_code(tmp_path, refused):
+  arguments = ('--workdir', tmp_path / 'runs', '--seeds')
+  run_command('run', write(tmp_path / 'one', NUMBERS['file']), *arguments, 0)
+  before = {path: path.read_bytes() for path in (tmp_path / 'runs').rglob('*.csv')}
+  path = write(tmp_path / 'one', NUMBERS['file'])
+  (path.parent / 'config.json').write_text('{"hidden": 16}')
+  said = refused('run', path, *arguments, 0, 1)
+  assert 'what your code computes has changed, though its file has not: a value, a file' in said
+  assert before == {path: path.read_bytes() for path in (tmp_path / 'runs').rglob('*.csv')}
+  run_command('run', write(tmp_path / 'one', f'# no\n{NUMBERS["file"]}'), *arguments, 0, 1)
+
+
+def test_the_experiments_of_the_paper_have_no_digest():
+  (comparison,) = changed_comparisons('quickstart', Changes())
+  assert comparison.own_parts == []
