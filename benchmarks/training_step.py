@@ -44,10 +44,12 @@ class VitTi16(VitB16):
   kind: ClassVar[str] = 'vit_ti16'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    return models.vit_ti16(num_classes, image_size=self.size, dtype=jnp.dtype(dtype), rngs=rngs)
+    return models.vit_ti16(
+      num_classes, image_size=self.image_size, dtype=jnp.dtype(dtype), rngs=rngs
+    )
 
   def describe(self) -> str:
-    return f'ViT-Ti/16 at {self.size}'
+    return f'ViT-Ti/16 at {self.image_size}'
 
 
 def _comparison(network: Network, dataset: str, batch_size: int = 128) -> Comparison:
