@@ -48,8 +48,9 @@ class LossPhaseState(NamedTuple):
       int32.
     high_loss_phase: 1 if the last loss was in the high-loss phase, else 0; shape (), int32. Its
       mean over the steps is the share of high-loss steps.
-    exponential: 1 if ``loss_sum`` is the mean of ``mean_decay``, 0 if it is a plain sum; shape (),
-      int32. So a state goes on with either kind of mean.
+    exponential: 1 if ``loss_sum`` is the mean of ``mean_decay``, 0 if it is a plain sum, below 0 if
+      it is of the kind with which the state goes on; shape (), int32. So a state goes on with either
+      kind of mean.
   """
 
   loss_sum: jax.Array
@@ -57,7 +58,7 @@ class LossPhaseState(NamedTuple):
   count: Any
   epoch_step: jax.Array
   high_loss_phase: jax.Array
-  exponential: jax.Array
+  exponential: Any = -1
 
 
 class PhaseTracker(NamedTuple):
@@ -199,14 +200,14 @@ def _with_kind_of_mean(state: LossPhaseState, exponential: bool) -> LossPhaseSta
   """Returns a state whose ``loss_sum`` is of a kind, the same mean if it was of the other kind."""
   losses = jnp.maximum(state.count, 1).astype(state.loss_sum.dtype)
   factor = jnp.where(
-    (state.exponential != 0) == exponential,
+    (state.exponential == exponential) | (state.exponential < 0),
     jnp.ones_like(losses),
     1 / losses if exponential else losses,
   )
   return state._replace(
     loss_sum=state.loss_sum * factor,
     loss_sum_error=state.loss_sum_error * factor,
-    exponential=jnp.full_like(state.exponential, exponential),
+    exponential=jnp.asarray(exponential, jnp.int32),
   )
 
 

@@ -110,7 +110,7 @@ def test_the_command_writes_a_table_and_a_plot(tmp_path):
   [
     (['--batch-size', '300'], 'make 3 batches of 300, too few'),
     (['--epochs', '0'], '--epochs must be at least 1'),
-    (['--dataset', 'spoken_digit'], 'which spoken_digit is not'),
+    (['--dataset', 'spoken_digit'], 'but spoken_digit holds audio'),
   ],
 )
 def test_wrong_input_is_refused_in_a_sentence(arguments, words, tmp_path):

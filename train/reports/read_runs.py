@@ -2,6 +2,7 @@
 
 import os
 import pathlib
+from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -23,6 +24,7 @@ from train.system.errors import DivergedError, UserError
 
 Run = dict[str, np.ndarray]
 Runs = dict[str, dict[int, Run]]
+_NUMBERS = ('train_loss', 'test_loss', 'metric', 'gradient_norm')
 _MADE_BY_A_RUN = frozenset({'metrics.csv', SUMS})
 
 
@@ -62,6 +64,12 @@ class FoundRuns(NamedTuple):
   def seeds(self, arm: str, *outcomes: str) -> list[int]:
     """Returns the seeds of an arm's runs that have one of these outcomes, see :func:`outcome`."""
     return [seed for seed, run in self.runs[arm].items() if outcome(run, self.epochs) in outcomes]
+
+
+def all_equal(runs: Sequence[Run]) -> bool:
+  """Returns whether there are several runs, and all have the same numbers: seeds changed nothing."""
+  first, *others = ([run[name].tobytes() for name in _NUMBERS] for run in runs)
+  return bool(others) and all(other == first for other in others)
 
 
 def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, FoundRuns]:
@@ -119,13 +127,6 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
   if not runs:
     return None
   _check_comparable(folder, configs)
-  for arm, seeds in runs.items():
-    for seed, other in _repeated(seeds).items():
-      remarks.append(
-        f'{arm}: the run of seed {seed} equals that of seed {other}, number by number, and is left '
-        'out: let the network draw its weights with `rngs`, or make batches smaller than the data.'
-      )
-      del seeds[seed]
   config = next(iter(configs.values()))
   arms = {path.parent.name: config['arm'] for path, config in configs.items()}
   order = sorted(arms, key=lambda arm: _position(arm, arms[arm], config['about']['baseline']))
@@ -153,17 +154,6 @@ def _check_comparable(folder: pathlib.Path, configs: dict[pathlib.Path, dict[str
           f'{folder} holds runs that differ in {words} ({other.relative_to(folder)} and '
           f'{path.relative_to(folder)}): they are not comparable, so move one kind to another folder.'
         )
-
-
-def _repeated(seeds: dict[int, Run]) -> dict[int, int]:
-  """Returns the seeds whose runs repeat that of another seed, with that seed."""
-  first: dict[bytes, int] = {}
-  repeated = {}
-  for seed, run in sorted(seeds.items()):
-    numbers = b''.join(run[name].tobytes() for name in ('train_loss', 'gradient_norm', 'metric'))
-    if (other := first.setdefault(numbers, seed)) != seed:
-      repeated[seed] = other
-  return repeated
 
 
 def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:

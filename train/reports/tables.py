@@ -14,7 +14,7 @@ from rich.text import Text
 
 from train.reports.contrasts import Contrast
 from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns, Run
+from train.reports.read_runs import FoundRuns, Run, all_equal
 from train.system.statistics import Estimate, estimate, format_estimate
 
 KINDS = {
@@ -64,8 +64,9 @@ def arm_rows(found: FoundRuns) -> list[Row]:
       found.seeds(arm, 'not finite'),
     )
     if finished:
+      last = estimate(np.array([run['metric'][-1] for run in finished]))
       row = row._replace(
-        last=estimate(np.array([run['metric'][-1] for run in finished])),
+        last=last._replace(half_width=math.inf) if all_equal(finished) else last,
         best=estimate(np.array([np.nanmin(run['metric']) for run in finished])),
         high_loss_share=float(np.mean([run['high_loss_share'].mean() for run in finished])),
         seconds=_seconds(finished),

@@ -7,7 +7,7 @@ from typing import Any
 
 from train.reports.contrasts import Contrast, Contrasts
 from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns
+from train.reports.read_runs import FoundRuns, all_equal
 from train.reports.tables import Row, format_p
 
 _ARMS = (
@@ -91,6 +91,13 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
       sentences.append(
         f'{row.arm}: seed {seed} is unfinished ({done} of {found.epochs} epochs) and not in the mean.'
       )
+    if row.seeds > 1 and all_equal(
+      [found.runs[row.arm][seed] for seed in found.seeds(row.arm, 'finished')]
+    ):
+      sentences.append(
+        f'{row.arm}: its {row.seeds} runs are equal, number by number, and tell no interval: let the '
+        'network draw its weights with `rngs`, or make batches smaller than the data.'
+      )
     if row.diverged:
       seeds = ', '.join(map(str, row.diverged))
       sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
@@ -151,7 +158,10 @@ def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns what differs between environments, besides the commit."""
   found: dict[str, list[str]] = {}
   for environment in filter(None, environments):
-    flat = {**environment, **environment.get('versions', {}), **environment.get('settings', {})}
+    flat = dict(environment)
+    for group in ('versions', 'settings'):
+      if isinstance(environment.get(group), dict):
+        flat |= environment[group]
     for name in flat.keys() - {'commit', 'changed', 'start', 'versions', 'settings'}:
       values = found.setdefault(name, [])
       if (value := str(flat[name])) not in values:

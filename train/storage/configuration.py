@@ -123,14 +123,16 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
     and all(isinstance(config['arm'].get(name), str) for name in ('name', 'kind'))
     and all(isinstance(config['arm'].get(name, 0), float | int) for name in _MOMENTA)
   )
-  return config if whole else {}
+  return {**dict.fromkeys(_TYPES), **config} if whole else {}
 
 
 def _fits(value: Any, kind: Any) -> bool:
   if not isinstance(kind, dict):
     return isinstance(value, kind)
-  return isinstance(value, dict) and (
-    value.keys() == kind.keys() and all(_fits(value[name], kind[name]) for name in kind)
+  return (
+    isinstance(value, dict)
+    and value.keys() <= kind.keys()
+    and all(_fits(value.get(name), kind[name]) for name in kind)
   )
 
 

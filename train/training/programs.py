@@ -145,7 +145,7 @@ class Programs:
     model.train()
     outputs = in_float32(model(inputs))
     _, _, model_state = split_network(model)
-    return self._loss(outputs, targets).astype(jnp.float32).mean(), model_state
+    return in_float32(self._loss(outputs, targets)).mean(), model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
     """Returns a jitted training step.
@@ -232,12 +232,14 @@ def make_initializer(
   return initialize
 
 
-def in_float32(outputs: Any) -> Any:
-  """Returns a network's outputs, which loss and metric take in float32 whatever it computes in."""
-  return jax.tree.map(
-    lambda leaf: leaf.astype(jnp.float32) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf,
-    outputs,
-  )
+def in_float32(tree: Any) -> Any:
+  """Returns floats of a short dtype as float32: networks may compute in it, losses and metrics not."""
+
+  def widened(leaf: jax.Array) -> jax.Array:
+    is_short = jnp.issubdtype(leaf.dtype, jnp.floating) and jnp.finfo(leaf.dtype).bits < 32
+    return leaf.astype(jnp.float32) if is_short else leaf
+
+  return jax.tree.map(widened, tree)
 
 
 def split_network(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:

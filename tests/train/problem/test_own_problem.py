@@ -133,8 +133,8 @@ def test_regression_is_judged_by_its_own_metric(tmp_path):
   ('old', 'new', 'field'),
   [
     ('epochs=3', 'epochs=4', 'epochs was 3, is 4'),
-    ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
-    ('nnx.relu', 'nnx.gelu', 'network.code_sha256 was'),
+    ('WIDTH = 4', 'WIDTH = 5', 'program.sha256 was'),
+    ('nnx.relu', 'nnx.gelu', 'program.sha256 was'),
     ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
     ("name='sums'", "name='other'", 'part was sums, is other'),
   ],
@@ -149,8 +149,8 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
 @pytest.mark.parametrize(
   ('old', 'new', 'field'),
   [
-    ('WIDTH = 4', 'WIDTH = 5', 'network.code_sha256 was'),
-    ('WIDTH = 4', 'WIDTH = 5', ': its code, or code of yours that it uses, has changed'),
+    ('WIDTH = 4', 'WIDTH = 5', 'program.sha256 was'),
+    ('WIDTH = 4', 'WIDTH = 5', ': what your code computes has changed'),
     ('default_rng(0)', 'default_rng(1)', 'data_sha256 was'),
     ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
   ],
