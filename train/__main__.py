@@ -1,5 +1,6 @@
 """Re-run the experiments of the LCAM paper, or your own problem, and see whether LCAM helps."""
 
+import contextlib
 import io
 import os
 import signal
@@ -8,7 +9,7 @@ import traceback
 
 from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
-from train.command.output import Output
+from train.command.output import GuardedOutput, Output, OutputError, complain
 from train.system import processes
 from train.system.environment import check_xla_flags, settle_jax
 from train.system.errors import StorageError, UserError
@@ -25,24 +26,27 @@ def main() -> None:
     if isinstance(stream, io.TextIOWrapper):
       stream.reconfigure(errors='replace')  # of characters that its encoding lacks
   try:
-    command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
-    os.environ['MPLBACKEND'] = 'agg'  # a notebook's has no use here
-    check_xla_flags()
-    settle_jax()
-    execute(command, Output())
+    with contextlib.redirect_stdout(GuardedOutput(sys.stdout)):
+      command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
+      os.environ['MPLBACKEND'] = 'agg'  # a notebook's has no use here
+      check_xla_flags()
+      settle_jax()
+      execute(command, Output())
+      sys.stdout.flush()
   except BrokenPipeError:  # of the help, which is printed without the console
     Output().on_broken_pipe()
   except UserError as error:
-    print(error, file=sys.stderr, flush=True)
+    complain(error)
     status = getattr(error, 'exit_status', 2)
     processes.leave(str(error), status)
-    if isinstance(error, StorageError):
+    if isinstance(error, StorageError | OutputError):
       # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
-      sys.stdout.flush()
+      with contextlib.suppress(OSError, ValueError):
+        sys.stdout.flush()
       os._exit(status)
     sys.exit(status)
   except KeyboardInterrupt as error:
-    print('Stopped at once; what was saved before is kept.', file=sys.stderr)
+    complain('Stopped at once; what was saved before is kept.')
     status = getattr(error, 'exit_status', 130)
     processes.leave('it was stopped at once', status)
     sys.exit(status)

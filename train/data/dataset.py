@@ -9,7 +9,7 @@ from jaxtyping import Shaped
 from train.system.errors import UserError
 
 # Networks compute in 32 bits; NumPy and scikit-learn default to 64.
-_NARROW = {'float64': np.float32, 'int64': np.int32, 'uint64': np.uint32}
+_NARROW = {'f': np.float32, 'i': np.int32, 'u': np.uint32}
 
 
 class DataError(UserError):
@@ -30,9 +30,8 @@ class Split:
       (examples, ...).
 
   Raises:
-    DataError: If one of them is not an array of numbers, if they have no rows or different numbers
-      of rows, or if they hold NaN or infinity. (Inputs that are memory maps are not searched for
-      NaN and infinity, because that would read all of them.)
+    DataError: If one of them is not an array of numbers, has masked values, or holds NaN or
+      infinity, or if they have no rows or different numbers of rows.
 
   Example:
     >>> split = Split([[0.5, 1.0], [0.0, 2.0], [1.5, 3.0]], labels=[1, 0, 1])
@@ -52,8 +51,7 @@ class Split:
       )
     if len(inputs) == 0:
       raise DataError(f'A split must have examples, but its inputs have shape {inputs.shape}.')
-    if not isinstance(inputs, np.memmap):
-      _check_finite(inputs, 'inputs')
+    _check_finite(inputs, 'inputs')
     _check_finite(labels, 'labels')
     object.__setattr__(self, 'inputs', inputs)
     object.__setattr__(self, 'labels', labels)
@@ -136,6 +134,11 @@ class Dataset:
 
 def _to_array(values, what: str) -> np.ndarray:
   """Returns an array with an axis of examples and no 64-bit numbers."""
+  if np.ma.is_masked(values):
+    raise DataError(
+      f'The {what} of a split are a masked array with {np.ma.count_masked(values)} masked values: '
+      'replace them, as with `.filled(0)`, or leave their rows out.'
+    )
   try:
     array = values if isinstance(values, np.memmap) else np.asarray(values)
   except ValueError as error:
@@ -147,16 +150,21 @@ def _to_array(values, what: str) -> np.ndarray:
     )
   if array.ndim == 0:
     raise DataError(f'The {what} of a split must have an axis of examples, not shape ().')
-  narrow = _NARROW.get(array.dtype.name)
-  if narrow is None or isinstance(array, np.memmap):
+  if not array.dtype.isnative:
+    array = array.astype(array.dtype.newbyteorder('='))
+  kind, size = array.dtype.kind, array.dtype.itemsize
+  narrow = _NARROW.get(kind)
+  if narrow is None or size <= 4:
     return array
-  if array.dtype.kind in 'iu' and array.size:
+  if kind in 'iu' and array.size:
     limits = np.iinfo(narrow)
     for extreme in (array.min(), array.max()):
       if not limits.min <= extreme <= limits.max:
         raise DataError(
           f'The {what} of a split hold {extreme}, which {limits.dtype} cannot: use smaller numbers.'
         )
+  if isinstance(array, np.memmap) and size == 8:
+    return array
   with np.errstate(over='ignore'):  # _check_finite reports what becomes infinite
     return array.astype(narrow)
 
@@ -164,10 +172,15 @@ def _to_array(values, what: str) -> np.ndarray:
 def _check_finite(array: np.ndarray, what: str) -> None:
   if not jnp.issubdtype(array.dtype, jnp.inexact) or not array.size:
     return
-  with np.errstate(invalid='ignore'):
-    extremes = array.min(), array.max()  # both NaN if there is one; faster than a mask
-  if not np.isfinite(extremes).all():
-    row = int(np.isfinite(array.reshape(len(array), -1)).all(1).argmin())
-    raise DataError(
-      f'The {what} of a split, {array.dtype} {array.shape}, hold NaN or infinity in row {row}.'
-    )
+  narrow = np.float32 if array.dtype == np.float64 else array.dtype
+  with np.errstate(invalid='ignore', over='ignore'):
+    # Both NaN if there is one; faster than a mask.
+    extremes = np.array([array.min(), array.max()]).astype(narrow)
+    if np.isfinite(extremes).all():
+      return
+    wrong = ~np.isfinite(array.reshape(len(array), -1).astype(narrow)).all(1)
+  more = f' and in {wrong.sum() - 1} more of {len(array)} rows' if wrong.sum() > 1 else ''
+  raise DataError(
+    f'The {what} of a split, {array.dtype} {array.shape}, hold NaN or infinity in row '
+    f'{wrong.argmax()}{more}.'
+  )

@@ -1,5 +1,6 @@
 """The options that change a comparison, and the comparisons with these changes."""
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -8,7 +9,7 @@ from typing import Annotated, Any, Literal
 import tyro
 
 from train.data import SOURCES, DataSource, find_source
-from train.problem.arms import ARM_FORMS
+from train.problem.arms import ARM_FORMS, arm_of_name
 from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS, find_comparisons
 from train.problem.networks import Network, VitB16, WideResNet
@@ -142,6 +143,11 @@ def _change(comparison: Comparison, changes: Changes) -> Comparison:
   changed['network'] = _other_network(comparison, changes, title)
   # Names of arms are those of the unchanged comparison.
   changed['arms'] = tuple(map(comparison.arm, changes.arms)) or comparison.arms
+  if comparison.baseline not in [arm.name for arm in changed['arms']]:
+    with contextlib.suppress(UserError):
+      arm_of_name(comparison.baseline)
+      changed['baseline'] = comparison.baseline
+    changed.setdefault('baseline', '')
   if changes.seeds:
     changed['seeds'] = changes.seeds
   if changes.learning_rate is not None:

@@ -249,12 +249,18 @@ def _check(comparison: Comparison) -> None:
 
   name, decay = comparison.name, comparison.weight_decay
   folder = isinstance(name, str) and name.strip('.') and name == pathlib.PurePath(name).name
+  folder = folder and name == name.encode(errors='ignore').decode()
   require(folder, 'name', 'text that can name a folder')
   for field in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, field)
     unset = field == 'train_examples' and value is None
     require(unset or (type(value) is int and value >= 1), field, 'a whole number of at least 1')
   require_all('arms', Arm, 'at least one name of an arm, or arm of train.arms')
+  if comparison.baseline not in ['', *(arm.name for arm in comparison.arms)]:
+    try:
+      arm_of_name(comparison.baseline)
+    except UserError as error:
+      raise UserError(f'baseline: {error}') from error
   require_all('seeds', int, 'at least one whole number')
   for seed in comparison.seeds:
     if not 0 <= seed < 2**31:

@@ -5,13 +5,14 @@ import contextlib
 import hashlib
 import importlib.util
 import inspect
+import os
 import pathlib
 import sys
 import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
+from typing import Any, NoReturn
 
 from train.system.environment import CHECKOUT
 from train.system.errors import UserError
@@ -54,6 +55,14 @@ def explain_errors(what: str) -> Iterator[None]:
   # At the end, so that a neighbour called scipy.py does not replace a library.
   added = [folder for folder in _folders if folder not in sys.path]
   sys.path.extend(added)
+  process, end_process = os.getpid(), os._exit
+
+  def end(status: int) -> NoReturn:
+    if os.getpid() != process:  # a child of the user's code
+      end_process(status)
+    raise SystemExit(f'os._exit({status})')
+
+  os._exit = end
   try:
     with warnings.catch_warnings(record=True) as warned:
       yield
@@ -70,6 +79,7 @@ def explain_errors(what: str) -> Iterator[None]:
     reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.')
     raise UserError(f'{_place(error) or what}: {reason}{_clash(error)}.') from error
   finally:
+    os._exit = end_process
     for folder in added:
       sys.path.remove(folder)
 

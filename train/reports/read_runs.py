@@ -196,6 +196,6 @@ def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
     )
   if outcomes and outcomes <= {'diverged', 'not finite'}:
     raise DivergedError(
-      f'All runs of {comparison.name} diverged, and there is no result: try a lower learning rate or '
-      'other momenta, in another --workdir.'
+      f'All runs of {comparison.name} diverged, as said above, and there is no result: if neither data '
+      'nor network are at fault, try a lower learning rate or other momenta, in another --workdir.'
     )

@@ -12,6 +12,7 @@ import numpy as np
 import optax
 
 from train.data import Dataset, make_input
+from train.data.randomness import epoch_order
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison, wrong_answer
 from train.storage.checkpoints import Checkpoints
@@ -72,7 +73,7 @@ class Trainer:
     self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
     self.train_input = make_input(dataset.train, settings.stream, self.devices)
     self.test_input = make_input(dataset.test, settings.stream, self.devices)
-    self.test_examples = len(dataset.test)
+    self.train_examples, self.test_examples = len(dataset.train), len(dataset.test)
     self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
     self._train_steps: dict[Any, TrainStep] = {}
 
@@ -178,9 +179,12 @@ class Training:
         self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
       on_epoch(record, steps / seconds)
       if not math.isfinite(record.train_loss):
+        step = int(self.state.sums.finite) + 1
+        reason = 'try a lower learning rate or momentum'
+        if record.epoch == step == 1 and not processes.together():
+          reason = self._why_not_finite()
         return (
-          f'diverged in epoch {record.epoch}, step {int(self.state.sums.finite) + 1}: its loss is '
-          'NaN or infinite; try a lower learning rate or momentum'
+          f'diverged in epoch {record.epoch}, step {step}: its loss is NaN or infinite; {reason}'
         )
       self.epoch, self.step = self.epoch + 1, 0
       sums = EpochSums.zeros(None if phases is None else len(phases))
@@ -191,6 +195,22 @@ class Training:
       ):
         self._save()
     return None
+
+  def _why_not_finite(self) -> str:
+    """Returns words about a first batch whose loss is not finite, before any update."""
+    trainer = self._trainer
+    state, _ = trainer.start(self._arm, self._seed)
+    batch = next(iter(trainer.train_input.epoch(self._seed, 0, trainer.comparison.batch_size)))
+    outputs, losses = trainer.programs.finite_examples(state.params, state.model_state, batch)
+    order = np.asarray(epoch_order(self._seed, 0, trainer.train_examples))
+    for what, finite in (('outputs of the network', outputs), ('losses', losses)):
+      if not finite.all():
+        return (
+          f'before any update the {what} are so for {int((~finite).sum())} of {len(finite)} examples, '
+          f'the first in row {order[int(finite.argmin())]} of the training data: check that row (are '
+          'tokens and classes in range?), the network and the loss'
+        )
+    return 'before any update it is so for the whole batch only: check the network and the loss'
 
   def _train_epoch(self, interrupts: Interrupts) -> None:
     trainer = self._trainer

@@ -184,6 +184,17 @@ class Programs:
     )
     return EvalSums(loss, metric)
 
+  def finite_examples(self, params, model_state, batch: Batch) -> tuple[jax.Array, jax.Array]:
+    """Returns for each example of a batch whether its outputs, and its loss, are finite."""
+    inputs, targets = gather(batch)
+    model = nnx.merge(self._graphdef, params, model_state, copy=True)
+    model.eval()
+    outputs = in_float32(model(self.preprocessing.evaluate(inputs)))
+    rows = [
+      jnp.isfinite(leaf).reshape(len(targets), -1).all(1) for leaf in jax.tree.leaves(outputs)
+    ]
+    return jnp.stack(rows).all(0), jnp.isfinite(self._loss(outputs, targets))
+
 
 def make_programs(
   comparison: Comparison, num_classes: int, devices: Devices = ONE_DEVICE

@@ -140,3 +140,32 @@ def test_as_stored_scales_nothing(dtype):
     assert found.dtype == expected
     np.testing.assert_array_equal(found.astype(int), [[0, 1], [1, 0]])
   assert hash(AsStored()) == hash(AsStored())
+
+
+@pytest.mark.parametrize('dtype', ['>f4', '>i2', '>f8', 'longdouble'])
+def test_numbers_of_other_machines_and_widths_keep_their_values(dtype):
+  values = np.array([[1.5], [-2.0], [3.0]]).astype(dtype)
+  split = Split(values, [0, 1, 0])
+  assert split.inputs.dtype.isnative
+  assert split.inputs.dtype.itemsize <= 4
+  np.testing.assert_array_equal(split.inputs, values.astype('float64'))
+
+
+def test_masked_values_are_refused_and_a_mask_without_any_is_not():
+  values = np.ma.masked_array([[1.0], [2.0]], mask=[[False], [True]])
+  with pytest.raises(DataError, match=r'masked array with 1 masked values: .*filled'):
+    Split(values, [0, 1])
+  Split(np.ma.masked_array([[1.0], [2.0]]), [0, 1])
+
+
+def test_integers_of_a_memory_map_that_do_not_fit_are_refused(tmp_path):
+  np.save(tmp_path / 'large.npy', np.array([[1], [2**40]]))
+  with pytest.raises(DataError, match=f'hold {2**40}, which int32 cannot'):
+    Split(np.load(tmp_path / 'large.npy', mmap_mode='r'), [0, 1])
+
+
+def test_what_is_not_finite_is_counted_and_placed():
+  inputs = np.ones((10, 2))
+  inputs[[3, 7], 1] = np.nan, np.inf
+  with pytest.raises(DataError, match='hold NaN or infinity in row 3 and in 1 more of 10 rows'):
+    Split(inputs, np.zeros(10))

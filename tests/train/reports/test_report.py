@@ -387,3 +387,27 @@ def test_importing_the_reports_changes_nothing_and_draws_nothing():
   code = 'import sys, train.reports; assert "matplotlib" not in sys.modules'
   code += '; import train.reports.plots; assert "matplotlib.pyplot" not in sys.modules'
   subprocess.run([sys.executable, '-c', code], check=True)
+
+
+def test_runs_that_are_equal_number_by_number_give_no_interval(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 5.0, 5.0], 'low0.9-high0.95': [4.0, 4.0, 4.0]})
+  output = report_text(tmp_path)
+  assert cells(output, 'fixed-0.9')[1:3] == ['3', '5.00']
+  assert 'fixed-0.9: its 3 runs are equal, number by number, and tell no interval' in one_line(
+    output
+  )
+  assert 'was shown' not in output.replace('no difference', '')
+
+
+def test_a_tiny_metric_is_printed_with_its_digits(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.1e-15, 5.3e-15]}, config=config_of_own())
+  assert cells(report_text(tmp_path), 'fixed-0.9')[2].startswith('5.2')
+  assert 'e-15' in report_text(tmp_path)
+
+
+def test_runs_of_other_environments_are_named(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  for path, flag in zip(sorted(tmp_path.glob('*/seed-*')), (False, True), strict=True):
+    (path / 'environment.json').write_text(json.dumps({'settings': {'jax_disable_jit': flag}}))
+  said = one_line(report_text(tmp_path))
+  assert 'different environments (jax_disable_jit False or True): their numbers may differ' in said

@@ -245,7 +245,9 @@ def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys):
   small = ('--train-examples', 100, '--batch-size', 20, '--learning-rate', 1e30)
   arguments = ('run', 'quickstart', *arms, *small, '--workdir', tmp_path)
   output = run_command(*arguments, status=1)
-  assert 'All runs of digits diverged, and there is no result' in capsys.readouterr().err
+  assert (
+    'All runs of digits diverged, as said above, and there is no result' in capsys.readouterr().err
+  )
   assert 'fixed-0.9 seed 0 diverged in epoch 1, step' in output
   assert 'try a lower learning rate or momentum' in output
   assert f'{ARM} seed 0 diverged' in output

@@ -1,0 +1,84 @@
+"""Files of users that misbehave, or have misleading neighbours, work or end in one sentence."""
+
+import os
+
+import pytest
+
+from tests.train.support import ROOT, run_command
+
+EXAMPLE = (ROOT / 'examples' / 'own_problem.py').read_text()
+SHORT = ('--arms', 'fixed-0.9', '--seeds', 0, '--epochs', 1)
+
+
+def write(folder, before='', name='mine.py'):
+  path = folder / name
+  path.write_text(before + EXAMPLE)
+  return path
+
+
+def test_neighbours_do_not_replace_libraries(tmp_path):
+  for name in ('scipy', 'xml', 'html', 'report', 'PIL', 'models'):
+    (tmp_path / f'{name}.py').write_text(f'raise RuntimeError("{name} was imported")\n')
+  run_command('run', write(tmp_path), *SHORT, '--workdir', tmp_path / 'runs')
+
+
+def test_a_neighbour_with_the_name_of_our_package_is_named(tmp_path, refused):
+  (tmp_path / 'models.py').write_text('Mine = 1\n')
+  said = refused('run', write(tmp_path, 'from models import Mine\n'))
+  assert f'{tmp_path / "models.py"} has the name of a package of the trainer: rename it' in said
+
+
+def test_a_file_does_not_see_the_arguments_of_the_trainer(tmp_path):
+  reads = 'import argparse\nassert argparse.ArgumentParser().parse_args()\n'
+  run_command('run', write(tmp_path, reads), *SHORT, '--workdir', tmp_path / 'runs')
+
+
+def test_a_file_that_changes_the_working_directory_moves_no_results(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  path = write(tmp_path, 'import os\nos.chdir("/")\n')
+  run_command('run', path, *SHORT, '--workdir', 'runs')
+  assert (tmp_path / 'runs' / 'report.md').exists()
+  os.chdir(tmp_path)
+
+
+@pytest.mark.parametrize('end', ['os._exit(3)', 'sys.exit(3)', 'raise SystemExit'])
+def test_a_file_that_ends_the_process_is_named(tmp_path, refused, end):
+  said = refused('run', write(tmp_path, f'import os, sys\n{end}\n'))
+  assert 'mine.py, line 2: SystemExit' in said
+  assert os._exit.__module__ == 'posix'
+
+
+def test_a_misspelt_baseline_is_noticed_before_training(tmp_path, refused):
+  source = EXAMPLE.replace("name='tumours'", "name='tumours', baseline='fixd-0.9'")
+  path = tmp_path / 'mine.py'
+  path.write_text(source)
+  assert "baseline: There is no arm 'fixd-0.9'" in refused('run', path)
+
+
+def test_data_that_make_the_first_loss_infinite_are_named(tmp_path):
+  path = tmp_path / 'tokens.py'
+  path.write_text("""
+import numpy as np
+from flax import nnx
+from train import Comparison, Dataset, Split
+
+rng = np.random.default_rng(0)
+tokens, labels = rng.integers(0, 50, (60, 5)), rng.integers(0, 2, 60)
+tokens[17, 2] = 77
+
+
+class Network(nnx.Module):
+  def __init__(self, num_classes, rngs):
+    self.embed, self.out = nnx.Embed(50, 4, rngs=rngs), nnx.Linear(4, num_classes, rngs=rngs)
+
+  def __call__(self, x):
+    return self.out(self.embed(x).mean(1))
+
+
+comparison = Comparison(
+  name='tokens', network=Network, epochs=1, batch_size=60, arms=('fixed-0.9',), seeds=(0,),
+  dataset=Dataset('tokens', Split(tokens, labels), Split(tokens[:9], labels[:9]), ('a', 'b')),
+)
+""")
+  output = ' '.join(run_command('run', path, '--workdir', tmp_path / 'runs', status=1).split())
+  assert 'the outputs of the network are so for 1 of 60 examples, the first in row 17' in output
