@@ -145,9 +145,9 @@ def lcam(
 
     m_t = g_t + \beta_t m_{t-1}, \qquad \theta_t = \theta_{t-1} - \eta_t m_t
 
-  With two equal momenta it equals ``optax.sgd(learning_rate, momentum)``, to the bit and at the
-  same cost. Call ``update`` with the loss: ``update(grads, state, params, value=loss)``. For the
-  coupled weight decay of PyTorch's SGD, put ``optax.add_decayed_weights`` in front of it.
+  With two equal momenta it equals ``optax.sgd(learning_rate, momentum)``, to the bit. Call
+  ``update`` with the loss: ``update(grads, state, params, value=loss)``. For the coupled weight
+  decay of PyTorch's SGD, put ``optax.add_decayed_weights`` in front of it.
 
   The loss must be the mean over the whole batch:
 

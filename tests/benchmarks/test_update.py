@@ -12,15 +12,17 @@ from lcam_optax import lcam
 
 def test_every_layout_is_timed_against_sgd_and_sgd_against_itself(capsys, monkeypatch):
   monkeypatch.setenv('COLUMNS', '200')  # on a busy machine ratios can be long numbers
-  main(pairs=2, depth=10, width=1)
+  main(rounds=2, turns=2, depth=10, width=1)
   output = capsys.readouterr().out
   # 77,850: the convolutions have 76,720, the batch norms 480, the linear layer 650
-  for layout in ('WRN-10-1', '1 of 77,850', '8 of 9,731', '64 of 1,216', '400 of 194'):
+  vectors = ['1 of 77,850', '8 of 9,730', '64 of 1,216', '400 of 194']
+  vectors += ['1 of 77,849', '8 of 9,729', '64 of 1,215', '400 of 193']
+  for layout in ('WRN-10-1', *vectors):
     row = next(line for line in output.splitlines() if re.search(rf'\W{layout}\W', line))
     time, *ratios = [float(x) for x in re.findall(r'\d+\.\d+', row)]
     assert time > 0
-    assert len(ratios) == 6  # two medians, each with its quartiles
-    for median, low, high in (ratios[:3], ratios[3:]):
+    assert len(ratios) == 9  # three medians, each with its range
+    for median, low, high in (ratios[:3], ratios[3:6], ratios[6:]):
       assert 0 < low <= median <= high
   assert f'jax {jax.__version__}' in output
 
