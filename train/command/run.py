@@ -32,11 +32,7 @@ Folders = Mapping[pathlib.Path, Comparison]
 
 
 def run_and_report(options: RunOptions, console: Console) -> None:
-  """Runs an experiment, or a problem of the user's, then reports.
-
-  Raises:
-    UserError: If a run cannot be trained; the runs trained before are reported first.
-  """
+  """Runs an experiment, or a problem of the user's, then reports, also if some runs failed."""
   place, saving = options.place, options.saving
   options.check()
   folder = pathlib.Path.cwd()

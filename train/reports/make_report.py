@@ -30,10 +30,6 @@ def report(workdir: pathlib.Path, console: Console) -> None:
 
   For each comparison it writes report.md, report.html, report.csv, contrasts.csv and curves.png;
   above several comparisons also differences.csv and differences.png.
-
-  Raises:
-    UserError: If no run has finished an epoch, files of a run are damaged or edited, runs in one
-      folder are not comparable, or the report cannot be written.
   """
   with errors_explained(workdir):
     found = find_runs(workdir)
