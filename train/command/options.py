@@ -11,7 +11,9 @@ import tyro
 
 from train.problem.changes import (
   Changes,
-  check_at_least_1,
+  Number,
+  NumberOrNone,
+  check_at_least,
   flag_of,
   has_parts,
   is_own_problem,
@@ -21,35 +23,35 @@ from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS
 from train.system.errors import UserError
 
-
-def _value(metavar: str | None = None) -> Any:
-  """Returns the annotation of an option whose help tells its default."""
-  return tyro.conf.arg(metavar=metavar, help_behavior_hint='')
-
-
-_Switch = Annotated[bool, _value()]
-_Number = Annotated[int, _value('N')]
-_NumberOrNone = Annotated[int | None, _value('N')]
+_Switch = Annotated[bool, option()]
+_JOBS = (
+  'Train N runs at a time, in N processes that share the CPU cores (default: 1, which trains one '
+  'after the other in this process; `python -m train` alone takes up to 4).'
+)
+_CLUSTER = (
+  'Train runs at the same time on a Ray cluster: a new one on this machine (local), one that is '
+  'running (auto, which looks at RAY_ADDRESS too), or one elsewhere.'
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class Saving:
   """Where runs and data are kept, and how often runs are saved."""
 
-  workdir: Annotated[pathlib.Path | None, _value('DIR')] = None
+  workdir: Annotated[pathlib.Path | None, option('DIR')] = None
   """Where the runs are recorded (default: runs/NAME)."""
-  data_dir: Annotated[str | None, _value('DIR')] = None
+  data_dir: Annotated[str | None, option('DIR')] = None
   """Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own)."""
-  checkpoint_epochs: _Number = 1
+  checkpoint_epochs: Number = 1
   """Save a run every N epochs (default: 1)."""
-  checkpoint_minutes: Annotated[float, _value('N')] = 10.0
+  checkpoint_minutes: Annotated[float, option('N')] = 10.0
   """Also save a run within an epoch, every N minutes (default: 10)."""
   compilation_cache: _Switch = True
   """Keep compiled programs in the user's cache folder, for the next start."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible."""
-    check_at_least_1('checkpoint_epochs', self.checkpoint_epochs)
+    check_at_least(1, self, 'checkpoint_epochs')
     if not self.checkpoint_minutes > 0:
       raise UserError(f'--checkpoint-minutes must be above 0, not {self.checkpoint_minutes}.')
 
@@ -60,48 +62,31 @@ class Place:
 
   stream: _Switch = False
   """Stream the data to the device even if they would fit there."""
-  devices: _NumberOrNone = None
+  devices: NumberOrNone = None
   """Divide batches among N devices of each process (default: all)."""
-  coordinator: Annotated[str | None, _value('HOST:PORT')] = None
+  coordinator: Annotated[str | None, option('HOST:PORT')] = None
   """Train together with other processes, which meet at this address of the first."""
-  num_processes: _NumberOrNone = None
+  num_processes: NumberOrNone = None
   """With --coordinator: the number of processes."""
-  process_id: Annotated[int | None, _value('I')] = None
+  process_id: Annotated[int | None, option('I')] = None
   """With --coordinator: the number of this process; 0 is the first."""
   distributed: _Switch = False
   """Train together with the processes that JAX finds: of Slurm, a TPU slice, Kubernetes."""
-  jobs: Annotated[
-    int,
-    option(
-      'Train N runs at a time, in N processes that share the CPU cores (default: 1, which trains '
-      'one after the other in this process; `python -m train` alone takes up to 4).',
-      'N',
-    ),
-  ] = 1
-  cluster: Annotated[
-    str | None,
-    option(
-      'Train runs at the same time on a Ray cluster: a new one on this machine (local), one that '
-      'is running (auto, which looks at RAY_ADDRESS too), or one elsewhere.',
-      'local|auto|ray://HOST:PORT',
-    ),
-  ] = None
-  cpus_per_run: _NumberOrNone = None
+  jobs: Annotated[int, option('N', _JOBS)] = 1
+  cluster: Annotated[str | None, option('local|auto|ray://HOST:PORT', _CLUSTER)] = None
+  cpus_per_run: NumberOrNone = None
   """CPU cores and threads of each run, with --cluster (default: 1) or --jobs (default: its share)."""
-  gpus_per_run: _Number = 0
+  gpus_per_run: Number = 0
   """GPUs of each run, with --cluster (default: 0)."""
-  tpus_per_run: _Number = 0
+  tpus_per_run: Number = 0
   """TPU chips of each run, with --cluster (default: 0)."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible, or options do not go together."""
-    for name in ('devices', 'jobs', 'cpus_per_run'):
-      check_at_least_1(name, getattr(self, name))
+    check_at_least(1, self, 'devices', 'jobs', 'cpus_per_run')
+    check_at_least(0, self, 'gpus_per_run', 'tpus_per_run')
     for name in ('gpus_per_run', 'tpus_per_run'):
-      value = getattr(self, name)
-      if value < 0:
-        raise UserError(f'{flag_of(name)} must be at least 0, not {value}.')
-      if value and self.cluster is None:
+      if getattr(self, name) and self.cluster is None:
         raise UserError(
           f'{flag_of(name)} is for --cluster: add `--cluster local` for this machine, without --jobs.'
         )
@@ -142,7 +127,7 @@ class Place:
     port = re.fullmatch(r'.+:(\d{1,5})', self.coordinator)
     if port is None or not 1 <= int(port[1]) <= 65535:
       raise UserError(f'--coordinator must be HOST:PORT, not {self.coordinator}.')
-    check_at_least_1('num_processes', self.num_processes)
+    check_at_least(1, self, 'num_processes')
     if not 0 <= self.process_id < self.num_processes:
       last = self.num_processes - 1
       raise UserError(f'--process-id must be 0 to {last}, not {self.process_id}.')
@@ -155,8 +140,8 @@ class RunOptions:
   name: Annotated[
     tyro.conf.Positional[str],
     option(
-      f'The experiment: {", ".join(EXPERIMENTS)}; or a Python file that defines `comparison`.',
       'NAME_OR_FILE',
+      f'The experiment: {", ".join(EXPERIMENTS)}; or a Python file that defines `comparison`.',
     ),
   ]
   changes: Changes = dataclasses.field(default_factory=Changes)

@@ -32,16 +32,13 @@ Folders = Mapping[pathlib.Path, Comparison]
 
 
 def run_and_report(options: RunOptions, console: Console) -> None:
-  """Runs an experiment, or a problem of the user's, then reports.
-
-  Raises:
-    UserError: If a run cannot be trained; the runs trained before are reported first.
-  """
+  """Runs an experiment, or a problem of the user's, then reports, also if some runs failed."""
+  place, saving = options.place, options.saving
   options.check()
   folder = pathlib.Path.cwd()
   comparisons = changed_comparisons(options.name, options.changes)
   settle_jax()
-  if options.saving.compilation_cache:
+  if saving.compilation_cache:
     keep_compiled_programs()
   _join_other_processes(options)
   if not processes.is_first():
@@ -49,14 +46,8 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   workdir, folders = options.folders(comparisons)
   if pathlib.Path.cwd() != folder:  # the user's file has changed the working directory
     workdir, folders = folder / workdir, {folder / path: one for path, one in folders.items()}
-  place, saving = options.place, options.saving
-  settings = Settings(
-    saving.checkpoint_epochs,
-    saving.checkpoint_minutes,
-    saving.data_dir,
-    place.stream or None,
-    place.devices,
-  )
+  saved = saving.checkpoint_epochs, saving.checkpoint_minutes, saving.data_dir
+  settings = Settings(*saved, place.stream or None, place.devices)
   failure = None
   if place.jobs > 1 or place.cluster is not None:
     failure = _run_together(options, settings, folders, console)

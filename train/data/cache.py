@@ -39,12 +39,8 @@ def write(
 ) -> None:
   """Writes a cache, and replaces an existing one; an interrupted write leaves it as it was.
 
-  Only one process may write a cache at a time.
-
-  Args:
-    folder: Where the cache goes.
-    description: Further content of the JSON file: at least ``name`` and ``class_names``.
-    examples: Split (``'train'`` or ``'test'``), input and label of each example, in order.
+  The JSON file gets the description, at least ``name`` and ``class_names``. Each example is its split
+  (``'train'`` or ``'test'``), input and label. Only one process may write a cache at a time.
   """
   folder.parent.mkdir(parents=True, exist_ok=True)
   scratch = folder.with_name(f'.{folder.name}.incomplete')
@@ -67,8 +63,7 @@ def write(
 def read(folder: pathlib.Path, name: str | None = None, *, checksums: bool = False) -> Dataset:
   """Returns a cache's arrays as memory maps, after a check of their sizes, shapes and types.
 
-  Raises:
-    DamagedCacheError: If the cache is missing, damaged, or does not hold the data set ``name``.
+  Raises a ``DamagedCacheError`` if the cache is missing, damaged, or holds another data set.
   """
   file = _DESCRIPTION
   try:
@@ -117,22 +112,14 @@ def _write_arrays(folder, examples):
 
 
 def _write_header(file, rows, dtype, shape):
-  header = {
-    'descr': np.lib.format.dtype_to_descr(dtype),
-    'fortran_order': False,
-    'shape': (rows, *shape),
-  }
-  np.lib.format.write_array_header_1_0(file, header)
+  kind = {'descr': np.lib.format.dtype_to_descr(dtype), 'fortran_order': False}
+  np.lib.format.write_array_header_1_0(file, {**kind, 'shape': (rows, *shape)})
 
 
 def _describe(path):
   array = np.load(path, mmap_mode='r', allow_pickle=False)
-  return {
-    'shape': list(array.shape),
-    'dtype': array.dtype.name,
-    'bytes': path.stat().st_size,
-    'sha256': _sha256(path),
-  }
+  kind = {'shape': list(array.shape), 'dtype': array.dtype.name}
+  return {**kind, 'bytes': path.stat().st_size, 'sha256': _sha256(path)}
 
 
 def _sha256(path):

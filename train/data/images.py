@@ -14,22 +14,13 @@ NewImages = Float32[Array, 'batch new_height new_width channels']
 
 @dataclasses.dataclass(frozen=True)
 class ImagePreprocessing(Preprocessing):
-  """Random crop and flip (training only), resizing, normalisation.
+  """Random crop and flip (training only), resizing, normalisation."""
 
-  Attributes:
-    mean: Subtracted from each channel, on the scale where white is 1.
-    std: Each channel is then divided by it.
-    padding: Black pixels added on each side before a random crop to the original size; 0 does not
-      crop.
-    flip: Whether half of the images, drawn at random, are mirrored left to right.
-    size: The height and width that images are resized to (bilinear, antialiased); None leaves them.
-  """
-
-  mean: tuple[float, ...]
-  std: tuple[float, ...]
-  padding: int = 0
-  flip: bool = False
-  size: int | None = None
+  mean: tuple[float, ...]  # subtracted from each channel, on the scale where white is 1
+  std: tuple[float, ...]  # each channel is then divided by it
+  padding: int = 0  # black pixels added on each side before a random crop; 0 does not crop
+  flip: bool = False  # whether half of the images, drawn at random, are mirrored left to right
+  size: int | None = None  # height and width to resize to (bilinear, antialiased), if any
 
   def resized(self, image_size: int) -> 'ImagePreprocessing':
     """Returns the variant for a vision transformer that takes images of another size.

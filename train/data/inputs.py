@@ -17,10 +17,8 @@ from train.data.dataset import Split
 from train.data.randomness import epoch_order
 from train.system.devices import ONE_DEVICE, Devices
 
-# The number of batches made ahead of the step that needs them.
-_PREFETCH = 3
-# The share of the device's memory that a split may take; the network needs the rest.
-_RESIDENT_SHARE = 1 / 4
+_PREFETCH = 3  # batches made ahead of the step that needs them
+_RESIDENT_SHARE = 1 / 4  # of the device's memory, for a split; the network needs the rest
 
 
 class Batch(NamedTuple):
@@ -66,10 +64,7 @@ class _Input(abc.ABC):
 
 
 class ResidentInput(_Input):
-  """Batches of a split that is copied to every device once; a batch costs a device one gather.
-
-  Its iterators never wait for the devices.
-  """
+  """Batches of a split that is copied to every device once; they never wait for the devices."""
 
   def __init__(self, split: Split, devices: Devices = ONE_DEVICE):
     super().__init__(split, devices)
@@ -107,10 +102,7 @@ class StreamedInput(_Input):
 def make_input(
   split: Split, stream: bool | None = None, devices: Devices = ONE_DEVICE
 ) -> ResidentInput | StreamedInput:
-  """Puts a split on every device, or streams it; the batches are the same.
-
-  With ``stream=None`` it streams a split that exceeds a quarter of a device's memory.
-  """
+  """Puts a split on every device, or streams it; by default if it is large. Batches are the same."""
   if stream is None:
     stream = is_streamed(split.inputs.nbytes + split.labels.nbytes)
   return StreamedInput(split, devices) if stream else ResidentInput(split, devices)

@@ -24,15 +24,10 @@ class DataSource(abc.ABC):
 
   @abc.abstractmethod
   def load(self, data_dir: str | None = None, train_examples: int | None = None) -> Dataset:
-    """Loads the data set, and prepares it first if it is missing.
+    """Loads the data set, all or the first training examples, and prepares it if it is missing.
 
-    Args:
-      data_dir: TFDS's folder, which also holds the prepared arrays; None means the environment
-        variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``.
-      train_examples: Takes this number of training examples, the first ones; None takes all.
-
-    Raises:
-      DataError: If the data set cannot be loaded.
+    ``data_dir`` is TFDS's folder, which also holds the prepared arrays; None means the environment
+    variable ``TFDS_DATA_DIR``, else ``~/tensorflow_datasets``. Raises a ``DataError`` if it fails.
     """
 
   @abc.abstractmethod

@@ -1,6 +1,7 @@
 """Trains runs at the same time, in other processes, and follows them by their tables."""
 
 import contextlib
+import dataclasses
 import os
 import pathlib
 import sys
@@ -57,11 +58,10 @@ def run_together(
   workers: Jobs | Cluster,
   show: Show,
 ) -> UserError | None:
-  """Trains all runs that are not finished, as many at a time as the workers have room for.
+  """Trains all runs that are not finished; returns what to raise after the report if some failed.
 
   Waits for runs that another process trains. A run whose process or machine dies is submitted
-  again, and resumes from its newest checkpoint. Closes the workers at the end. Returns what to
-  raise after the report, if some runs failed.
+  again, and resumes from its newest checkpoint. Closes the workers at the end.
   """
   jax.config.update('jax_platforms', 'cpu')  # the accelerators are for the runs
   with contextlib.closing(workers), contextlib.ExitStack() as folders, Interrupts() as interrupts:
@@ -83,61 +83,61 @@ def run_together(
       return _Driver(runs, workers, table, interrupts).drive()
 
 
+@dataclasses.dataclass
 class _Driver:
   """Submits runs when they are ready, and follows them."""
 
-  def __init__(
-    self, runs: Sequence[_Run], workers: Jobs | Cluster, table: Board, interrupts: Interrupts
-  ):
-    self._runs = runs
-    self._workers = workers
-    self._table = table
-    self._interrupts = interrupts
-    self._by_task = {run.task: run for run in runs}
-    self._by_directory = {run.run.directory: run for run in runs}
-    self._failures: dict[str, Result] = {}
+  runs: Sequence[_Run]
+  workers: Jobs | Cluster
+  table: Board
+  interrupts: Interrupts
+
+  def __post_init__(self):
+    self.by_task = {run.task: run for run in self.runs}
+    self.by_directory = {run.run.directory: run for run in self.runs}
+    self.failures: dict[str, Result] = {}
     self._look()
 
   def drive(self) -> UserError | None:
     """Returns when all runs are over."""
-    for run in self._runs:
+    for run in self.runs:
       self._end_if_over(run, 'before')
     self._submit()
     import_what_reports_need()  # while the processes start, which takes longer
-    while not all(run.over for run in self._runs):
-      if self._interrupts.requested is not None:
+    while not all(run.over for run in self.runs):
+      if self.interrupts.requested is not None:
         self._stop()
       self._submit()
-      for task, result in self._workers.wait(_SECONDS_BETWEEN_LOOKS):
-        self._take(self._by_task[task], result)
-      if time.monotonic() - self._looked > _SECONDS_BETWEEN_TRIES:
+      for task, result in self.workers.wait(_SECONDS_BETWEEN_LOOKS):
+        self._take(self.by_task[task], result)
+      if time.monotonic() - self.looked > _SECONDS_BETWEEN_TRIES:
         self._look()
-      self._table.refresh()
-    if not self._failures:
+      self.table.refresh()
+    if not self.failures:
       return None
     failure = UserError(
-      f'Not trained, for the reasons above: {", ".join(self._failures)}. When they are fixed, go '
+      f'Not trained, for the reasons above: {", ".join(self.failures)}. When they are fixed, go '
       f'on with: {command_line()}'
     )
-    unexpected = any(result.outcome is Outcome.FAILED for result in self._failures.values())
+    unexpected = Outcome.FAILED in {result.outcome for result in self.failures.values()}
     failure.exit_status = 1 if unexpected else 2
     return failure
 
   def _stop(self) -> None:
     """Has all runs saved, waits for them, and leaves; those that take too long are ended."""
-    self._table.say('The runs are saved and stopped ...')
-    self._workers.request_stop()
-    left = sum(run.submitted for run in self._runs)
+    self.table.say('The runs are saved and stopped ...')
+    self.workers.request_stop()
+    left = sum(run.submitted for run in self.runs)
     deadline = time.monotonic() + _SECONDS_TO_SAVE
     while left and time.monotonic() < deadline:
-      left -= len(self._workers.wait(_SECONDS_BETWEEN_LOOKS))
-    self._interrupts.leave_if_requested('wherever each run was')
+      left -= len(self.workers.wait(_SECONDS_BETWEEN_LOOKS))
+    self.interrupts.leave_if_requested('wherever each run was')
 
   def _submit(self) -> None:
-    for run in self._runs:
+    for run in self.runs:
       if run.over or run.submitted or time.monotonic() < run.not_before:
         continue
-      if not self._workers.has_room():
+      if not self.workers.has_room():
         break
       if not self._has_partner(run) or self._end_if_over(run, 'elsewhere'):
         continue
@@ -145,13 +145,13 @@ class _Driver:
         run.put_off('trained by another process')
         continue
       run.submitted, run.state, run.written = True, 'waits for its turn', _stat(run.run.directory)
-      self._workers.submit(run.task)
+      self.workers.submit(run.task)
 
   def _end_if_over(self, run: _Run, where: str) -> bool:
     """Ends a run if its tables say that it is finished or diverged; returns whether."""
     if not (end := end_of(run.run.directory)):
       return False
-    self._table.say(f'{run.name}: {end} {where}')
+    self.table.say(f'{run.name}: {end} {where}')
     self._read_numbers(run)
     run.end(end)
     return True
@@ -161,7 +161,7 @@ class _Driver:
     partner = run.run.partner
     if partner is None:
       return True
-    planned = self._by_directory.get(partner)
+    planned = self.by_directory.get(partner)
     if planned is not None and not planned.over:
       run.state = f'waits for {run.run.partner_name}'
       return False
@@ -194,27 +194,27 @@ class _Driver:
     run.tries = 1 if saved > run.saved else run.tries + 1
     run.saved = max(saved, run.saved)
     if run.tries < _TRIES:
-      self._table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+      self.table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
       run.put_off('to be tried again')
     else:
       reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
       self._fail(run, Result(Outcome.REFUSED, reason=reason))
 
   def _fail(self, run: _Run, result: Result) -> None:
-    if all(result.reason != other.reason for other in self._failures.values()):
+    if all(result.reason != other.reason for other in self.failures.values()):
       print(result.reason, file=sys.stderr, flush=True)
-    self._failures[run.name] = result
+    self.failures[run.name] = result
     run.end('failed')
 
   def _say_of(self, run: _Run, words: str) -> None:
     """Says lines that name a run, with its part where several parts have the same names."""
     part = run.name.removesuffix(run.run.name)
-    self._table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
+    self.table.say('\n'.join(f'{part}{line}' for line in words.splitlines()))
 
   def _look(self) -> None:
     """Reads how far the runs are whose tables have changed."""
-    self._looked = time.monotonic()
-    for run in self._runs:
+    self.looked = time.monotonic()
+    for run in self.runs:
       written = () if run.over else _stat(run.run.directory)
       if written and written != run.written:
         run.written = written

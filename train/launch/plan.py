@@ -98,11 +98,8 @@ class Plan:
   def claim(self) -> None:
     """Writes the configuration of each run, so that other processes do not plan other ones.
 
-    Call it after all other checks. It plans again under a lock, because another command may have
-    started at the same time.
-
-    Raises:
-      UserError: If the working directory holds runs of another configuration.
+    Call it after all other checks. It plans and checks again under a lock, because another command
+    may have started at the same time.
     """
 
     def write() -> list[int | None]:
@@ -156,22 +153,15 @@ class Plan:
     comparisons; a yoked run comes as soon as its partner is planned.
     """
     comparison, workdir = self.comparison, self.workdir
+    digests = {'data_sha256': self._data_sha256, 'program_sha256': self.program_sha256}
     runs = []
     for (seed, arm), partner_seed in zip(self._pairs(), partner_seeds, strict=True):
       config = run_config(
-        comparison,
-        arm,
-        seed,
-        dataset=self.data_name,
-        partner_seed=partner_seed,
-        data_sha256=self._data_sha256,
-        program_sha256=self.program_sha256,
+        comparison, arm, seed, dataset=self.data_name, partner_seed=partner_seed, **digests
       )
       if is_users(type(arm)):
-        config['arm']['program'] = {
-          'sha256': arm_digest(comparison, arm, self.dataset),
-          'jax': jax.__version__,
-        }
+        digest = arm_digest(comparison, arm, self.dataset)
+        config['arm']['program'] = {'sha256': digest, 'jax': jax.__version__}
       directory, partner = run_directory(workdir, arm.name, seed), None
       if isinstance(arm, Yoked):
         partner = run_directory(workdir, arm.partner.name, partner_seed)
@@ -200,12 +190,7 @@ def plan_runs(
   *,
   partners_elsewhere: bool = False,
 ) -> Plan:
-  """Plans the runs of a comparison, and writes nothing.
-
-  Raises:
-    UserError: If a yoked run has no partner, the working directory holds runs of another
-      configuration, or the user's own data cannot be loaded.
-  """
+  """Plans the runs of a comparison, and writes nothing; checks them against those in the folder."""
   plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
   plan._configure(processes.from_first(plan._partner_seeds))
   processes.check_same('configuration', [run.config for run in plan.runs])

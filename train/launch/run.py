@@ -47,10 +47,6 @@ def train_run(
 
   Trains nothing if the run has ended before, if another process trains it, or if it replays phases
   that are not recorded. Updates the row, and calls ``refresh`` after each epoch.
-
-  Raises:
-    InterruptedRunError: If a signal came; the run is saved.
-    UserError: If it cannot go on from its checkpoints.
   """
   quiet_background_errors()
   epochs, label = trainer.comparison.epochs, trainer.comparison.metric_label
@@ -116,10 +112,6 @@ def run_comparison(
   """Trains all runs of a comparison that are not finished, one after the other.
 
   Leaves a run to another process that trains it. Returns how runs ended.
-
-  Raises:
-    UserError: If the working directory is in use or holds runs of another configuration, the data
-      set cannot be loaded, the disk is full, or a signal came.
   """
   with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
     plan = plan_runs(comparison, workdir, settings.data_dir)

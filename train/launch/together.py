@@ -16,11 +16,8 @@ def join(
 ) -> None:
   """Meets the other processes at process 0, the coordinator; to be called before JAX is used.
 
-  If the processes do not meet, this process ends with a sentence and status 2.
-
-  Raises:
-    UserError: If the port is in use, or a process has other values of the options in
-      ``started_with``.
+  Checks that all were started with the same options. If they do not meet, this process ends with a
+  sentence and status 2.
   """
   host, _, port = coordinator.rpartition(':')
   # Other machines cannot reach such a host, so they need not reach the port.

@@ -213,16 +213,12 @@ class Adaptive(Arm):
 
   If ``weight_decay`` is one of the settings, the optimizer decays weights itself; otherwise the
   comparison's weight decay is added to the gradient.
-
-  Attributes:
-    optimizer: The function of Optax.
-    settings: Names and values of its arguments, the first learning rate included.
   """
 
   name: str
   kind: str
   optimizer: Callable[..., optax.GradientTransformation]
-  settings: tuple[tuple[str, float], ...]
+  settings: tuple[tuple[str, float], ...]  # its arguments, the first learning rate included
 
   @property
   def learning_rate(self) -> float:
@@ -307,13 +303,10 @@ class Momo(Arm):
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     # It averages gradients instead of adding them up, which scales them by 1 - beta.
-    bound = setting.schedule.init_value / (1 - self.beta)
-    return optax.inject_hyperparams(optax.contrib.momo)(
-      setting.learning_rate(bound),
-      beta=self.beta,
-      lower_bound=self.lower_bound,
-      weight_decay=setting.weight_decay,
-    )
+    bound = setting.learning_rate(setting.schedule.init_value / (1 - self.beta))
+    decay = setting.weight_decay
+    momo = optax.inject_hyperparams(optax.contrib.momo)
+    return momo(bound, beta=self.beta, lower_bound=self.lower_bound, weight_decay=decay)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -322,23 +315,18 @@ class ScheduleFreeSgd(Arm):
 
   The rate is the schedule's first value divided by ``1 - b1``, as in SGD with momentum ``b1``.
   Batch statistics are those of the trained parameters, not of the average.
-
-  Attributes:
-    b1: How far the trained parameters are pulled to the average.
-    warmup: The share of all steps in which the rate rises from zero.
   """
 
-  b1: float = 0.9
-  warmup: float = 0.05
+  b1: float = 0.9  # how far the trained parameters are pulled to the average
+  warmup: float = 0.05  # the share of all steps in which the rate rises from zero
   kind: ClassVar[str] = 'schedule-free-sgd'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))
-    inject = optax.inject_hyperparams(
-      optax.contrib.schedule_free_sgd, static_args=('warmup_steps', 'b1')
-    )
     rate = setting.schedule.init_value / (1 - self.b1)
-    return setting.coupled(inject(rate, warmup_steps=steps, b1=self.b1))
+    static = ('warmup_steps', 'b1')
+    injected = optax.inject_hyperparams(optax.contrib.schedule_free_sgd, static_args=static)
+    return setting.coupled(injected(rate, warmup_steps=steps, b1=self.b1))
 
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     (found,) = (state for _, state in optax.tree.get_all_with_path(opt_state, 'ScheduleFreeState'))

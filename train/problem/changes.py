@@ -16,13 +16,21 @@ from train.problem.networks import Network, VitB16, WideResNet
 from train.problem.own_code import read_module
 from train.system.errors import UserError
 
-Names = tuple[str, ...]
 _GREATEST_DEPTH = 1_000  # Python builds the layers one by one
 
 
-def option(text: str, metavar: str = '') -> Any:
-  """Returns the annotation of a command-line option: its help and the placeholder of its value."""
-  return tyro.conf.arg(help=text, metavar=metavar, help_behavior_hint='')
+def option(metavar: str | None = None, text: str | None = None) -> Any:
+  """Returns the annotation of an option; its help is ``text``, or what stands below the field."""
+  return tyro.conf.arg(metavar=metavar, help=text, help_behavior_hint='')
+
+
+Number = Annotated[int, option('N')]
+NumberOrNone = Annotated[int | None, option('N')]
+_RateOrNone = Annotated[float | None, option('RATE')]
+_ARMS = (
+  f'Arms (default: those that `list` shows). Choose from {ARM_FORMS}; and coin, yoked and swapped, '
+  "the controls of the experiment's pair."
+)
 
 
 def flag_of(name: str) -> str:
@@ -34,46 +42,30 @@ def flag_of(name: str) -> str:
 class Changes:
   """What to train: parts, arms, seeds, and settings that replace the experiment's."""
 
-  parts: Annotated[
-    Names,
-    option('Parts of an experiment that has several; `list` shows them (default: all).', 'PART'),
-  ] = ()
-  arms: Annotated[
-    Names,
-    option(
-      f'Arms (default: those that `list` shows). Choose from {ARM_FORMS}; and coin, yoked and '
-      "swapped, the controls of the experiment's pair.",
-      'ARM',
-    ),
-  ] = ()
-  seeds: Annotated[
-    tuple[int, ...],
-    option("Seeds; each arm is trained once per seed (default: the experiment's).", 'SEED'),
-  ] = ()
-  dataset: Annotated[str | None, option(f'The data set: {", ".join(SOURCES)}.', 'DATASET')] = None
-  depth: Annotated[int | None, option('Depth of the wide residual network, 6n + 4.', 'N')] = None
-  width: Annotated[int | None, option('Widening factor of the wide residual network.', 'N')] = None
-  epochs: Annotated[
-    int | None, option('Passes over the training examples; schedules scale with them.', 'N')
-  ] = None
-  train_examples: Annotated[
-    int | None, option('Train on the first N examples only (default: all).', 'N')
-  ] = None
-  batch_size: Annotated[int | None, option('Examples per step.', 'N')] = None
-  learning_rate: Annotated[
-    float | None, option('First learning rate of the schedule of SGD.', 'RATE')
-  ] = None
-  weight_decay: Annotated[
-    float | None, option('Weight decay of SGD, added to the gradient.', 'RATE')
-  ] = None
-  dtype: Annotated[
-    Literal['float32', 'bfloat16'] | None,
-    option("The dtype of the network's computation (default: float32).", 'float32|bfloat16'),
-  ] = None
-  pretrained: Annotated[
-    pathlib.Path | None,
-    option('The .npz file of ViT-B/16 weights from ImageNet-21k, for `vit`.', 'FILE'),
-  ] = None
+  parts: Annotated[tuple[str, ...], option('PART')] = ()
+  """Parts of an experiment that has several; `list` shows them (default: all)."""
+  arms: Annotated[tuple[str, ...], option('ARM', _ARMS)] = ()
+  seeds: Annotated[tuple[int, ...], option('SEED')] = ()
+  """Seeds; each arm is trained once per seed (default: the experiment's)."""
+  dataset: Annotated[str | None, option('DATASET', f'The data set: {", ".join(SOURCES)}.')] = None
+  depth: NumberOrNone = None
+  """Depth of the wide residual network, 6n + 4."""
+  width: NumberOrNone = None
+  """Widening factor of the wide residual network."""
+  epochs: NumberOrNone = None
+  """Passes over the training examples; schedules scale with them."""
+  train_examples: NumberOrNone = None
+  """Train on the first N examples only (default: all)."""
+  batch_size: NumberOrNone = None
+  """Examples per step."""
+  learning_rate: _RateOrNone = None
+  """First learning rate of the schedule of SGD."""
+  weight_decay: _RateOrNone = None
+  """Weight decay of SGD, added to the gradient."""
+  dtype: Annotated[Literal['float32', 'bfloat16'] | None, option('float32|bfloat16')] = None
+  """The dtype of the network's computation (default: float32)."""
+  pretrained: Annotated[pathlib.Path | None, option('FILE')] = None
+  """The .npz file of ViT-B/16 weights from ImageNet-21k, for `vit`."""
 
   def given(self, *names: str) -> dict[str, Any]:
     """Returns those of the named settings that replace the experiment's."""
@@ -82,20 +74,20 @@ class Changes:
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is impossible."""
-    for name in ('epochs', 'batch_size', 'train_examples'):
-      check_at_least_1(name, getattr(self, name))
+    check_at_least(1, self, 'epochs', 'batch_size', 'train_examples')
+    check_at_least(0, self, 'weight_decay')
     if self.learning_rate is not None and not self.learning_rate > 0:
       raise UserError(f'--learning-rate must be above 0, not {self.learning_rate}.')
     if self.depth is not None and self.depth > _GREATEST_DEPTH:
       raise UserError(f'--depth must be at most {_GREATEST_DEPTH}, not {self.depth}.')
-    if self.weight_decay is not None and not self.weight_decay >= 0:
-      raise UserError(f'--weight-decay must be at least 0, not {self.weight_decay}.')
 
 
-def check_at_least_1(name: str, value: int | None) -> None:
-  """Raises a ``UserError`` if the value of an option is given and below 1."""
-  if value is not None and value < 1:
-    raise UserError(f'{flag_of(name)} must be at least 1, not {value}.')
+def check_at_least(least: int, options: Any, *names: str) -> None:
+  """Raises a ``UserError`` if one of the named options is given and below ``least``."""
+  for name in names:
+    value = getattr(options, name)
+    if value is not None and not value >= least:
+      raise UserError(f'{flag_of(name)} must be at least {least}, not {value}.')
 
 
 def is_own_problem(name: str) -> bool:

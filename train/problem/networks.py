@@ -18,26 +18,15 @@ from train.system.errors import UserError
 
 @dataclasses.dataclass(frozen=True)
 class Network(abc.ABC):
-  """A network, of one of the kinds below.
+  """A network, of one of the kinds below."""
 
-  Attributes:
-    kind: Its kind in configurations.
-    image_size: The size to which images are resized; None keeps the data set's.
-    convolves_images: Whether it may convolve in two dimensions, other than in patches that do not
-      overlap.
-  """
-
-  kind: ClassVar[str]
-  image_size: ClassVar[int | None] = None
-  convolves_images: ClassVar[bool] = True
+  kind: ClassVar[str]  # in configurations
+  image_size: ClassVar[int | None] = None  # to which images are resized; None keeps the data set's
+  convolves_images: ClassVar[bool] = True  # in two dimensions, and in patches that overlap
 
   @abc.abstractmethod
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    """Returns the network with random weights that computes in ``dtype``.
-
-    Raises:
-      ValueError: If a depth or width is impossible.
-    """
+    """Returns the network with random weights; raises a ``ValueError`` if its size is impossible."""
 
   def load_pretrained(self, model: nnx.Module) -> None:  # noqa: B027  most start from random weights
     """Loads pretrained weights, if there are any; raises a ``ValueError`` if they do not fit."""

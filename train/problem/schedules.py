@@ -11,15 +11,10 @@ from lcam_optax import hold_then_decay, step_drops
 
 @dataclasses.dataclass(frozen=True)
 class Schedule(abc.ABC):
-  """A schedule of the learning rate, of one of the kinds below.
+  """A schedule of the learning rate, of one of the kinds below."""
 
-  Attributes:
-    init_value: The first learning rate.
-    kind: Its name in configurations.
-  """
-
-  init_value: float = 0.1
-  kind: ClassVar[str]
+  init_value: float = 0.1  # the first learning rate
+  kind: ClassVar[str]  # its name in configurations
 
   @abc.abstractmethod
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
@@ -32,11 +27,9 @@ class Schedule(abc.ABC):
 
 @dataclasses.dataclass(frozen=True)
 class Drops(Schedule):
-  """A learning rate that drops after some shares of the epochs; the default is figure 3's.
+  """A learning rate that is multiplied by ``factor`` after the shares ``after`` of the epochs.
 
-  Attributes:
-    after: The shares of the epochs after which the learning rate drops.
-    factor: The learning rate is multiplied by it at each drop.
+  The default is figure 3's.
   """
 
   after: tuple[float, ...] = (31 / 150, 61 / 150, 91 / 150)
@@ -54,12 +47,10 @@ class Drops(Schedule):
 
 @dataclasses.dataclass(frozen=True)
 class HoldThenDecay(Schedule):
-  """A learning rate held, then decayed before every step; the default is figure 5's, version 1.
+  """A learning rate held for a share of the epochs, then decayed before every step.
 
-  Attributes:
-    hold: The share of the epochs in which the learning rate is held.
-    last_factor: The last learning rate divided by the first. The default is that of 150 epochs of
-      391 steps, so that a shorter run goes through the same rates.
+  ``last_factor`` is the last rate divided by the first. The default is figure 5's, version 1, of 150
+  epochs of 391 steps; a shorter run goes through the same rates.
   """
 
   hold: float = 31 / 150

@@ -4,9 +4,8 @@ make_report    the whole report: reads, compares, prints, writes
 read_runs      the runs of a directory; metric: the names of their metric
 contrasts      which arms are compared; pooling: the scatter that arms share
 tables, words, files    what is printed and written
-curves         what is drawn; published: the paper's curves; styles: the look of each arm
-plots, difference_plot    the pictures
-page, interactive_curves    the same for a browser
+curves         what is drawn, the paper's curves among it; styles: the look of each arm
+plots          the pictures; page, interactive_curves: the same for a browser
 """
 
 from train.reports.make_report import import_what_reports_need, report

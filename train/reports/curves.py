@@ -1,5 +1,8 @@
 """The curves of a comparison, independent of the library that draws them."""
 
+import collections
+import csv
+import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
@@ -8,6 +11,7 @@ import numpy as np
 from train.reports.read_runs import FoundRuns
 from train.system.statistics import estimate
 
+_PAPER_CURVES = pathlib.Path(__file__).with_name('paper_curves.csv')
 PAPER_EPOCHS = 150
 FEWEST_FOR_A_MEAN = 3
 MOST_WITH_BANDS = 5  # bands of more arms overlap, and cannot be told apart
@@ -61,6 +65,27 @@ class Panel(NamedTuple):
   def first_epoch(self) -> float | None:
     """The first epoch of the lines; None without lines."""
     return min((float(line.epochs[0]) for line in self.lines), default=None)
+
+
+def published_curves(figure: str, dataset: str) -> Published:
+  """Returns the curves of one figure of the paper, see ``Published``.
+
+  Example:
+    >>> sorted(published_curves('figure3', 'cifar10'))
+    ['test_error_percent', 'train_loss']
+
+  References:
+    The coordinates of the figures in the TeX source of arXiv:2309.02130, version 1.
+  """
+  points = collections.defaultdict(lambda: collections.defaultdict(list))
+  with _PAPER_CURVES.open(newline='') as file:
+    for row in csv.DictReader(file):
+      if (row['figure'], row['dataset']) == (figure, dataset):
+        points[row['metric']][row['arm']].append((float(row['epoch']), float(row['value'])))
+  return {
+    metric: {arm: np.array(sorted(curve)) for arm, curve in arms.items()}
+    for metric, arms in points.items()
+  }
 
 
 def panels(found: FoundRuns, published: Published) -> list[Panel]:

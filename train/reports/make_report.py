@@ -8,8 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from train.reports.contrasts import Contrast, Contrasts, contrasts
+from train.reports.curves import published_curves
 from train.reports.files import Contents, write_arms, write_csv, write_markdown
-from train.reports.published import published_curves
 from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
 from train.reports.words import (
@@ -30,10 +30,6 @@ def report(workdir: pathlib.Path, console: Console) -> None:
 
   For each comparison it writes report.md, report.html, report.csv, contrasts.csv and curves.png;
   above several comparisons also differences.csv and differences.png.
-
-  Raises:
-    UserError: If no run has finished an epoch, files of a run are damaged or edited, runs in one
-      folder are not comparable, or the report cannot be written.
   """
   with errors_explained(workdir):
     found = find_runs(workdir)
@@ -64,12 +60,8 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
 
   about, metric = found.about, found.metric
   rows = arm_rows(found)
-  spec = metric.spec(
-    [
-      *(row.last for row in rows if row.last),
-      *(Estimate(0.0, row.half_width) for row in compared.rows),
-    ]
-  )
+  estimates = [row.last for row in rows if row.last]
+  spec = metric.spec([*estimates, *(Estimate(0.0, row.half_width) for row in compared.rows)])
   tables = [arm_columns(rows, metric, spec)]
   if compared.rows:
     tables.append(contrast_columns(compared.rows, spec))
@@ -127,8 +119,7 @@ def _report_differences(
   console: Console,
 ) -> None:
   """Writes the contrasts of all comparisons as one table, and one plot of each metric."""
-  from train.reports.difference_plot import plot_differences
-  from train.reports.plots import write_png
+  from train.reports.plots import plot_differences, write_png
 
   differences = {
     folder.relative_to(workdir).as_posix(): (runs.metric, several)

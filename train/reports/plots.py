@@ -1,14 +1,17 @@
-"""Plots the curves of runs."""
+"""Plots the curves of runs, and the differences in several comparisons."""
 
 import io
 import pathlib
 import textwrap
+from collections.abc import Mapping, Sequence
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import LogLocator, MaxNLocator
 
+from train.reports.contrasts import SHOWN, Contrast
 from train.reports.curves import (
   MOST_WITH_BANDS,
   Line,
@@ -18,9 +21,17 @@ from train.reports.curves import (
   panels,
   shows_means,
 )
+from train.reports.metric import Metric
 from train.reports.read_runs import FoundRuns
-from train.reports.styles import Style, style_of
+from train.reports.styles import CONTRAST_COLOURS, Style, style_of
 from train.system.files import write_whole
+
+_LABELS = {
+  'yoked': 'against its yoked run',
+  'coin': 'against its coin',
+  'direction': 'against the other direction',
+  'baseline': 'against the baseline',
+}
 
 
 def write_png(figure: Figure, path: pathlib.Path) -> None:
@@ -158,3 +169,51 @@ def _what_lines_are(found: FoundRuns) -> str:
   if len(found.runs) > MOST_WITH_BANDS:
     return words + 'interval of the last mean, to the right of the lines'
   return words + 'band of the mean'
+
+
+def plot_differences(differences: Mapping[str, Sequence[Contrast]], metric: Metric) -> Figure:
+  """Draws the contrasts of comparisons with their confidence intervals, a row each."""
+  rows = sum(1.3 + len(several) for several in differences.values())
+  figure = Figure(figsize=(9.5, 0.23 * rows + 2.0), layout='constrained')
+  axis = figure.subplots()
+  ticks, labels, height = [], [], 0.0
+  for name, several in differences.items():
+    axis.text(0.005, height, name, transform=axis.get_yaxis_transform(), va='center', weight='bold')
+    for contrast in several:
+      height -= 1
+      ticks.append(height)
+      labels.append(f'{contrast.arm} vs {contrast.other} (n={contrast.seeds})')
+      _draw_difference(axis, contrast, height)
+    height -= 1.3
+  drawn = {contrast.kind for several in differences.values() for contrast in several}
+  for kind in filter(drawn.__contains__, _LABELS):
+    axis.errorbar([], [], xerr=[], fmt='o', color=CONTRAST_COLOURS[kind], label=_LABELS[kind])
+  axis.axvline(0, color='0.3', linewidth=0.8)
+  axis.set_yticks(ticks, labels, fontsize='small')
+  unit = ', percentage points' if metric.unit else ''
+  axis.set(
+    xlabel=f'difference of {metric.label.removesuffix(" (%)")}{unit}, with 95 % confidence interval\n'
+    '(left of zero the first is better)',
+    ylim=(height + 0.5, 0.8),
+  )
+  axis.grid(alpha=0.3, axis='x')
+  figure.suptitle(
+    f'Differences on the same seeds; filled: shown (Holm-adjusted p < {SHOWN:g} in its part)',
+    fontsize='medium',
+  )
+  figure.legend(loc='outside lower center', ncols=len(drawn), frameon=False, fontsize='small')
+  return figure
+
+
+def _draw_difference(axis, contrast: Contrast, height: float) -> None:
+  colour = CONTRAST_COLOURS[contrast.kind]
+  axis.errorbar(
+    contrast.difference,
+    height,
+    xerr=contrast.half_width if np.isfinite(contrast.half_width) else 0,
+    fmt='o',
+    markersize=5,
+    capsize=2,
+    color=colour,
+    markerfacecolor=colour if contrast.shown else 'white',
+  )

@@ -31,7 +31,7 @@ _MADE_BY_A_RUN = frozenset({'metrics.csv', SUMS})
 class FoundRuns(NamedTuple):
   """The runs of one comparison.
 
-  The arms are in the order of a report: baseline, fixed momenta, LCAMs, controls, others.
+  Arms are in the order of a report: baseline, fixed momenta, LCAMs, controls, others.
   """
 
   runs: Runs  # the columns of metrics.csv and the seconds of timing.csv, by arm and seed
@@ -47,11 +47,6 @@ class FoundRuns(NamedTuple):
     return self.config['about']
 
   @property
-  def epochs(self) -> int:
-    """The number of epochs of a finished run."""
-    return self.config['epochs']
-
-  @property
   def baseline(self) -> str:
     """The name of the arm that the others are compared with."""
     return self.about['baseline']
@@ -63,7 +58,8 @@ class FoundRuns(NamedTuple):
 
   def seeds(self, arm: str, *outcomes: str) -> list[int]:
     """Returns the seeds of an arm's runs that have one of these outcomes, see :func:`outcome`."""
-    return [seed for seed, run in self.runs[arm].items() if outcome(run, self.epochs) in outcomes]
+    epochs = self.config['epochs']
+    return [seed for seed, run in self.runs[arm].items() if outcome(run, epochs) in outcomes]
 
 
 def all_equal(runs: Sequence[Run]) -> bool:
@@ -180,13 +176,11 @@ def outcome(run: Run, epochs: int) -> Literal['finished', 'diverged', 'not finit
 
 def check_results(comparison: Comparison, folder: pathlib.Path) -> None:
   """Raises a ``UserError`` if no run of a comparison that was trained has a result."""
-  directories = [
-    run_directory(folder, arm.name, seed) for arm in comparison.arms for seed in comparison.seeds
-  ]
   runs = [
     read_metrics(directory, comparison.metric_column)
-    for directory in directories
-    if (directory / 'metrics.csv').exists()
+    for arm in comparison.arms
+    for seed in comparison.seeds
+    if ((directory := run_directory(folder, arm.name, seed)) / 'metrics.csv').exists()
   ]
   outcomes = {outcome(run, comparison.epochs) for run in runs if len(run['epoch'])}
   if outcomes == {'not finite'}:

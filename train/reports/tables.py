@@ -56,13 +56,8 @@ def arm_rows(found: FoundRuns) -> list[Row]:
   for arm, seeds in found.runs.items():
     finished = [seeds[seed] for seed in found.seeds(arm, 'finished')]
     unfinished = {seed: len(seeds[seed]['epoch']) for seed in found.seeds(arm, 'unfinished')}
-    row = Row(
-      arm,
-      len(finished),
-      found.seeds(arm, 'diverged'),
-      unfinished,
-      found.seeds(arm, 'not finite'),
-    )
+    diverged, not_finite = found.seeds(arm, 'diverged'), found.seeds(arm, 'not finite')
+    row = Row(arm, len(finished), diverged, unfinished, not_finite)
     if finished:
       last = estimate(np.array([run['metric'][-1] for run in finished]))
       row = row._replace(

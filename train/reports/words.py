@@ -88,9 +88,8 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
   with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
     for seed, done in row.unfinished.items():
-      sentences.append(
-        f'{row.arm}: seed {seed} is unfinished ({done} of {found.epochs} epochs) and not in the mean.'
-      )
+      of = f'{done} of {found.config["epochs"]} epochs'
+      sentences.append(f'{row.arm}: seed {seed} is unfinished ({of}) and not in the mean.')
     if row.seeds > 1 and all_equal(
       [found.runs[row.arm][seed] for seed in found.seeds(row.arm, 'finished')]
     ):
@@ -98,15 +97,11 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
         f'{row.arm}: its {row.seeds} runs are equal, number by number, and tell no interval: let the '
         'network draw its weights with `rngs`, or make batches smaller than the data.'
       )
-    if row.diverged:
-      seeds = ', '.join(map(str, row.diverged))
-      sentences.append(f'{row.arm}: diverged with seed {seeds}; not in the mean.')
-    if row.not_finite:
-      seeds = ', '.join(map(str, row.not_finite))
-      sentences.append(
-        f'{row.arm}: its test loss or {found.metric.label} is NaN or infinite with seed {seeds}; not in '
-        'the mean.'
-      )
+    not_finite = f'its test loss or {found.metric.label} is NaN or infinite'
+    for words, lost in (('diverged', row.diverged), (not_finite, row.not_finite)):
+      if lost:
+        seeds = ', '.join(map(str, lost))
+        sentences.append(f'{row.arm}: {words} with seed {seeds}; not in the mean.')
     if row.last and row.arm != found.baseline and row.arm not in with_baseline:
       sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
   return sentences

@@ -51,11 +51,7 @@ class Checkpoints:
   """
 
   def __init__(self, directory: pathlib.Path, warn: Callable[[str], None], devices: Devices):
-    """Opens the directory.
-
-    ``warn`` is called with a sentence about each damaged checkpoint; restored states are put on the
-    devices.
-    """
+    """Opens the directory; calls ``warn`` with a sentence about each damaged checkpoint."""
     self._directory = directory
     self._warn = warn
     self._devices = devices
@@ -98,15 +94,9 @@ class Checkpoints:
   ) -> tuple[Any, dict[str, Any]] | None:
     """Returns the newest undamaged state with its notes, or None if there are no checkpoints.
 
-    A checkpoint that cannot be read is reported and renamed, never deleted.
-
-    Args:
-      template: A state of the same structure, shapes and dtypes.
-      check: Called with the step and the notes of a checkpoint; raises a ``ValueError`` if the notes
-        do not fit.
-
-    Raises:
-      UserError: If there are checkpoints and none can be read.
+    It has structure, shapes and dtypes of the template. ``check`` gets step and notes of a checkpoint,
+    and raises a ``ValueError`` if they do not fit. A checkpoint that cannot be read is reported and
+    renamed, never deleted; if all are so, this raises a ``UserError``.
     """
     leaves, structure = jax.tree.flatten(template)
     arrays = [np.zeros(leaf.shape, leaf.dtype) for leaf in _plain(leaves)]

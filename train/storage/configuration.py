@@ -18,24 +18,13 @@ from train.system.files import read_object, write_whole
 
 # The type of each field; an arm has further fields that depend on its kind.
 _TYPES: dict[str, Any] = {
-  'experiment': str,
-  'part': str,
-  'dataset': str,
+  **dict.fromkeys(('experiment', 'part', 'dataset', 'loss', 'metric', 'rule', 'dtype'), str),
+  **dict.fromkeys(('network', 'schedule', 'arm'), dict),
+  **dict.fromkeys(('epochs', 'batch_size', 'seed'), int),
+  **dict.fromkeys(('train_examples', 'partner_seed'), int | None),
   'data_sha256': str | None,
   'program': dict | None,
-  'network': dict,
-  'loss': str,
-  'metric': str,
-  'schedule': dict,
-  'epochs': int,
-  'batch_size': int,
   'weight_decay': float | int,
-  'rule': str,
-  'train_examples': int | None,
-  'dtype': str,
-  'arm': dict,
-  'seed': int,
-  'partner_seed': int | None,
   'about': {
     **dict.fromkeys(('title', 'network', 'schedule', 'baseline', 'reported'), str),
     **dict.fromkeys(('metric_column', 'metric_label', 'published_network'), str),
@@ -66,14 +55,8 @@ def run_config(
 ) -> dict[str, Any]:
   """Returns the configuration of a run, as JSON-able values.
 
-  Args:
-    comparison: The comparison that the run belongs to.
-    arm: The optimizer.
-    seed: The seed.
-    dataset: The name of the data set.
-    partner_seed: The seed whose phases a yoked run replays.
-    data_sha256: The digest of data that the user's own code makes.
-    program_sha256: The digest of what the user's own code computes.
+  A yoked run replays the phases of ``partner_seed``. The digests are those of data that the user's
+  own code makes, and of what it computes.
   """
   config = {
     'experiment': comparison.experiment,
@@ -123,7 +106,7 @@ def read_config(directory: pathlib.Path) -> dict[str, Any]:
     and all(isinstance(config['arm'].get(name), str) for name in ('name', 'kind'))
     and all(isinstance(config['arm'].get(name, 0), float | int) for name in _MOMENTA)
   )
-  return {**dict.fromkeys(_TYPES), **config} if whole else {}
+  return {**config, **{name: config.get(name) for name in _TYPES}} if whole else {}
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -150,10 +133,7 @@ def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
 
 
 def check_shared_config(directories: Iterable[pathlib.Path], config: Mapping[str, Any]) -> None:
-  """Raises a ``UserError`` if a run is not comparable with those in a working directory.
-
-  Such runs differ in more than arm and seed, and a report would compare them.
-  """
+  """Raises a ``UserError`` if a run differs from those in a directory in more than arm and seed."""
   for directory in directories:
     if found := read_config(directory):  # a damaged one is reported where it is needed
       check_same_run(directory, found, config, besides=OF_A_RUN)
@@ -206,10 +186,7 @@ def compared_fields(config: Mapping[str, Any], besides: Collection[str] = ()) ->
 def differences(
   found: Mapping[str, Any], config: Mapping[str, Any], besides: Collection[str] = ()
 ) -> list[tuple[str, Any, Any]]:
-  """Returns name, first and second value of each compared field that differs.
-
-  The name of a nested field is its path; a missing field is None.
-  """
+  """Returns path, first and second value of each compared field that differs; None if missing."""
 
   def nested(found: Mapping, config: Mapping, prefix: str) -> Iterator[tuple[str, Any, Any]]:
     for key in {**found, **config}:
@@ -222,10 +199,8 @@ def differences(
   if of_other_jax(found, config):
     # Without `about`, as in a checkpoint, there is nothing to compare but that.
     codes = {'code_sha256': _code(found)}, {'code_sha256': _code(config)}
-    codes = codes if all(code['code_sha256'] for code in codes) else ({}, {})
-    found, config = (
-      {**one, 'program': code} for one, code in zip((found, config), codes, strict=True)
-    )
+    one, other = codes if all(code['code_sha256'] for code in codes) else ({}, {})
+    found, config = {**found, 'program': one}, {**config, 'program': other}
   return list(nested(compared_fields(found, besides), compared_fields(config, besides), ''))
 
 

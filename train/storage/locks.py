@@ -18,11 +18,9 @@ _SECONDS_FOR_A_PLAN = 120  # many processes may start at once, and each writes f
 
 @contextlib.contextmanager
 def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[bool]:
-  """Tries to become the one process that writes a directory; yields whether this process is it.
+  """Tries for some seconds to become the one writer of a directory; yields whether this process is.
 
-  Args:
-    directory: The directory.
-    patience: The seconds to try; others may hold the lock for a moment to see whether it is held.
+  Others may hold the lock for a moment, to see whether it is held.
   """
   try:
     lock = filelock.FileLock(directory / '.lock', timeout=patience).acquire()
@@ -35,11 +33,7 @@ def sole_writer_of(directory: pathlib.Path, patience: float = 0.5) -> Iterator[b
 
 @contextlib.contextmanager
 def planning_in(workdir: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process plans runs in a working directory, and keeps others out.
-
-  Raises:
-    UserError: If another process keeps the lock.
-  """
+  """Waits until no other process plans runs in a working directory, and keeps others out."""
   with sole_writer_of(workdir, _SECONDS_FOR_A_PLAN) as held:
     if not held:
       raise in_use(workdir)

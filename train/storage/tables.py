@@ -64,10 +64,7 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
 
 
 def run_directories(workdir: pathlib.Path) -> dict[pathlib.Path, tuple[str, int]]:
-  """Returns the directories of the runs in a working directory, each with its arm and seed.
-
-  Folders with other names, such as copies, are left out.
-  """
+  """Returns arm and seed of each run in a working directory, by its folder; copies are left out."""
   found = {}
   for path in sorted(workdir.glob('*/seed-*')):
     seed = path.name.removeprefix('seed-')
@@ -87,8 +84,7 @@ def warn(directory: pathlib.Path, say: Callable[[str], None], sentence: str) -> 
 class Recorder:
   """Writes the tables of one run, for people and for TensorBoard.
 
-  Attributes:
-    rows: From the name of a table, of ``TABLES``, to its rows so far, as text.
+  ``rows`` has the rows of each table so far, as text.
   """
 
   def __init__(
@@ -98,10 +94,7 @@ class Recorder:
     rows: Mapping[str, Sequence[str]],
     devices_used: int = 1,
   ):
-    """Writes the configuration, and the tables anew from the rows of a checkpoint, if there is one.
-
-    ``devices_used`` is the number of devices that a batch is divided among.
-    """
+    """Writes the configuration, and the tables anew from the rows of a checkpoint, if there is one."""
     self._directory = directory
     self._epochs = config['epochs']
     self._columns = metrics_columns(config['about']['metric_column'])
@@ -174,10 +167,8 @@ def _digest(content: bytes) -> str:
 def check_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
   """Notes numbers of the start of a run, which are the same for all arms of a seed.
 
-  Programs of two versions of JAX cannot be compared, but these numbers can.
-
-  Raises:
-    UserError: If a run of the same seed began with other numbers, under another version.
+  Raises a ``UserError`` if they differ from those of another version of JAX, whose programs cannot be
+  compared.
   """
   for other in directory.parents[1].glob(f'*/{directory.name}'):
     found = read_environment(other)
@@ -248,10 +239,7 @@ def _rows(path: pathlib.Path) -> list[dict[str, str]]:
 
 
 def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
-  """Returns the phases of all steps of a run, int8, 1 where the loss was high.
-
-  Returns None if the run has another number of epochs, or no phases.
-  """
+  """Returns the phases of a run's steps, 1 where the loss was high; None if not of all epochs."""
   check_unchanged(directory, ['phases.csv'])
   try:
     rows = [row['high_loss_phases'] for row in _rows(directory / 'phases.csv')]
@@ -262,12 +250,9 @@ def read_phases(directory: pathlib.Path, epochs: int) -> np.ndarray | None:
 
 
 def progress_of(directory: pathlib.Path) -> tuple[int, bool]:
-  """Returns how many epochs a run has recorded, and whether it diverged in the last of them.
-
-  A table that cannot be read counts as empty, because a run that goes on writes it anew.
-  """
+  """Returns how many epochs a run has recorded, and whether it diverged in the last of them."""
   try:
     losses = read_table(directory / 'metrics.csv', ['train_loss'])['train_loss']
-  except UserError:
+  except UserError:  # a run that goes on writes the table anew
     return 0, False
   return len(losses), len(losses) > 0 and not np.isfinite(losses[-1])

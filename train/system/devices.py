@@ -21,12 +21,9 @@ _AXIS = 'data'
 
 @dataclasses.dataclass(frozen=True)
 class Devices:
-  """The devices of a run. With JAX's default device alone, arrays stay unsharded.
+  """The devices of a run. With JAX's default device alone, arrays stay unsharded."""
 
-  Attributes:
-    mesh: The devices along one axis, those of a process side by side; None for one device.
-  """
-
+  # The devices along one axis, those of a process side by side; None for one device.
   mesh: jax.sharding.Mesh | None = None
 
   @property
@@ -91,8 +88,7 @@ ONE_DEVICE = Devices()
 def choose_devices(batch_size: int, limit: int | None = None) -> Devices:
   """Returns the devices that share a batch: as many as divide it, at most ``limit`` of each process.
 
-  Raises:
-    UserError: If there are fewer devices than asked for, or the processes do not divide the batch.
+  Raises a ``UserError`` if there are fewer, or the processes do not divide the batch.
   """
   by_process: dict[int, list[jax.Device]] = collections.defaultdict(list)
   for device in jax.devices():

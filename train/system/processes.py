@@ -54,12 +54,9 @@ def is_first() -> bool:
 
 
 def connect(why_not_met: Callable[[str], str], **arguments: Any) -> None:
-  """Connects this process with the others; to be called before JAX is used.
+  """Connects this process with the others by ``jax.distributed``; to be called before JAX is used.
 
-  Args:
-    why_not_met: Returns the last sentence of this process if they do not meet, from what JAX's
-      runtime logged.
-    **arguments: Of ``jax.distributed.initialize``.
+  If they do not meet, ``why_not_met`` makes this process's last sentence of what the runtime logged.
   """
   _state.native_log = NativeLog(
     lambda log: why_not_met(log) if 'RegisterTask' in log else _lost_sentence()

@@ -21,9 +21,7 @@ _MOST_STEPS = 2**31 - 1  # optimizers count steps in int32
 def check_fit(comparison: Comparison, dataset: Dataset) -> None:
   """Traces network, loss and metric on the shapes of a small batch; computes next to nothing.
 
-  Raises:
-    UserError: If they fail or do not give one number per example, or a run has more steps than can
-      be counted.
+  Raises a ``UserError`` if they fail or do not give one number per example.
   """
   check_devices()
   steps = comparison.epochs * -(-len(dataset.train) // comparison.batch_size)

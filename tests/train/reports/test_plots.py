@@ -6,8 +6,8 @@ from matplotlib import image
 
 from tests.train.reports.support import config_of_own, report_text, write_arms, write_run
 from train.problem.arms import OTHERS, arm_of_name
+from train.reports.curves import published_curves
 from train.reports.plots import draw_curves
-from train.reports.published import published_curves
 from train.reports.read_runs import find_runs
 from train.reports.styles import BLACK, style_of
 

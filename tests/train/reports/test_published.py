@@ -6,7 +6,7 @@ from matplotlib import image
 
 from tests.train.reports.support import config_of_errors, report_text, write_run
 from train.problem.experiments import EXPERIMENTS
-from train.reports.published import published_curves
+from train.reports.curves import published_curves
 
 
 def test_curves_of_every_part_that_names_some():
