@@ -10,8 +10,11 @@ from tests.attack import (
   command_lines,
   damage,
   disks,
+  environments,
   files,
+  numbers,
   programs,
+  rude_problem,
   several,
   stops,
 )
@@ -36,6 +39,9 @@ _SHARES: dict[Attack, int] = {
   several.jobs: 3,
   several.together: 1,
   changed_code.changed_code: 10,
+  environments.other_environment: 12,
+  rude_problem.rude_problem: 25,
+  numbers.numbers: 25,
 }
 # Those that need Ray, and much time.
 _WITH_RAY: dict[Attack, int] = {cluster.cluster: 1}
