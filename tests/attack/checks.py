@@ -3,7 +3,8 @@
 import pathlib
 import re
 import signal
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
+from typing import Any
 
 from tests.attack.commands import Done
 from tests.attack.world import World, tables_of
@@ -58,7 +59,7 @@ def check_again(
   *seen: object,
   lost: Collection[str] = (),
   further: Sequence[str] = (),
-  environment: Mapping[str, str] | None = None,
+  **options: Any,
 ) -> Done:
   """Runs the command again, and checks that its tables are right or it says why not.
 
@@ -68,13 +69,13 @@ def check_again(
     *seen: What to show besides if it fails.
     lost: Tables that the attack itself has taken, and that may be missing after a refusal.
     further: Arguments besides.
-    environment: What the command gets besides.
+    **options: How the command is started; see :class:`tests.attack.commands.Command`.
 
   Returns:
     The command.
   """
   whole = {name: table for name, table in world.ended(workdir).items() if name not in lost}
-  done = world.start(workdir, *further, environment=environment).done()
+  done = world.start(workdir, *further, **options).done()
   check_end(done)
   check_kept(workdir, whole, *seen, done)
   if done.status == 0:
@@ -83,6 +84,15 @@ def check_again(
       right = tables.get(name) == world.tables.get(name)
       check(right, f'{name} is not that of an undisturbed run.', *seen, done)
   return done
+
+
+def check_refused(
+  done: Done, workdir: pathlib.Path, before: dict[str, bytes], *seen: object
+) -> None:
+  """Checks that a command was refused with a sentence, and left all tables as they were."""
+  check_end(done)
+  check(done.status == REFUSED, 'It was not refused.', *seen, done)
+  check(tables_of(workdir) == before, 'A command that was refused changed tables.', *seen, done)
 
 
 SIGNALLED = tuple(

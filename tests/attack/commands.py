@@ -18,6 +18,7 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 
+_ROOT = pathlib.Path(__file__).resolve().parents[2]
 SECONDS = 600  # after which a command is taken to hang, also on a machine that is busy
 _FREE_BYTES = 2 * 2**30  # what a command may write into one file
 
@@ -133,6 +134,12 @@ def _become(arguments, descriptors, folder, environment, program) -> None:
     status = _status_of(program or _main)
   finally:
     os._exit(status)
+
+
+def fresh() -> None:
+  """Becomes a new interpreter that runs the command line, for what Python or JAX reads at start."""
+  os.environ['PYTHONPATH'] = str(_ROOT)
+  os.execv(sys.executable, [sys.executable, '-m', 'train', *sys.argv[1:]])
 
 
 def _main() -> None:

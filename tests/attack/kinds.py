@@ -4,7 +4,20 @@ import importlib.util
 import random
 from collections.abc import Callable
 
-from tests.attack import cluster, command_lines, damage, disks, files, programs, several, stops
+from tests.attack import (
+  changed_code,
+  cluster,
+  command_lines,
+  damage,
+  disks,
+  environments,
+  files,
+  numbers,
+  programs,
+  rude_problem,
+  several,
+  stops,
+)
 from tests.attack.world import World
 
 Attack = Callable[[World, random.Random], None]
@@ -25,6 +38,10 @@ _SHARES: dict[Attack, int] = {
   several.two_writers: 8,
   several.jobs: 3,
   several.together: 1,
+  changed_code.changed_code: 10,
+  environments.other_environment: 12,
+  rude_problem.rude_problem: 25,
+  numbers.numbers: 25,
 }
 # Those that need Ray, and much time.
 _WITH_RAY: dict[Attack, int] = {cluster.cluster: 1}
