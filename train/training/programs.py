@@ -25,32 +25,18 @@ TrainStep = Callable[..., 'TrainState']
 
 
 class EpochSums(NamedTuple):
-  """Sums over the steps of an epoch, kept on the device so that no step waits for the host.
-
-  Attributes:
-    steps: The number of steps.
-    loss: Sum of the batch losses. The authors log their mean as an epoch's loss, although the last
-      batch may be smaller than the others.
-    momentum: Sum of the momenta used.
-    gradient_norm: Sum of the norms of the gradients, before weight decay.
-    finite: The number of steps before the first whose loss is NaN or infinite.
-    phases: For each step, 1 if its loss was high; None for optimizers without a loss phase.
-  """
+  """Sums over the steps of an epoch, kept on the device so that no step waits for the host."""
 
   steps: Int[Array, '']
-  loss: Scalar
+  loss: Scalar  # its mean is what the authors log, although the last batch may be smaller
   momentum: Scalar
-  gradient_norm: Scalar
-  finite: Int[Array, '']
-  phases: Int8[Array, ' steps_per_epoch'] | None
+  gradient_norm: Scalar  # of gradients before weight decay
+  finite: Int[Array, '']  # the number of steps before the first whose loss is NaN or infinite
+  phases: Int8[Array, ' steps_per_epoch'] | None  # 1 for a high loss; None without a loss phase
 
   @classmethod
   def zeros(cls, phases: int | None = None) -> 'EpochSums':
-    """Returns the sums of no steps, each in a buffer of its own, so that they can be donated.
-
-    Args:
-      phases: For how many steps to record phases; None records none.
-    """
+    """Returns the sums of no steps, each in a buffer of its own, so that they can be donated."""
     return cls(
       steps=jnp.zeros([], jnp.int32),
       loss=jnp.zeros([], jnp.float32),
@@ -62,20 +48,14 @@ class EpochSums(NamedTuple):
 
 
 class TrainState(NamedTuple):
-  """All that a step changes.
+  """All that a step changes."""
 
-  Attributes:
-    params: The trainable parameters, arrays in nested dictionaries. (Python takes the leaves of an
-      NNX state apart at each call, which costs more than a short step.)
-    model_state: The other variables of the network, such as batch statistics, likewise.
-    opt_state: The state of the optimizer.
-    sums: Sums over the current epoch.
-  """
-
-  params: Any
-  model_state: Any
+  # Nested dictionaries: Python takes the leaves of an NNX state apart at each call, which costs more
+  # than a short step.
+  params: Any  # the trainable parameters
+  model_state: Any  # the other variables of the network, such as batch statistics
   opt_state: Any
-  sums: EpochSums
+  sums: EpochSums  # of the current epoch
 
 
 class EvalSums(NamedTuple):
@@ -103,16 +83,7 @@ class Programs:
     devices: Devices = ONE_DEVICE,
     compiler_options: CompilerOptions | None = None,
   ):
-    """Keeps the structure of a network.
-
-    Args:
-      model: The network, or ``nnx.eval_shape`` of it: only its structure is used.
-      preprocessing: Turns raw inputs into what the network takes.
-      loss: The loss of each example, from outputs and targets.
-      metric: The metric of each example, from outputs and targets.
-      devices: The devices that a batch is divided among.
-      compiler_options: Options of XLA.
-    """
+    """Keeps the structure of the network, for which ``nnx.eval_shape`` of it is enough."""
     self.model = model
     self._graphdef, _, _ = split_network(model)
     self.preprocessing = preprocessing
@@ -150,12 +121,9 @@ class Programs:
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
     """Returns a jitted training step.
 
-    Args:
-      optimizer: The optimizer. The step serves for all that differ only in what their states hold.
-
-    Returns:
-      ``train_step(state, batch, seed, epoch, step) -> state``. The state is donated. The
-      augmentation is a pure function of the integers ``seed``, ``epoch`` and ``step``.
+    It is ``train_step(state, batch, seed, epoch, step) -> state``, and serves for all optimizers that
+    differ only in what their states hold. The state is donated. The augmentation is a pure function
+    of the integers ``seed``, ``epoch`` and ``step``.
     """
 
     @partial(self.jit, donate_argnums=0)
@@ -223,11 +191,7 @@ def make_initializer(
   """Returns a function of the seed that gives the comparison's network with its initial weights.
 
   One program draws all random weights: compiled one by one, they take several times as long.
-
-  Args:
-    comparison: The comparison.
-    num_classes: The number of classes of its data set.
-    structure: The network that :func:`make_programs` was made with.
+  ``structure`` is the network that :func:`make_programs` was made with.
   """
   graphdef = nnx.graphdef(structure)
 
