@@ -15,12 +15,4 @@ from train import arms, schedules
 from train.data import Dataset, Split
 from train.problem.comparison import Comparison, cross_entropy, wrong_answer
 
-__all__ = [
-  'Comparison',
-  'Dataset',
-  'Split',
-  'arms',
-  'cross_entropy',
-  'schedules',
-  'wrong_answer',
-]
+__all__ = ['Comparison', 'Dataset', 'Split', 'arms', 'cross_entropy', 'schedules', 'wrong_answer']

@@ -36,10 +36,7 @@ _LABEL_BYTES = 4
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints the named experiments, or all, with their arms and costs, each as soon as it is known.
-
-  Times a training step of the probed ones on this device.
-  """
+  """Prints the named experiments, or all, with arms and costs; times a step of the probed ones."""
   check_devices()
   for name in (*names, *probed):
     if name.endswith('.py'):
@@ -118,17 +115,16 @@ def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
 
   low, high = comparison.pair
   size = f'{comparison.epochs} epochs of batch {comparison.batch_size}'
-  rows = [
+  rows = (
     ('network', f'{comparison.network.describe()} on {comparison.dataset.name}, {size}'),
     ('training', training),
     ('memory', memory),
     ('', f'host: {host}'),
     ('arms', ' '.join(arm.name for arm in comparison.arms)),
     ('controls', f'yoked coin swapped, of low {low:g}, high {high:g}'),
-  ]
-  if comparison.about.reported:
-    rows.append(('paper', comparison.about.reported))
-  return rows
+    ('paper', comparison.about.reported),
+  )
+  return [(label, text) for label, text in rows if text]
 
 
 def in_unit(number: float, units: Sequence[tuple[float, str]]) -> str:
@@ -234,22 +230,14 @@ def _bytes_of(arrays: Any) -> int:
 
 def _key(comparison: Comparison) -> Hashable:
   """Returns what determines the program of a comparison's first arm."""
-  return (
-    comparison.network,
-    comparison.dataset.name,
-    comparison.batch_size,
-    comparison.dtype,
-    comparison.arms[0].program,
-  )
+  data, network = (comparison.dataset.name, comparison.batch_size), comparison.network
+  return data, network, comparison.dtype, comparison.arms[0].program
 
 
 def abstract_step(
   comparison: Comparison, devices: Devices = ONE_DEVICE, arm: Arm | None = None
 ) -> tuple[TrainStep, TrainState, Batch]:
-  """Returns a training step with the shapes of its state and of a whole batch; allocates nothing.
-
-  The optimizer is the comparison's first arm if not given.
-  """
+  """Returns a training step, by default of the first arm, with the shapes of state and batch."""
   source, steps = comparison.dataset, steps_per_epoch(comparison)
   programs = make_programs(comparison, source.num_classes, devices)
   optimizer = comparison.build_optimizer(arm or comparison.arms[0], steps, seed=0)

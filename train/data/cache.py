@@ -33,9 +33,7 @@ class DamagedCacheError(Exception):
 
 
 def write(
-  folder: pathlib.Path,
-  description: dict[str, Any],
-  examples: Iterable[tuple[str, np.ndarray, int]],
+  folder: pathlib.Path, description: dict[str, Any], examples: Iterable[tuple[str, np.ndarray, int]]
 ) -> None:
   """Writes a cache, and replaces an existing one; an interrupted write leaves it as it was.
 

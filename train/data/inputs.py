@@ -78,10 +78,7 @@ class ResidentInput(_Input):
 
 
 class StreamedInput(_Input):
-  """Batches of a split that stays on disk or in host memory; threads gather them ahead of use.
-
-  They equal those of :class:`ResidentInput`, bit for bit.
-  """
+  """Batches of a split that stays on disk or in host memory; threads gather them ahead of use."""
 
   def _batches(self, order, batch_size, start_step):
     order = np.asarray(order)

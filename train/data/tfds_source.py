@@ -1,4 +1,4 @@
-"""Data sets that TFDS prepares in a separate process, stored as plain arrays."""
+"""Data sets that TFDS prepares, in a process that runs ``train.data.from_tfds``, as plain arrays."""
 
 import dataclasses
 import os
@@ -17,10 +17,7 @@ _CHOOSE = 'choose another folder with --data-dir or TFDS_DATA_DIR'
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TfdsSource(DataSource):
-  """A data set of TFDS. Its loaded arrays are memory maps.
-
-  TFDS, which imports TensorFlow, runs in a separate process: :mod:`train.data.from_tfds`.
-  """
+  """A data set of TFDS. Its loaded arrays are memory maps."""
 
   # TFDS's own, or, if it has only one split, the first five recordings of each word and speaker.
   test_split: Literal['test', 'first_recordings'] = 'test'

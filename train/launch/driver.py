@@ -190,7 +190,8 @@ class _Driver:
         self._fail(run, result)
 
   def _try_again(self, run: _Run, reason: str) -> None:
-    saved = _newest_checkpoint(run.run.directory)
+    names = [path.name for path in run.run.directory.glob('checkpoints/*')]
+    saved = max((int(name) for name in names if name.isdigit()), default=-1)
     run.tries = 1 if saved > run.saved else run.tries + 1
     run.saved = max(saved, run.saved)
     if run.tries < _TRIES:
@@ -240,9 +241,3 @@ def _stat(directory: pathlib.Path) -> tuple[int, ...]:
   except OSError:
     return ()
   return found.st_ino, found.st_mtime_ns, found.st_size
-
-
-def _newest_checkpoint(directory: pathlib.Path) -> int:
-  """Returns the step of a run's newest checkpoint; -1 if it has none."""
-  names = (path.name for path in directory.glob('checkpoints/*'))
-  return max((int(name) for name in names if name.isdigit()), default=-1)

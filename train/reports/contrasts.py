@@ -17,9 +17,7 @@ Kind = Literal['yoked', 'coin', 'direction', 'baseline']
 class Contrast(NamedTuple):
   """One arm against another, on the seeds that both finished; a row of contrasts.csv."""
 
-  kind: (
-    Kind  # the role of the other arm; of a direction, arm has the higher momentum in the high phase
-  )
+  kind: Kind  # the role of the other; in a direction, arm has the higher momentum when it is high
   arm: str
   other: str
   seeds: int  # the number of seeds that both finished

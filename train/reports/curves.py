@@ -45,10 +45,8 @@ class Panel(NamedTuple):
 
   @property
   def extent(self) -> tuple[float, float] | None:
-    """The smallest and the largest value; None if all are NaN or infinite.
-
-    Bands do not count, so that a wide band of few seeds does not flatten the lines.
-    """
+    """The smallest and the largest value; None if all are NaN or infinite."""
+    # Without bands, so that a wide band of few seeds does not flatten the lines.
     drawn = np.concatenate([line.values for line in self.lines] or [np.empty(0)])
     drawn = drawn[np.isfinite(drawn)]
     return (float(drawn.min()), float(drawn.max())) if len(drawn) else None
@@ -91,8 +89,8 @@ def published_curves(figure: str, dataset: str) -> Published:
 def panels(found: FoundRuns, published: Published) -> list[Panel]:
   """Returns the panels of metric and loss, the paper's metric and loss, phases and momenta.
 
-  The paper's curves, if there are any, have panels of their own, because its networks are larger than
-  most that are trained here. These are as wide, so that equal shares of a training are aligned.
+  The paper's curves, if any, have panels of their own, because its networks are larger than most
+  that are trained here. These are as wide, so that equal shares of a training are aligned.
   """
   epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
   title = f'the paper, {found.about["published_network"]}, one run each'
@@ -130,16 +128,13 @@ def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
   for arm, seeds in found.runs.items():
     curves = {seed: run[column] for seed, run in seeds.items()}
     good = [curves.pop(seed) for seed in finite_runs(found, arm)]
-    if len(good) < FEWEST_FOR_A_MEAN:
-      lines += [_run(arm, 'run', curve) for curve in good]
-    else:
+    singles = [('run', curve) for curve in good]
+    if len(good) >= FEWEST_FOR_A_MEAN:
       lines.append(_mean(arm, good, band=band))
-    lines += [_run(arm, 'diverged', curve) for curve in curves.values()]
+      singles = []
+    singles += [('diverged', curve) for curve in curves.values()]
+    lines += [Line(arm, kind, np.arange(1, len(curve) + 1), curve) for kind, curve in singles]
   return lines
-
-
-def _run(arm: str, kind: Literal['run', 'diverged'], curve: np.ndarray) -> Line:
-  return Line(arm, kind, np.arange(1, len(curve) + 1), curve)
 
 
 def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:

@@ -32,10 +32,7 @@ _WIDTHS = {'mean': 2.0, 'run': 1.2, 'published': 1.2, 'diverged': 1.2}
 
 
 def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
-  """Returns a panel as an item of ``Bokeh.embed.embed_item``, equal in every process.
-
-  The renderers have the name of their arm.
-  """
+  """Returns a panel as an item of ``Bokeh.embed.embed_item``; renderers have their arm's name."""
   plot = figure(
     height=_HEIGHT,
     sizing_mode='stretch_width',

@@ -26,9 +26,8 @@ KEPT = 2
 
 
 def quiet_background_errors() -> None:
-  """Keeps the tracebacks of Orbax's background work off the terminal.
+  """Keeps the tracebacks of Orbax's background work off the terminal; its errors are raised, too.
 
-  Its errors are raised, and the trainer reports them in a sentence; Orbax logs a traceback as well.
   When a save fails, Orbax closes its event loop, and each file that TensorStore still writes would
   print a traceback about that.
   """

@@ -69,10 +69,7 @@ class Devices:
     return jax.tree.map(replicate_leaf, tree)
 
   def put_rows(self, arrays: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[jax.Array, ...]:
-    """Copies these rows of arrays on the host to the devices; returns an array for each.
-
-    Each process reads only the rows of its own devices.
-    """
+    """Copies these rows of arrays to the devices; each process reads only those of its own."""
     sharding = self.sharding_of_rows(len(rows))
     if sharding is None:
       return jax.device_put(tuple(array[rows] for array in arrays))

@@ -34,10 +34,7 @@ def read_object(path: pathlib.Path) -> dict[str, Any]:
 
 
 def write_whole(path: pathlib.Path, content: str | bytes) -> None:
-  """Writes or replaces a file, whole or not at all.
-
-  Two processes may do so at the same time; one of the two files remains.
-  """
+  """Writes or replaces a file, whole or not at all, even if two processes do so at the same time."""
   temporary = path.with_name(f'.{path.name}.{uuid.uuid4().hex}')
   try:
     # Text may name folders, whose names need not be UTF-8.

@@ -2,7 +2,6 @@
 
 import hashlib
 import re
-from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -47,7 +46,7 @@ def program_digest(comparison: Comparison, dataset: Dataset) -> str:
   if is_users(type(comparison.schedule)):
     schedule = comparison.schedule.build(comparison.epochs, _steps_per_epoch(comparison, dataset))
     texts.append(_text(schedule, jax.ShapeDtypeStruct((), np.int32)))
-  return _digest(texts)
+  return hashlib.sha256(''.join(texts).encode()).hexdigest()
 
 
 def arm_digest(comparison: Comparison, arm: Arm, dataset: Dataset) -> str:
@@ -58,7 +57,8 @@ def arm_digest(comparison: Comparison, arm: Arm, dataset: Dataset) -> str:
   def update(params: Any, loss: jax.Array) -> Any:
     return optimizer.update(params, optimizer.init(params), params, value=loss)
 
-  return _digest([_text(update, params, jax.ShapeDtypeStruct((), np.float32))])
+  text = _text(update, params, jax.ShapeDtypeStruct((), np.float32))
+  return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _steps_per_epoch(comparison: Comparison, dataset: Dataset) -> int:
@@ -66,17 +66,12 @@ def _steps_per_epoch(comparison: Comparison, dataset: Dataset) -> int:
 
 
 def _text(function: Any, *arguments: Any) -> str:
-  return jax.jit(function).trace(*arguments).lower(lowering_platforms=('cpu',)).as_text()
+  """Returns a program as text, its symbols numbered, without other names and addresses."""
+  text = jax.jit(function).trace(*arguments).lower(lowering_platforms=('cpu',)).as_text()
+  symbols: dict[str, str] = {}
 
+  def numbered(match: re.Match[str]) -> str:
+    name = match[0]
+    return symbols.setdefault(name, f'@{len(symbols)}') if name.startswith('@') else ''
 
-def _digest(texts: Iterable[str]) -> str:
-  digest = hashlib.sha256()
-  for text in texts:
-    symbols: dict[str, str] = {}
-
-    def numbered(match: re.Match[str], symbols: dict[str, str] = symbols) -> str:
-      name = match[0]
-      return symbols.setdefault(name, f'@{len(symbols)}') if name.startswith('@') else ''
-
-    digest.update(_ADDRESSES.sub('', _NAMES.sub(numbered, text)).encode())
-  return digest.hexdigest()
+  return _ADDRESSES.sub('', _NAMES.sub(numbered, text))
