@@ -52,6 +52,7 @@ class Result(NamedTuple):
 
 # The data and programs of the newest comparison, which the next task may share.
 _trainers: dict[tuple[Shared, str], Trainer] = {}
+_programs: dict[tuple[Shared, str], str | None] = {}  # digests, which take half a second each
 
 
 def train_task(task: Task) -> Result:
@@ -90,9 +91,17 @@ def _train(task: Task, said: list[str]) -> Outcome:
         'a --workdir on a file system that all machines share.'
       )
     with working_in(workdir), out_of_memory_explained():
-      plan = plan_runs(comparison, workdir, shared.settings.data_dir, partners_elsewhere=True)
+      key = shared, task.part
+      plan = plan_runs(
+        comparison,
+        workdir,
+        shared.settings.data_dir,
+        partners_elsewhere=True,
+        known_program=_programs.get(key),
+      )
+      _programs[key] = plan.program_sha256
       run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
-      if (key := (shared, task.part)) not in _trainers:
+      if key not in _trainers:
         _trainers.clear()  # before others are loaded
         _trainers[key] = Trainer(comparison, plan.dataset, shared.settings)
       interrupts.leave_if_requested('before the first step')
