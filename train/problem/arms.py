@@ -25,26 +25,15 @@ from train.system.errors import UserError
 
 
 class Setting(NamedTuple):
-  """The run that an arm is built for.
+  """The run that an arm is built for."""
 
-  Attributes:
-    schedule: The learning-rate schedule; an arm with its own learning rate follows its shape.
-    epochs: The number of epochs.
-    steps_per_epoch: Steps of an epoch, a short last one included.
-    weight_decay: Times every parameter, added to its gradient, unless the arm has its own weight
-      decay.
-    rule: See :func:`lcam_optax.lcam`.
-    seed: The seed of the run.
-    partner_phases: The phases that a yoked arm replays, one per step.
-  """
-
-  schedule: Schedule
+  schedule: Schedule  # of the learning rate; an arm with its own first rate follows its shape
   epochs: int
-  steps_per_epoch: int
-  weight_decay: float
-  rule: str
+  steps_per_epoch: int  # a short last one included
+  weight_decay: float  # times every parameter, added to its gradient, unless the arm has its own
+  rule: str  # see :func:`lcam_optax.lcam`
   seed: int = 0
-  partner_phases: Any = None
+  partner_phases: Any = None  # that a yoked arm replays, one per step
 
   @property
   def phases(self) -> dict[str, Any]:
@@ -351,10 +340,7 @@ ARM_FORMS = (
 
 
 def arm_of_name(name: str) -> Arm:
-  """Returns the arm with a name.
-
-  Raises:
-    UserError: If there is none; the message lists the possible names.
+  """Returns the arm with a name; raises a ``UserError`` that lists the names if there is none.
 
   Example:
     >>> arm_of_name('yoked0.9-0.95')

@@ -1,7 +1,7 @@
 """Reports on the runs in a directory: tables, sentences and plots.
 
 make_report    the whole report: reads, compares, prints, writes
-read_runs      the runs of a directory; metric: the names of their metric
+read_runs      the runs of a directory, and the names of their metric
 contrasts      which arms are compared; pooling: the scatter that arms share
 tables, words, files    what is printed and written
 curves         what is drawn, the paper's curves among it; styles: the look of each arm

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from train.reports.contrasts import Contrast
-from train.reports.metric import Metric
+from train.reports.read_runs import Metric
 from train.reports.tables import Column, Row, markdown_table
 from train.system.files import write_whole
 

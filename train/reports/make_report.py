@@ -7,20 +7,12 @@ import shlex
 from rich.console import Console
 from rich.text import Text
 
+from train.reports import words
 from train.reports.contrasts import Contrast, Contrasts, contrasts
 from train.reports.curves import published_curves
 from train.reports.files import Contents, write_arms, write_csv, write_markdown
 from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
-from train.reports.words import (
-  describe_contrast,
-  describe_method,
-  describe_omissions,
-  environment_lines,
-  notes,
-  setting,
-  setting_line,
-)
 from train.system.files import errors_explained
 from train.system.statistics import Estimate
 
@@ -38,7 +30,7 @@ def report(workdir: pathlib.Path, console: Console) -> None:
       contents = _write_comparison(folder, runs, compared[folder])
       _print_comparison(contents, folder, folder.relative_to(workdir), console)
     _say(console, '')
-    for note in notes(compared.values()):
+    for note in words.notes(compared.values()):
       _say(console, note, style='dim')
     if len(found) > 1:
       _report_differences(workdir, found, compared, console)
@@ -71,16 +63,16 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
     reported = f'The paper{network}: {about["reported"]}.'
   contents = Contents(
     title=about['title'],
-    setting=setting(found.config),
+    setting=words.setting(found.config),
     reported=reported,
-    environments=environment_lines(found.environments),
+    environments=words.environment_lines(found.environments),
     tables=tables,
     sentences=[
-      *describe_omissions(rows, found, compared),
-      *(describe_contrast(row, metric, spec) for row in compared.rows),
-      *describe_method(compared, metric, spec),
+      *words.describe_omissions(rows, found, compared),
+      *(words.describe_contrast(row, metric, spec) for row in compared.rows),
+      *words.describe_method(compared, metric, spec),
     ],
-    notes=notes([compared]),
+    notes=words.notes([compared]),
   )
   published = {}
   # The runs may have trained on another data set than the paper.
@@ -89,7 +81,8 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
   write_markdown(folder / 'report.md', contents)
   write_arms(folder / 'report.csv', rows, compared.rows, metric)
   write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
-  write_png(draw_curves(found, published, setting_line(contents.setting)), folder / 'curves.png')
+  figure = draw_curves(found, published, words.setting_line(contents.setting))
+  write_png(figure, folder / 'curves.png')
   write_page(folder / 'report.html', contents, found, published)
   return contents
 
@@ -99,7 +92,7 @@ def _print_comparison(
 ) -> None:
   # Folders of the same experiment have the same title.
   _say(console, f'\n{contents.title}' + (f' ({name})' if name.parts else ''))
-  _say(console, setting_line(contents.setting))
+  _say(console, words.setting_line(contents.setting))
   if contents.reported:
     _say(console, contents.reported)
   for columns in contents.tables:
@@ -140,6 +133,6 @@ def _report_differences(
     _say(console, f'Differences of all parts: {path}', path=True)
 
 
-def _say(console: Console, words: str, *, style: str = '', path: bool = False) -> None:
-  """Prints words without markup; a line with a path is not broken."""
-  console.print(Text(words, style=style), soft_wrap=path)
+def _say(console: Console, text: str, *, style: str = '', path: bool = False) -> None:
+  """Prints text without markup; a line with a path is not broken."""
+  console.print(Text(text, style=style), soft_wrap=path)

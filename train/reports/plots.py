@@ -21,8 +21,7 @@ from train.reports.curves import (
   panels,
   shows_means,
 )
-from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns
+from train.reports.read_runs import FoundRuns, Metric
 from train.reports.styles import CONTRAST_COLOURS, Style, style_of
 from train.system.files import write_whole
 

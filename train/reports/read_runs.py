@@ -1,15 +1,15 @@
-"""Reads the runs that a directory holds."""
+"""Reads the runs that a directory holds, with their metric."""
 
+import math
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
 from train.problem.arms import OTHERS
 from train.problem.comparison import Comparison
-from train.reports.metric import Metric
 from train.storage.configuration import OF_A_RUN, differences, read_config, show
 from train.storage.tables import (
   SUMS,
@@ -21,11 +21,52 @@ from train.storage.tables import (
 )
 from train.system.environment import read_environment
 from train.system.errors import DivergedError, UserError
+from train.system.statistics import Estimate
 
 Run = dict[str, np.ndarray]
 Runs = dict[str, dict[int, Run]]
 _NUMBERS = ('train_loss', 'test_loss', 'metric', 'gradient_norm')
+_WRONG_ANSWERS = 'test_error_percent'
 _MADE_BY_A_RUN = frozenset({'metrics.csv', SUMS})
+
+
+class Metric(NamedTuple):
+  """The metric of a comparison."""
+
+  column: str  # in metrics.csv
+  label: str  # in plots
+
+  @property
+  def name(self) -> str:
+    """Its name in sentences."""
+    return 'error' if self.column == _WRONG_ANSWERS else self.label.removeprefix('test ')
+
+  @property
+  def head(self) -> str:
+    """Its name in the head of a table."""
+    return 'error %' if self.column == _WRONG_ANSWERS else self.name
+
+  @property
+  def unit(self) -> str:
+    """The unit of a difference in a sentence."""
+    return ' points' if self.column == _WRONG_ANSWERS else ''
+
+  def spec(self, estimates: Iterable[Estimate]) -> str:
+    """Returns the format of numbers: two decimals for wrong answers, else as the estimates need.
+
+    They have four digits of the largest mean, and two of the smallest half-width.
+    """
+    estimates = list(estimates)
+    means, half_widths = (
+      [abs(value) for value in values if value and math.isfinite(value)]
+      for values in ([one.mean for one in estimates], [one.half_width for one in estimates])
+    )
+    if self.column == _WRONG_ANSWERS or not means:
+      return '.2f'
+    largest = math.floor(math.log10(max(means)))
+    smallest = math.floor(math.log10(min(half_widths, default=max(means))))
+    digits = max(3, min(largest - smallest + 1, 8))
+    return f'.{max(digits - largest, 0)}f' if -4 <= largest < 7 else f'.{digits}e'
 
 
 class FoundRuns(NamedTuple):

@@ -13,8 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from train.reports.contrasts import Contrast
-from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns, Run, all_equal
+from train.reports.read_runs import FoundRuns, Metric, Run, all_equal
 from train.system.statistics import Estimate, estimate, format_estimate
 
 KINDS = {

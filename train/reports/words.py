@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from train.reports.contrasts import Contrast, Contrasts
-from train.reports.metric import Metric
-from train.reports.read_runs import FoundRuns, all_equal
+from train.reports.read_runs import FoundRuns, Metric, all_equal
 from train.reports.tables import Row, format_p
 
 _ARMS = (
@@ -151,16 +150,14 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns what differs between environments, besides the commit."""
-  found: dict[str, list[str]] = {}
+  found: dict[str, dict[str, None]] = {}  # the values by name, in order
   for environment in filter(None, environments):
     flat = dict(environment)
     for group in ('versions', 'settings'):
       if isinstance(environment.get(group), dict):
         flat |= environment[group]
     for name in flat.keys() - {'commit', 'changed', 'start', 'versions', 'settings'}:
-      values = found.setdefault(name, [])
-      if (value := str(flat[name])) not in values:
-        values.append(value)
+      found.setdefault(name, {})[str(flat[name])] = None
   return [f'{name} {" or ".join(found[name])}' for name in sorted(found) if len(found[name]) > 1]
 
 
