@@ -13,10 +13,11 @@ def modules():
   for package in PACKAGES:
     yield package
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f'{package}.'):
-      yield module.name
+      compiles = [pytest.mark.training] if package == 'models' else []
+      yield pytest.param(module.name, marks=compiles)
 
 
-@pytest.mark.parametrize('name', list(modules()))
+@pytest.mark.parametrize('name', modules())
 def test_examples(name):
   try:
     module = importlib.import_module(name)

@@ -5,11 +5,14 @@ import subprocess
 import sys
 import zipfile
 
+import pytest
+
 import lcam_optax
 
 ROOT = pathlib.Path(__file__).parent.parent
 
 
+@pytest.mark.training
 def test_the_wheel_has_the_version_of_the_library_and_holds_it_alone(tmp_path):
   subprocess.run(
     [sys.executable, '-m', 'pip', 'wheel', '--no-deps', '--wheel-dir', tmp_path, ROOT],
@@ -26,6 +29,7 @@ def test_the_wheel_has_the_version_of_the_library_and_holds_it_alone(tmp_path):
   assert sources == {name.split('/')[1] for name in names if name.endswith('.py')}
 
 
+@pytest.mark.training
 def test_importing_the_library_imports_nothing_but_jax_and_optax():
   def loaded(statement):
     code = f'{statement}; import sys; print(*sorted({{m.split(".")[0] for m in sys.modules}}))'

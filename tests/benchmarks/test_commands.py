@@ -17,6 +17,7 @@ def output_of(name: str, *arguments: str, **variables: str) -> str:
   return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
 
 
+@pytest.mark.slow
 def test_models_says_examples_a_second_and_the_speed_up_of_the_product():
   lines = output_of('models', '--networks', 'quickstart', '--seconds', '0').splitlines()
   assert 'jaxlib' in lines[0]
@@ -24,6 +25,7 @@ def test_models_says_examples_a_second_and_the_speed_up_of_the_product():
   assert float(re.fullmatch(r'quickstart +([\d.]+) times as fast .*', lines[2])[1]) > 0
 
 
+@pytest.mark.slow
 def test_input_path_says_the_shares_of_a_step():
   output = output_of('input_path', '--network', 'quickstart', '--steps', '1', '--rounds', '1')
   shares = dict(re.findall(r'^(\S[\w ]*?)  .*? ([\d.]+) % of a step$', output, re.MULTILINE))
@@ -31,6 +33,7 @@ def test_input_path_says_the_shares_of_a_step():
   assert float(shares['training step']) == 100
 
 
+@pytest.mark.slow
 def test_shares_of_a_step_are_all_of_it():
   output = output_of('shares', 'quickstart', '--seconds', '0')
   shares = dict(re.findall(r'^  (\S[\w ]*?) +(-?[\d.]+) %$', output, re.MULTILINE))
@@ -52,6 +55,7 @@ def test_training_says_examples_a_second_where_there_is_no_pytorch():
   assert 'optimizer' in output
 
 
+@pytest.mark.slow
 def test_resume_says_what_rows_cost():
   output = output_of('resume', '--epochs', '3', '--times', '1')
   assert re.search(
@@ -59,6 +63,7 @@ def test_resume_says_what_rows_cost():
   )
 
 
+@pytest.mark.slow
 def test_settings_says_a_ratio_of_each_setting():
   # With a flag of the user's, the others are left to compare.
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _has_options() else {}
@@ -86,6 +91,7 @@ def test_quartiles_stand_beside_the_median():
   assert format_ratios([5.0, 1.0, 2.0, 4.0, 3.0]) == '3.00 (2.00 to 4.00)'
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('name', ['models', 'settings'])
 def test_an_unknown_network_is_refused_in_a_sentence(name):
   command = [sys.executable, '-m', f'benchmarks.{name}', '--networks', 'WRN-9-9']

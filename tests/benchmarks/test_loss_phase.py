@@ -91,6 +91,7 @@ def test_the_other_batch_has_the_same_weights_and_its_own_examples():
   np.testing.assert_allclose(loss, expected.mean(), rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_command_writes_a_table_and_a_plot(tmp_path):
   command = [sys.executable, '-m', 'benchmarks.loss_phase', '--dataset', 'digits', '--epochs', '2']
   command += ['--batch-size', '250', '--seeds', '0', '--workdir', str(tmp_path)]

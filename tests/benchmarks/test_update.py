@@ -10,6 +10,7 @@ from benchmarks.update import main
 from lcam_optax import lcam
 
 
+@pytest.mark.slow
 def test_every_layout_is_timed_against_sgd_and_sgd_against_itself(capsys, monkeypatch):
   monkeypatch.setenv('COLUMNS', '200')  # on a busy machine ratios can be long numbers
   main(rounds=2, turns=2, depth=10, width=1)

@@ -11,6 +11,7 @@ import pytest
 from tests.examples.support import FOLDER, ROOT, columns, losses_on_one_device
 from tests.lcam_optax import reference
 
+pytestmark = pytest.mark.training
 NAMES = ('data_parallel_jit', 'data_parallel_shard_map')
 PROGRAM = """
 import contextlib, io, json, runpy, sys

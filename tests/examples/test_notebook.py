@@ -42,6 +42,7 @@ def printed(cell):
   return ''.join(output.text for output in cell.outputs if output.output_type == 'stream')
 
 
+@pytest.mark.training
 def test_it_draws_and_compares(executed):
   code = [cell for cell in executed.cells if cell.cell_type == 'code']
   kinds = [output.get('data', {}) for cell in code for output in cell.outputs]
@@ -52,6 +53,7 @@ def test_it_draws_and_compares(executed):
     assert 'nan' not in printed(cell)
 
 
+@pytest.mark.training
 def test_its_losses_choose_its_momenta(executed):
   losses, momenta = columns(json.loads(printed(executed.cells[-1])))
   expected = reference.momenta(losses, rule='algorithm1', high=0.95, low=0.45, steps_per_epoch=168)

@@ -3,8 +3,11 @@
 import chex
 import jax
 import numpy as np
+import pytest
 
 from tests.examples.support import load
+
+pytestmark = pytest.mark.training
 
 
 def test_a_restored_optimizer_goes_on_bit_for_bit():

@@ -10,6 +10,8 @@ import pytest
 from tests.examples.support import columns, load, losses_on_one_device
 from tests.lcam_optax import reference
 
+pytestmark = pytest.mark.training
+
 EPOCH = {'steps_per_epoch': 21}  # 1,344 digits in batches of 64
 
 

@@ -11,6 +11,8 @@ import pytest
 
 from tests.lcam_optax import eight_devices, reference
 
+pytestmark = pytest.mark.training
+
 ROOT = pathlib.Path(__file__).parents[2]
 
 

@@ -13,6 +13,8 @@ from optax.contrib import _common_test
 
 from lcam_optax import lcam
 
+pytestmark = pytest.mark.training
+
 
 @functools.wraps(lcam)
 def lcam_for_rosenbrock(learning_rate, **kwargs):

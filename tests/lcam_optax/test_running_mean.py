@@ -1,5 +1,6 @@
 """The running means and the phases that follow from them, against NumPy and exact fractions."""
 
+import functools
 from fractions import Fraction
 
 import jax
@@ -24,6 +25,12 @@ def track(tracker, losses, state=None):
     return state, state.high_loss_phase
 
   return jax.lax.scan(body, tracker.init() if state is None else state, losses)
+
+
+@functools.cache
+def jitted_track(rule, decay):
+  """Returns `track` with a tracker; it is compiled once."""
+  return jax.jit(functools.partial(track, loss_phase_tracker(mean_decay=decay, rule=rule)))
 
 
 def total(state):
@@ -63,7 +70,7 @@ def test_mean_decay_decides_as_exact_fractions_do(rule, losses, decay, constant)
   if constant:
     losses = np.where(np.isfinite(losses), np.float32(0.1), losses)
   expected = phases_in_fractions(losses, rule, decay)
-  state, phases = track(loss_phase_tracker(mean_decay=decay, rule=rule), losses)
+  state, phases = jitted_track(rule, decay)(losses)
   assert all(
     wanted is None or bool(phase) == wanted for phase, wanted in zip(phases, expected, strict=True)
   )

@@ -7,8 +7,8 @@ from flax import nnx
 
 import models
 from tests.models import published_vit
-from tests.models.filling import filled
 from tests.models.reference_inputs import array
+from tests.models.support import filled
 
 _SMALL = {'patch_size': 4, 'hidden_size': 24, 'depth': 2, 'num_heads': 3, 'mlp_size': 40}
 _POSITIONS = 'Transformer/posembed_input/pos_embedding'
@@ -40,6 +40,7 @@ def _assert_computes(model, weights, images):
   assert np.linalg.norm(logits - expected) < 1e-5 * np.linalg.norm(expected)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('pre_logits', [True, False])
 def test_loads_what_an_independent_network_computes(tmp_path, pre_logits):
   weights = _weights(pre_logits=pre_logits)
@@ -50,6 +51,7 @@ def test_loads_what_an_independent_network_computes(tmp_path, pre_logits):
   _assert_computes(model, weights, array('images', (2, 12, 12, 3)))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('grid', [2, 5, 6])
 def test_interpolates_the_position_embedding_to_another_image_size(tmp_path, grid):
   weights = _weights()
@@ -89,16 +91,14 @@ def test_an_unfit_file_gets_an_error_that_lists_all_that_is_wrong(tmp_path):
   np.testing.assert_array_equal(model.embedding.bias[...], before)
 
 
-@pytest.mark.parametrize('name', sorted(_weights()))
-def test_every_array_is_missed_and_every_shape_is_checked(tmp_path, name):
-  model = _model()
-  weights = _weights()
-  changed = {**weights, name: weights[name][..., :-1]}
-  with pytest.raises(ValueError, match=f'of the wrong shape: .*{name} '):
-    models.load_imagenet21k(model, _saved(tmp_path, changed))
-  del weights[name]
-  with pytest.raises(ValueError, match=f'missing: {name}'):
-    models.load_imagenet21k(model, _saved(tmp_path, weights))
+def test_every_array_is_missed_and_every_shape_is_checked(tmp_path):
+  model, weights = _model(), _weights()
+  for name, array_ in weights.items():
+    with pytest.raises(ValueError, match=f'of the wrong shape: .*{name} '):
+      models.load_imagenet21k(model, _saved(tmp_path, {**weights, name: array_[..., :-1]}))
+    others = {other: weights[other] for other in weights if other != name}
+    with pytest.raises(ValueError, match=f'missing: {name}'):
+      models.load_imagenet21k(model, _saved(tmp_path, others))
 
 
 def test_positions_that_are_no_square_grid_are_refused(tmp_path):

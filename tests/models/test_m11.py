@@ -5,8 +5,7 @@ import pytest
 from flax import nnx
 
 import models
-from tests.models.filling import filled, initialised
-from tests.models.training import parameter_count
+from tests.models.support import filled, initialised, parameter_count
 
 
 @pytest.mark.parametrize(('num_classes', 'count'), [(10, 1_786_442), (35, 1_799_267)])
@@ -36,6 +35,7 @@ def test_audio_of_another_rank_is_refused(shape):
     model(jnp.zeros(shape))
 
 
+@pytest.mark.training
 @pytest.mark.usefixtures('quick_compilation')
 def test_starts_as_pytorch_does():
   model = initialised(lambda rngs: models.M11(35, rngs=rngs))

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 
 import models
-from tests.models.filling import filled
 from tests.models.reference_inputs import array
-from tests.models.training import make_step
+from tests.models.support import filled, make_step
 
 _NETWORKS = {
   'wrn': (lambda **options: models.WideResNet(10, 1, 10, **options), (4, 32, 32, 3)),
@@ -37,6 +36,7 @@ def _arguments(name, dtype):
   return step, params, rest, jnp.asarray(array('inputs', shape), jnp.float32), jnp.arange(4)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('name', _NETWORKS)
 def test_a_step_trains_here(name):
   step, params, rest, inputs, labels = _arguments(name, jnp.float32)
@@ -55,6 +55,7 @@ def test_a_step_trains_here(name):
   assert last_loss < loss
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('dtype', [jnp.float32, jnp.bfloat16])
 @pytest.mark.parametrize('name', _NETWORKS)
 def test_a_step_lowers_for_every_platform(name, dtype):

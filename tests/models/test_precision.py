@@ -9,7 +9,7 @@ from flax import nnx
 from jax.extend import core
 
 from tests.models import reference_inputs
-from tests.models.filling import filled_case
+from tests.models.support import filled_case
 
 
 def _equations(jaxpr):
@@ -19,6 +19,7 @@ def _equations(jaxpr):
       yield from _equations(inner)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('name', reference_inputs.CASES)
 def test_bfloat16_is_near_and_keeps_float32_state(name):
   model = filled_case(name, dtype=jnp.bfloat16)

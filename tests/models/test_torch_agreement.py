@@ -8,7 +8,9 @@ import pytest
 from flax import nnx
 
 from tests.models import reference_inputs
-from tests.models.filling import filled_case
+from tests.models.support import filled_case
+
+pytestmark = pytest.mark.training
 
 
 def _measure(name, dtype):

@@ -4,8 +4,7 @@ import pytest
 from flax import nnx
 
 import models
-from tests.models.filling import filled, initialised
-from tests.models.training import parameter_count
+from tests.models.support import filled, initialised, parameter_count
 
 _SMALL = {
   'image_size': 16,
@@ -17,6 +16,7 @@ _SMALL = {
 }
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
   ('make', 'count'),
   [
@@ -37,6 +37,7 @@ def test_another_image_size_changes_the_position_embeddings_alone():
   assert bigger - count == (24**2 - 14**2) * 192
 
 
+@pytest.mark.training
 @pytest.mark.usefixtures('quick_compilation')
 def test_starts_as_google_does():
   model = initialised(lambda rngs: models.VisionTransformer(10, **_SMALL, rngs=rngs))

@@ -9,9 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import models
-from tests.models.filling import filled, initialised
 from tests.models.reference_inputs import array
-from tests.models.training import parameter_count
+from tests.models.support import filled, initialised, parameter_count
 
 
 @pytest.mark.parametrize(('num_classes', 'count'), [(10, 36_479_194), (100, 36_536_884)])
@@ -64,6 +63,7 @@ def test_takes_images_of_any_size():
     assert logits.shape == (2, 10)
 
 
+@pytest.mark.training
 @pytest.mark.usefixtures('quick_compilation')
 def test_starts_as_the_authors_scripts_do():
   model = initialised(lambda rngs: models.WideResNet(10, 4, 100, rngs=rngs))
@@ -94,6 +94,7 @@ def test_shortcuts_are_convolutions_only_where_the_width_changes():
   assert shortcuts == [False, False, True, False, True, False]
 
 
+@pytest.mark.training
 @pytest.mark.usefixtures('quick_compilation')
 def test_dropout_acts_in_training_alone_and_adds_state_only_where_it_acts():
   plain = filled(lambda rngs: models.WideResNet(10, 1, 10, rngs=rngs))

@@ -173,6 +173,7 @@ def test_the_fixed_momentum_of_the_same_weight_is_that_of_the_recursion():
   assert mean_total_weight(np.full((3, 5), fixed)) == pytest.approx(applied)
 
 
+@pytest.mark.training
 def test_the_report_says_what_was_put_in(directory, tmp_path):
   output = tmp_path / 'output'
   report = write_report(directory, output)

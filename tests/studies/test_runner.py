@@ -1,5 +1,7 @@
 """Runs of the runner, against a loop in NumPy and a loop that calls the library."""
 
+import functools
+
 import jax
 import numpy as np
 import optax
@@ -12,11 +14,14 @@ from studies.problems import PROBLEMS
 from studies.runner import Runner
 from train.data.randomness import epoch_order
 
+pytestmark = pytest.mark.training
+
 DIGITS = next(problem for problem in PROBLEMS if problem.name == 'digits')
 SEEDS = (3, 5, 11)
 BATCH_SIZE, EPOCHS = 64, 2
 NUMBERS = Numbers(0.05, 0.95, 0.45)
 OWN = Arm('lcam')
+SLOW_RULES = [pytest.param(rule, marks=pytest.mark.slow) for rule in ('equation9', 'weights')]
 
 
 @pytest.fixture(scope='module')
@@ -26,7 +31,8 @@ def runner():
 
 @pytest.fixture(scope='module')
 def own(runner):
-  return {rule: runner.run(OWN, rule, NUMBERS) for rule in ('algorithm1', 'equation9', 'weights')}
+  """Returns a function from a rule to the results of its runs."""
+  return functools.cache(lambda rule: runner.run(OWN, rule, NUMBERS))
 
 
 def batches_of(seed, epochs=range(EPOCHS)):
@@ -113,26 +119,26 @@ def assert_endpoints(results, i, run):
   assert abs(results.test_error[i] - wrong) <= 1 / 768
 
 
-@pytest.mark.parametrize('rule', ['algorithm1', 'equation9', 'weights'])
+@pytest.mark.parametrize('rule', ['algorithm1', *SLOW_RULES])
 def test_a_run_is_that_of_a_loop_in_numpy(rule, own):
   run, phases = train_in_numpy(SEEDS[1], rule)
-  np.testing.assert_array_equal(own[rule].phases[1], phases)
+  np.testing.assert_array_equal(own(rule).phases[1], phases)
   assert 0 < phases.mean() < 1
-  assert_endpoints(own[rule], 1, run)
+  assert_endpoints(own(rule), 1, run)
 
 
-@pytest.mark.parametrize('rule', ['algorithm1', 'weights'])
+@pytest.mark.parametrize('rule', ['algorithm1', SLOW_RULES[1]])
 def test_a_yoked_run_replays_the_run_of_the_next_seed(rule, runner, own):
-  yoked = runner.run(Arm('yoked', partner='lcam'), rule, NUMBERS, own[rule].phases)
-  np.testing.assert_array_equal(yoked.phases, np.roll(own[rule].phases, -1, axis=0))
-  run, _ = train_in_numpy(SEEDS[2], rule, own[rule].phases[0])  # the last seed's partner is first
+  yoked = runner.run(Arm('yoked', partner='lcam'), rule, NUMBERS, own(rule).phases)
+  np.testing.assert_array_equal(yoked.phases, np.roll(own(rule).phases, -1, axis=0))
+  run, _ = train_in_numpy(SEEDS[2], rule, own(rule).phases[0])  # the last seed's partner is first
   assert_endpoints(yoked, 2, run)
 
 
 def test_replaying_its_own_phases_changes_nothing(runner, own):
-  itself = np.roll(own['algorithm1'].phases, 1, axis=0)
+  itself = np.roll(own('algorithm1').phases, 1, axis=0)
   again = runner.run(Arm('yoked', partner='lcam'), 'algorithm1', NUMBERS, itself)
-  np.testing.assert_allclose(again.train_loss, own['algorithm1'].train_loss, rtol=1e-5)
+  np.testing.assert_allclose(again.train_loss, own('algorithm1').train_loss, rtol=1e-5)
 
 
 def test_the_luck_of_a_batch_is_its_loss_minus_that_of_another(runner):
@@ -162,4 +168,4 @@ def test_a_run_is_that_of_a_plain_loop_with_the_library(own):
   for rows in batches_of(SEEDS[0]):
     params, state = step(params, state, rows)
   final = losses(params, examples.inputs, examples.labels).mean()
-  np.testing.assert_allclose(own['algorithm1'].train_loss[0], final, rtol=1e-5)
+  np.testing.assert_allclose(own('algorithm1').train_loss[0], final, rtol=1e-5)

@@ -90,6 +90,7 @@ def test_the_share_of_luck_that_the_mean_of_an_epoch_leaves_is_the_predicted_one
 QUADRATIC = Quadratic((0.003, 0.3), 8, 0.7, 0.25, 'algorithm1', 120)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('rule', ['algorithm1', 'equation9'])
 def test_the_effect_on_a_quadratic_is_the_predicted_one(rule):
   problem = dataclasses.replace(QUADRATIC, rule=rule)

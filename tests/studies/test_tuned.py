@@ -54,6 +54,7 @@ def test_the_methods_are_those_that_were_asked_for():
   assert not tuned & set(seeds)
 
 
+@pytest.mark.slow
 def test_every_method_is_tuned_with_the_same_runs_and_tested_with_the_same_seeds(
   small, monkeypatch
 ):
@@ -121,6 +122,7 @@ def test_a_study_that_is_stopped_goes_on_with_the_cell_that_is_missing(tmp_path,
   ]
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('rule', ['algorithm1', 'equation9', 'weights'])
 def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
   runs = [Run(Method('', rule).numbers(POINT), seed) for seed in (4, 5)]
@@ -132,6 +134,7 @@ def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
     np.testing.assert_allclose(own, fixed, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.training
 def test_with_a_delta_every_method_differs(trainer):
   found = {}
   for method in METHODS:
@@ -187,6 +190,7 @@ def test_runs_that_diverged_count_as_a_guess():
   np.testing.assert_allclose(loss, [[expected] * 2, [np.log(10)] * 2, [np.log(10)] * 2], rtol=1e-4)
 
 
+@pytest.mark.training
 def test_replaying_its_own_phases_changes_nothing(trainer):
   runs = [Run(LCAM[2].numbers(POINT), seed) for seed in (4, 5)]
   own = trainer.train(LCAM[2].rule, runs)
@@ -197,6 +201,7 @@ def test_replaying_its_own_phases_changes_nothing(trainer):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.training
 def test_a_decaying_rate_is_a_cosine_to_zero(trainer):
   training, _ = run.divide(DIGITS, 0)
   schedule = 0.1 * (1 + np.cos(np.pi * np.arange(12) / 12))
@@ -212,6 +217,7 @@ def test_a_decaying_rate_is_a_cosine_to_zero(trainer):
     np.testing.assert_allclose(one[0, 1], other, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.training
 def test_the_followup_trains_again_what_the_study_trained(small, monkeypatch, tmp_path):
   chosen = LCAM[2]
   monkeypatch.setattr(definition, 'METHODS', (FIXED, chosen))

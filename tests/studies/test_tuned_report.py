@@ -128,6 +128,7 @@ def test_choices_at_the_end_of_the_range_are_counted(results):
   assert (rate_low, rate_high) == (1, 0)
 
 
+@pytest.mark.training
 def test_the_report_says_what_was_put_in(directory, tmp_path):
   report = write_report(directory, tmp_path)
   assert report == (tmp_path / 'report.md').read_text()

@@ -104,6 +104,7 @@ def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
   assert set(indents[2:]) == {4, 4 + len('controls  ')}
 
 
+@pytest.mark.training
 def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   output = run_command('list', '--probe', 'quickstart')
   (hours,) = re.findall(r'([\d.e-]+)\s+hours\s+here', output)
@@ -111,6 +112,7 @@ def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   assert 'figure3' not in output
   assert '\x1b' not in output
   assert 'GFLOP' in output
+  assert re.search(r'cpu: at least [\d.]+ MiB for a training step', ' '.join(output.split()))
 
 
 @pytest.mark.slow
@@ -122,6 +124,7 @@ def test_list_tells_the_memory_of_all_that_experiments_train():
   assert max(float(size) for size, unit in steps if unit == 'GiB') > 20  # ViT's
 
 
+@pytest.mark.slow
 def test_named_experiments_are_listed_with_their_memory():
   output = listed('figure4')
   number = r'([\d.]+)'
@@ -139,6 +142,7 @@ def test_named_experiments_are_listed_with_their_memory():
   assert 'hours' not in output.split('--arms')[0]
 
 
+@pytest.mark.training
 def test_a_step_that_does_not_fit_is_not_timed(monkeypatch):
   monkeypatch.setattr(costs, 'memory_limit', lambda: 2**20)
   output = listed('--probe', 'quickstart')

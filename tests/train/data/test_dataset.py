@@ -14,6 +14,7 @@ _NUMBERS = st.sampled_from(
 _KEPT = {'int64': 'int32', 'float64': 'float32'}
 
 
+@pytest.mark.training
 @settings(max_examples=40, deadline=None)
 @given(data=st.data(), dtype=_NUMBERS, streamed=st.booleans())
 def test_any_arrays_come_out_of_a_batch_as_they_went_in(data, dtype, streamed):

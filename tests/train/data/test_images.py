@@ -41,6 +41,7 @@ def test_mirror_equals_reversed_columns(seed):
   np.testing.assert_array_equal(mirror(images, which), expected)
 
 
+@pytest.mark.training
 def test_every_offset_and_both_directions_are_drawn_about_equally_often():
   # One white pixel in the middle of a black image shows where the image went; its left half is
   # darker, which shows the direction.
@@ -67,6 +68,7 @@ def test_half_of_the_images_are_mirrored():
   assert 0.45 < mirrored < 0.55
 
 
+@pytest.mark.training
 def test_cifar_is_cropped_from_zeros_and_normalised_as_in_the_papers_scripts():
   found = find_source('cifar10').preprocessing
   assert found == find_source('cifar100').preprocessing
@@ -102,6 +104,7 @@ def test_digits_are_never_mirrored():
   assert not find_source('digits').preprocessing.flip
 
 
+@pytest.mark.training
 def test_vision_transformers_get_resized_images_from_minus_one_to_one():
   images = _images(0, size=32)
   resized = find_source('cifar10').preprocessing.resized(56)

@@ -35,6 +35,7 @@ def test_evaluation_sees_every_example_once_in_order(kind):
   np.testing.assert_array_equal(np.concatenate([labels for _, labels in batches]), split.labels)
 
 
+@pytest.mark.training
 @settings(max_examples=15, deadline=None)
 @given(
   seed=st.integers(0, 1000),

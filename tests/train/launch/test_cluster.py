@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tests.train.launch.checks import check_goes_on, check_shared_runs, check_stop
+from tests.train.launch.support import check_goes_on, check_shared_runs, check_stop
 from tests.train.support import (
   LCAM,
   checkpoints_in,

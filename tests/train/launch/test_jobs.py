@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from tests.train.launch.checks import check_goes_on, check_shared_runs, check_stop
+from tests.train.launch.support import check_goes_on, check_shared_runs, check_stop
 from tests.train.support import (
   YOKED,
   checkpoints_in,
@@ -59,29 +59,25 @@ def long_problem(tmp_path_factory):
   return path, tables(folder / 'runs')
 
 
+@pytest.mark.training
 def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path):
   path, expected = problem
+  note = f"print(__import__('os').getpid(), file=open({str(tmp_path / 'processes')!r}, 'a'))\n"
+  (tmp_path / path.name).write_text(path.read_text() + note)
   # The directory is relative, and the processes are to find it all the same.
-  output = run_command('run', path, '--jobs', 2, *THREADS, '--workdir', os.path.relpath(tmp_path))
-  assert tables(tmp_path) == expected
+  workdir = ('--workdir', os.path.relpath(tmp_path / 'runs'))
+  output = run_command('run', tmp_path / path.name, '--jobs', 2, *THREADS, *workdir)
+  assert tables(tmp_path / 'runs') == expected
   for seed in (0, 1):
     name = f'{YOKED} seed {seed}'
     assert sum(line.startswith(f'{name}  epoch 3/3  loss') for line in output.splitlines()) == 1
   assert '\x1b' not in output
-
-
-def test_a_process_trains_run_after_run(tmp_path):
-  path = write_problem(tmp_path)
-  with path.open('a') as file:
-    file.write(
-      f"\nopen({str(tmp_path / 'processes')!r}, 'a').write(f'{{__import__(\"os\").getpid()}}\\n')\n"
-    )
-  run_command('run', path, '--jobs', 2, '--workdir', tmp_path / 'runs')
   read_by = (tmp_path / 'processes').read_text().split()
-  assert len(read_by) > len(set(read_by)) > 1
+  assert len(read_by) > len(set(read_by)) > 1, 'a process trains run after run'
   assert len(set(read_by)) <= 1 + 2, 'the command itself and its two processes'
 
 
+@pytest.mark.training
 def test_a_process_that_loses_its_parent_ends_its_last_step_and_its_children():
   program = """
 import os
@@ -122,6 +118,7 @@ jobs.work(int(sys.argv[1]), os.getppid())
     assert_ended(child)
 
 
+@pytest.mark.slow
 def test_children_of_a_process_that_dies_neither_hang_the_command_nor_stay(tmp_path):
   path = write_problem(tmp_path)
   death = f"""

@@ -13,12 +13,11 @@ import time
 import numpy as np
 import pytest
 
-from tests.train.support import count_checkpoints, run_command
+from tests.train.support import ROOT, count_checkpoints, run_command
 from train.launch import together
 from train.system import processes
 from train.system.errors import UserError
 
-ROOT = pathlib.Path(__file__).parents[3]
 ARM = 'low0.857-high0.93'
 # The last batch has 5 examples, which two processes do not divide.
 SMALL = (
@@ -395,6 +394,7 @@ os._exit(3)
 """
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
   ('log', 'muted', 'status', 'shown'),
   [
@@ -413,6 +413,7 @@ def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, muted, sta
   assert (done.returncode, done.stderr) == (status, shown)
 
 
+@pytest.mark.training
 def test_a_sentence_is_shown_before_the_command_ends(tmp_path):
   errors = tmp_path / 'errors'
   command = ['train', 'run', 'quickstart', '--distributed', '--workdir', str(tmp_path / 'runs')]

@@ -2,15 +2,14 @@
 
 import csv
 import json
-import pathlib
+import shutil
 
 import numpy as np
 import pytest
 
-from tests.train.support import run_command
+from tests.train.support import ROOT, run_command
 from train.storage.tables import read_table
 
-ROOT = pathlib.Path(__file__).parents[3]
 EXAMPLE = ROOT / 'examples' / 'own_problem.py'
 
 CLASSES = """
@@ -83,10 +82,16 @@ def run_file(path, *arguments, workdir):
   return run_command('run', path, '--seeds', 0, 1, '--workdir', workdir, *arguments)
 
 
-def metrics_of(workdir):
-  return {path.relative_to(workdir): path.read_bytes() for path in workdir.rglob('metrics.csv')}
+@pytest.fixture(scope='module')
+def begun(tmp_path_factory):
+  """Returns the working directory of a run of `CLASSES` that has ended."""
+  folder = tmp_path_factory.mktemp('begun')
+  arguments = ('--arms', 'fixed-0.9', '--seeds', 0, '--workdir', folder / 'runs')
+  run_command('run', write(folder, CLASSES), *arguments)
+  return folder / 'runs'
 
 
+@pytest.mark.training
 def test_the_example_answers_the_question(tmp_path):
   assert len(EXAMPLE.read_text().splitlines()) < 40
   output = run_file(EXAMPLE, '--epochs', 3, workdir=tmp_path)
@@ -104,22 +109,24 @@ def test_the_readme_shows_the_example_as_it_is():
   assert code in (ROOT / 'README.md').read_text()
 
 
-def test_it_goes_on_after_a_kill_to_the_same_bytes(tmp_path):
-  path = write(tmp_path, CLASSES)
-  run_file(path, workdir=tmp_path / 'whole')
-  # The same runs, each stopped after an epoch: what is killed leaves its last checkpoint.
-  for epochs in (1, 2):
-    run_file(path, '--epochs', 3, workdir=tmp_path / f'cut-{epochs}')
-    for run in (tmp_path / f'cut-{epochs}').glob('*/seed-*'):
-      lines = (run / 'metrics.csv').read_text().splitlines()
-      (run / 'metrics.csv').write_text('\n'.join(lines[: 1 + epochs]) + '\n')
-      (run / 'SHA256SUMS').unlink()  # only a run that has ended has it
-    run_file(path, workdir=tmp_path / f'cut-{epochs}')
-    assert metrics_of(tmp_path / f'cut-{epochs}') == metrics_of(tmp_path / 'whole')
+@pytest.mark.training
+def test_it_goes_on_from_its_last_checkpoint_to_the_same_bytes(tmp_path):
+  arguments = ('--arms', 'low0.5-high0.9', '--seeds', 0, '--checkpoint-epochs', 1)
+  command = ('run', write(tmp_path, CLASSES), *arguments, '--workdir', tmp_path / 'runs')
+  run_command(*command)
+  run = tmp_path / 'runs' / 'low0.5-high0.9' / 'seed-0'
+  whole = (run / 'metrics.csv').read_bytes()
+  (run / 'SHA256SUMS').unlink()  # only a run that has ended has it
+  newest = max(map(int, (path.name for path in (run / 'checkpoints').glob('[0-9]*'))))
+  shutil.rmtree(run / 'checkpoints' / str(newest))
+  assert 'goes on after epoch' in run_command(*command)
+  assert (run / 'metrics.csv').read_bytes() == whole
 
 
+@pytest.mark.training
 def test_regression_is_judged_by_its_own_metric(tmp_path):
-  output = run_file(write(tmp_path, REGRESSION), workdir=tmp_path / 'runs')
+  arguments = ('--arms', 'fixed-0.5')
+  output = run_file(write(tmp_path, REGRESSION), *arguments, workdir=tmp_path / 'runs')
   run = tmp_path / 'runs' / 'fixed-0.5' / 'seed-0'
   columns = read_table(run / 'metrics.csv', ['test_absolute_error', 'test_loss'])
   assert columns['test_absolute_error'][-1] < 0.5
@@ -129,6 +136,7 @@ def test_regression_is_judged_by_its_own_metric(tmp_path):
     assert 'test_error_percent' not in next(csv.reader(file))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
   ('old', 'new', 'field'),
   [
@@ -139,13 +147,13 @@ def test_regression_is_judged_by_its_own_metric(tmp_path):
     ("name='sums'", "name='other'", 'part was sums, is other'),
   ],
 )
-def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, new, field):
-  arguments = ('--seeds', 0, '--workdir', tmp_path / 'runs')
-  run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments)
+def test_a_changed_comparison_is_another_configuration(tmp_path, begun, refused, old, new, field):
   changed = write(tmp_path, CLASSES.replace(old, new))
-  assert field in refused('run', changed, '--arms', 'fixed-0.9', *arguments)
+  arguments = ('--arms', 'fixed-0.9', '--seeds', 0, '--workdir', begun)
+  assert field in refused('run', changed, *arguments)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
   ('old', 'new', 'field'),
   [
@@ -155,13 +163,12 @@ def test_a_changed_comparison_is_another_configuration(tmp_path, refused, old, n
     ('batch_size=16', 'batch_size=8', 'batch_size was 16, is 8'),
   ],
 )
-def test_other_arms_and_seeds_must_be_comparable(tmp_path, refused, old, new, field):
-  arguments = ('--workdir', tmp_path / 'runs', '--seeds')
-  run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments, 0)
+def test_other_arms_and_seeds_must_be_comparable(tmp_path, begun, refused, old, new, field):
   changed = write(tmp_path, CLASSES.replace(old, new))
-  assert field in refused('run', changed, '--arms', 'fixed-0.9', *arguments, 1)
-  assert field in refused('run', changed, '--arms', 'fixed-0.8', *arguments, 0)
-  assert len(list((tmp_path / 'runs').rglob('metrics.csv'))) == 1
+  for arm, seed in (('fixed-0.9', 1), ('fixed-0.8', 0)):
+    arguments = ('--arms', arm, '--seeds', seed, '--workdir', begun)
+    assert field in refused('run', changed, *arguments)
+  assert len(list(begun.rglob('metrics.csv'))) == 1
 
 
 def test_a_loss_without_a_metric_is_asked_for_one(tmp_path, refused):
@@ -182,18 +189,20 @@ def test_outputs_that_meet_the_targets_of_other_examples_are_refused(tmp_path, r
   assert 'mine.py, line 10) must judge each example alone' in said
 
 
+@pytest.mark.training
 def test_a_loss_may_leave_the_targets_out(tmp_path):
   source = REGRESSION.replace('(outputs - targets) ** 2', 'outputs ** 2')
-  run_file(write(tmp_path, source), '--epochs', 1, workdir=tmp_path / 'runs')
+  arguments = ('--arms', 'fixed-0.5', '--epochs', 1)
+  run_file(write(tmp_path, source), *arguments, workdir=tmp_path / 'runs')
 
 
-def test_comments_layout_and_further_arms_change_nothing(tmp_path):
-  arguments = ('--seeds', 0, '--workdir', tmp_path / 'runs')
-  run_command('run', write(tmp_path, CLASSES), '--arms', 'fixed-0.9', *arguments)
-  changed = CLASSES.replace('# A comment.', '"""Another."""').replace("'low0.5", "'adam', 'low0.5")
-  output = run_command('run', write(tmp_path, changed), *arguments)
+@pytest.mark.training
+def test_comments_layout_and_further_arms_change_nothing(tmp_path, begun):
+  workdir = shutil.copytree(begun, tmp_path / 'runs')
+  changed = CLASSES.replace('# A comment.', '"""Another."""').replace("'low0.5-high0.9'", "'adam'")
+  output = run_command('run', write(tmp_path, changed), '--seeds', 0, '--workdir', workdir)
   assert 'fixed-0.9 seed 0: finished before' in output
-  config = json.loads((tmp_path / 'runs' / 'adam' / 'seed-0' / 'config.json').read_text())
+  config = json.loads((workdir / 'adam' / 'seed-0' / 'config.json').read_text())
   assert config['dataset'] == 'sums'
 
 
@@ -243,6 +252,7 @@ def test_a_bad_file_is_told_in_one_sentence(tmp_path, refused, old, new, message
   assert not list((tmp_path / 'runs').rglob('metrics.csv'))
 
 
+@pytest.mark.training
 def test_warnings_are_shown_only_of_a_file_that_works(tmp_path, refused, recwarn):
   warning = CLASSES.replace('WIDTH = 4', 'import warnings; warnings.warn("mind this"); WIDTH = 4')
   for source, shown in [(warning.replace('epochs=3', 'epochs=0'), 0), (warning, 1)]:
@@ -265,6 +275,7 @@ def test_a_missing_file_and_options_that_do_not_fit(tmp_path, refused):
   assert 'cannot compute in bfloat16' in refused('run', path, *arguments)
 
 
+@pytest.mark.training
 def test_options_override_the_file(tmp_path):
   path = write(tmp_path, CLASSES)
   arguments = ('--epochs', 1, '--batch-size', 10, '--train-examples', 30, '--learning-rate', 0.01)

@@ -9,6 +9,8 @@ import pytest
 from tests.train.support import LCAM, YOKED, run_command, write_problem
 from train.storage.tables import read_phases, read_table
 
+pytestmark = pytest.mark.training
+
 
 def arguments_of(workdir, *seeds, arms=(YOKED, LCAM)):
   """Returns a command of two epochs of ten steps."""

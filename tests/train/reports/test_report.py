@@ -337,6 +337,7 @@ def test_the_report_holds_setting_and_versions(tmp_path):
   assert '| fixed-0.9 | 2 |' in text
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('folder', ['figure3', 'figure3-balanced', 'noise', 'speech', 'learning'])
 def test_every_result_can_be_reported(folder, tmp_path):
   output = one_line(report_text(shutil.copytree(RESULTS / folder, tmp_path / folder)))
@@ -383,6 +384,7 @@ def test_runs_of_one_experiment_in_several_folders_are_told_apart(tmp_path):
   assert title not in printed
 
 
+@pytest.mark.training
 def test_importing_the_reports_changes_nothing_and_draws_nothing():
   code = 'import sys, train.reports; assert "matplotlib" not in sys.modules'
   code += '; import train.reports.plots; assert "matplotlib.pyplot" not in sys.modules'

@@ -38,6 +38,7 @@ def programs_in(folder: pathlib.Path) -> set[pathlib.Path]:
   return {path for path in folder.rglob('*') if path.is_file()}
 
 
+@pytest.mark.training
 def test_compiled_programs_are_kept_and_taken_again(tmp_path):
   compile_something(tmp_path)
   kept = programs_in(tmp_path)
@@ -46,6 +47,7 @@ def test_compiled_programs_are_kept_and_taken_again(tmp_path):
   assert programs_in(tmp_path) == kept
 
 
+@pytest.mark.training
 def test_programs_that_are_damaged_are_compiled_and_kept_anew(tmp_path):
   compile_something(tmp_path)
   kept = programs_in(tmp_path)
@@ -75,11 +77,13 @@ def test_a_damaged_program_is_not_taken(tmp_path, way):
   assert programs.get('one') in (b'another', None)  # None where there is a folder now
 
 
+@pytest.mark.training
 def test_nothing_is_kept_where_nothing_can_be_written(tmp_path):
   (tmp_path / 'file').write_text('')
   assert compile_something(tmp_path / 'file') == ''
 
 
+@pytest.mark.training
 def test_a_folder_of_the_users_comes_first(tmp_path):
   own = tmp_path / 'own'
   compile_something(

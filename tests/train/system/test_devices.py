@@ -1,26 +1,29 @@
 """Training on eight devices gives the numbers of one."""
 
+import functools
 import json
 import os
-import pathlib
 import subprocess
 import sys
 
 import numpy as np
 import pytest
 
-from tests.train import eight_devices
+from tests.train.support import ROOT
+from tests.train.system import eight_devices
 
-ROOT = pathlib.Path(__file__).parents[3]
+pytestmark = pytest.mark.training
 # Compiles in half the time; the arithmetic is the same.
 FLAGS = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
-NETWORKS = pytest.mark.parametrize('network', eight_devices.NETWORKS)
+WIDE_RESNET = pytest.param('wrn', marks=pytest.mark.slow)
+NETWORKS = pytest.mark.parametrize('network', ['vit', 'm11', WIDE_RESNET])
 
 
-@pytest.fixture(scope='module')
-def found():
+@functools.cache
+def found_with(network):
+  """Returns what `eight_devices` prints."""
   done = subprocess.run(
-    [sys.executable, '-m', eight_devices.__name__],
+    [sys.executable, '-m', eight_devices.__name__, network],
     env=os.environ | {'JAX_PLATFORMS': 'cpu', 'XLA_FLAGS': FLAGS},
     cwd=ROOT,
     check=True,
@@ -36,16 +39,16 @@ def assert_close(records, expected):
 
 
 @NETWORKS
-def test_eight_devices_train_as_one_does(found, network):
-  one, eight = found[network]['one'], found[network]['eight']
+def test_eight_devices_train_as_one_does(network):
+  one, eight = (found_with(network)[name] for name in ('one', 'eight'))
   assert_close(eight['records'], one['records'])
   assert eight['phases'] == one['phases']
   assert 0 < sum(one['phases']) < len(one['phases']), 'only one phase came'
 
 
-@pytest.mark.parametrize('network', ['wrn', 'm11'])
-def test_batch_norm_is_over_the_whole_batch(found, network):
-  one, eight = (found[network][name]['batch_statistics'] for name in ('one', 'eight'))
+@pytest.mark.parametrize('network', ['m11', WIDE_RESNET])
+def test_batch_norm_is_over_the_whole_batch(network):
+  one, eight = (found_with(network)[name]['batch_statistics'] for name in ('one', 'eight'))
   assert len(one) == len(eight) > 0
   for expected, statistics in zip(one, eight, strict=True):
     # Means of activations may be near zero.
@@ -53,30 +56,33 @@ def test_batch_norm_is_over_the_whole_batch(found, network):
 
 
 @NETWORKS
-def test_devices_share_sums_and_nothing_else(found, network):
-  assert found[network]['collectives'] == ['all-reduce']
+def test_devices_share_sums_and_nothing_else(network):
+  assert found_with(network)['collectives'] == ['all-reduce']
 
 
 @NETWORKS
-def test_all_devices_hold_the_same_numbers(found, network):
-  assert found[network]['eight']['replicas_agree']
+def test_all_devices_hold_the_same_numbers(network):
+  assert found_with(network)['eight']['replicas_agree']
 
 
-def test_streamed_data_give_the_same_numbers(found):
-  assert_close(found['streamed']['records'], found['vit']['one']['records'])
-  assert found['streamed']['phases'] == found['vit']['one']['phases']
+def test_streamed_data_give_the_same_numbers():
+  one, streamed = (found_with('vit')[name] for name in ('one', 'streamed'))
+  assert_close(streamed['records'], one['records'])
+  assert streamed['phases'] == one['phases']
 
 
 @pytest.mark.parametrize('name', ['8 to 1', '1 to 8'])
-def test_a_run_goes_on_with_another_number_of_devices(found, name):
-  assert found[name]['start'] == 1
-  assert_close(found[name]['records'], found['vit']['one']['records'][1:])
-  assert found[name]['phases'] == found['vit']['one']['phases']
+def test_a_run_goes_on_with_another_number_of_devices(name):
+  one, resumed = found_with('vit')['one'], found_with('vit')[name]
+  assert resumed['start'] == 1
+  assert_close(resumed['records'], one['records'][1:])
+  assert resumed['phases'] == one['phases']
 
 
-def test_as_many_devices_as_divide_the_batch_are_used_and_told(found):
-  assert found['vit']['one']['where'] == ''
-  assert found['vit']['eight']['where'] == 'On 8 devices, 2 rows of a batch on each.'
+def test_as_many_devices_as_divide_the_batch_are_used_and_told():
+  found = found_with('vit')
+  assert found['one']['where'] == ''
+  assert found['eight']['where'] == 'On 8 devices, 2 rows of a batch on each.'
   assert found['chosen'] == [
     [8, 'On 8 devices, 2 rows of a batch on each.'],
     [5, 'Batch 50 on 8 devices: 5 are used, the most that divide it evenly.'],

@@ -19,7 +19,7 @@ from flax import nnx
 
 import models
 from tests.models import reference_inputs
-from tests.models.filling import filled
+from tests.models.support import filled
 from train.data import Batch, Dataset, DataSource, ImagePreprocessing, Preprocessing, Split
 from train.data.tfds_source import cache_folder
 from train.problem.arms import Lcam
@@ -181,6 +181,7 @@ def relative_difference(actual, expected):
   return np.abs(actual / expected.astype(np.float64) - 1)
 
 
+@pytest.mark.training
 @pytest.mark.parametrize('dataset', ['digits', pytest.param('cifar10', marks=pytest.mark.slow)])
 def test_float64_agrees_at_every_step(dataset):
   skip_if_missing(dataset)
@@ -198,14 +199,8 @@ def test_float64_agrees_at_every_step(dataset):
   np.testing.assert_array_equal(actual.errors, expected.errors)
 
 
-@pytest.mark.parametrize(
-  ('dataset', 'seeds'),
-  [
-    ('digits', 3),
-    pytest.param('digits', 8, marks=pytest.mark.slow),
-    pytest.param('cifar10', 5, marks=pytest.mark.slow),
-  ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(('dataset', 'seeds'), [('digits', 8), ('cifar10', 5)])
 def test_float32_agrees_until_rounding_separates_it(dataset, seeds):
   skip_if_missing(dataset)
   name = f'{dataset}-float32'

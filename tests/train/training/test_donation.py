@@ -51,8 +51,13 @@ def test_every_arm_donates_its_state(name):
   assert_state_is_donated(program, state, batch_arguments(batch, scalars=3))
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(
-  ('network', 'dataset'), [(WideResNet(10, 1), 'digits'), (M11(), 'spoken_digit')]
+  ('network', 'dataset'),
+  [
+    (WideResNet(10, 1), 'digits'),
+    pytest.param(M11(), 'spoken_digit', marks=pytest.mark.slow),
+  ],
 )
 def test_compiled_steps_reuse_the_bytes_of_the_state(network, dataset):
   comparison = comparison_of(network, find_source(dataset), LCAM)
@@ -69,6 +74,7 @@ def test_compiled_steps_reuse_the_bytes_of_the_state(network, dataset):
   assert memory.output_size_in_bytes <= size + pointers
 
 
+@pytest.mark.training
 def test_steps_write_to_the_buffers_of_the_state():
   draw = np.random.default_rng(0)
   split = Split(draw.normal(size=(24, 192)), draw.integers(0, 2, 24))

@@ -3,19 +3,17 @@
 import dataclasses
 import functools
 import os
-import pathlib
 import re
 import subprocess
 import sys
 
 import pytest
 
-from tests.train.support import assert_state_is_donated, batch_arguments, operations
+from tests.train.support import ROOT, assert_state_is_donated, batch_arguments, operations
 from train.command.costs import abstract_step
 from train.problem.experiments import FIGURE_3, SPEECH, VIT_CIFAR10
 from train.problem.networks import VitB16, WideResNet
 
-ROOT = pathlib.Path(__file__).parents[3]
 BATCH = 7  # no other size in the networks, so that it tells activations from weights
 HIDDEN, HEADS = 768, 12
 IMAGE = 48  # other than the data set's, so that images are resized

@@ -141,23 +141,29 @@ def test_another_number_is_another_program(tmp_path, where):
   assert digest(write(tmp_path / 'other', NUMBERS[where], '16')) != first
 
 
-@pytest.mark.parametrize('what', SAME)
-def test_a_digest_is_the_same_in_other_processes_and_for_other_names(tmp_path, what):
-  path = write(tmp_path, SAME[what])
-  program = (
-    'import pathlib, sys; from tests.train.training.test_fingerprint import digest;'
-    'print(digest(pathlib.Path(sys.argv[1])))'
-  )
-  command = [sys.executable, '-c', program, str(path)]
+@pytest.mark.training
+def test_a_digest_is_the_same_in_other_processes_and_for_other_names(tmp_path):
+  paths = [write(tmp_path / str(number), text) for number, text in enumerate(SAME.values())]
+  program = """
+import sys
+from train.problem.changes import Changes, changed_comparisons
+from train.training.fingerprint import program_digest
+for path in sys.argv[1:]:
+  (comparison,) = changed_comparisons(path, Changes())
+  print(program_digest(comparison, comparison.load()))
+"""
+  command = [sys.executable, '-c', program, *map(str, paths)]
   for seed in ('1', '2'):
     environment = {**os.environ, 'PYTHONHASHSEED': seed}
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == digest(path), done.stderr
-  renamed = path.read_text().replace('network', 'model_of').replace('model_of=', 'network=')
-  path.write_text(renamed.replace("'model_of'", "'network'"))
-  assert digest(path)
+    assert done.stdout.split() == list(map(digest, paths)), done.stderr
+  for path in paths:
+    renamed = path.read_text().replace('network', 'model_of').replace('model_of=', 'network=')
+    path.write_text(renamed.replace("'model_of'", "'network'"))
+    assert digest(path)
 
 
+@pytest.mark.training
 def test_old_results_are_not_mixed_with_those_of_changed_code(tmp_path, refused):
   arguments = ('--workdir', tmp_path / 'runs', '--seeds')
   run_command('run', write(tmp_path / 'one', NUMBERS['file']), *arguments, 0)

@@ -3,10 +3,13 @@
 import chex
 import jax
 import numpy as np
+import pytest
 from flax import nnx
 
 from train.problem.experiments import QUICKSTART
 from train.training.programs import make_initializer, make_programs
+
+pytestmark = pytest.mark.training
 
 
 def params(model):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import pathlib
 import random
 import shutil
 import signal
@@ -14,11 +13,19 @@ import filelock
 import jax
 import pytest
 
-from tests.train.support import LCAM, YOKED, count_checkpoints, run_command, write_problem
+from tests.train.support import (
+  LCAM,
+  ROOT,
+  YOKED,
+  count_checkpoints,
+  run_command,
+  wait_until,
+  write_problem,
+)
 from train.storage import locks
 from train.storage.tables import run_directory
 
-ROOT = pathlib.Path(__file__).parents[3]
+pytestmark = pytest.mark.training
 ARM = 'low0.857-high0.93'
 SMALL = ('--epochs', 3, '--train-examples', 200, '--batch-size', 20, '--checkpoint-minutes', 0.002)
 # Two experiments: another optimizer state, another schedule.
@@ -49,11 +56,7 @@ def tables_of(workdir):
 
 def wait_for_checkpoint(process, workdir, count=1):
   """Waits until a run has saved a number of checkpoints (the newest is at least the count-th)."""
-  deadline = time.monotonic() + 120
-  while time.monotonic() < deadline and process.poll() is None:
-    if count_checkpoints(workdir) >= count:
-      return
-    time.sleep(0.01)
+  wait_until(lambda: count_checkpoints(workdir) >= count, process)
 
 
 @pytest.fixture(scope='module')
@@ -241,16 +244,13 @@ def test_what_another_process_trains_is_left_to_it(tmp_path):
 
 
 def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys):
-  arms = ('--arms', 'fixed-0.9', ARM, '--seeds', 0, '--epochs', 3)
-  small = ('--train-examples', 100, '--batch-size', 20, '--learning-rate', 1e30)
-  arguments = ('run', 'quickstart', *arms, *small, '--workdir', tmp_path)
+  arms = ('--arms', 'fixed-0.9', LCAM, '--seeds', 0, '--learning-rate', 1e38)
+  arguments = ('run', write_problem(tmp_path), *arms, '--workdir', tmp_path / 'runs')
   output = run_command(*arguments, status=1)
-  assert (
-    'All runs of digits diverged, as said above, and there is no result' in capsys.readouterr().err
-  )
+  assert 'All runs of sums diverged, as said above, and there is no' in capsys.readouterr().err
   assert 'fixed-0.9 seed 0 diverged in epoch 1, step' in output
   assert 'try a lower learning rate or momentum' in output
-  assert f'{ARM} seed 0 diverged' in output
+  assert f'{LCAM} seed 0 diverged' in output
   assert 'fixed-0.9: diverged with seed 0; not in the mean' in output
   assert 'fixed-0.9 seed 0: diverged before' in run_command(*arguments, status=1)
 
