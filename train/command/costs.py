@@ -85,7 +85,6 @@ class Costs(NamedTuple):
 
 
 def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
-  """Returns labels and texts about a comparison."""
   steps = steps_per_epoch(comparison) * comparison.epochs
   runs = len(comparison.arms) * len(comparison.seeds)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(costs.params))

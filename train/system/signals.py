@@ -50,12 +50,10 @@ class Interrupts:
 
   def leave_if_requested(self, where: str, save: Callable[[], None] | None = None) -> None:
     """Raises an ``InterruptedRunError`` if a signal has arrived, after it has called ``save``."""
-    number = self._number()
-    if number is None:
-      return
-    if save is not None:
-      save()
-    raise InterruptedRunError(f'Stopped and saved {where}; go on with: {command_line()}', number)
+    if (number := self._number()) is not None:
+      if save is not None:
+        save()
+      raise InterruptedRunError(f'Stopped and saved {where}; go on with: {command_line()}', number)
 
   def _number(self) -> int | None:
     return self.requested
