@@ -192,13 +192,8 @@ def step_bytes(program: jax.stages.Compiled) -> int:
   """Returns the memory of a compiled step's buffers."""
   needs = program.memory_analysis()
   # Donated buffers count among arguments and outputs alike.
-  return (
-    needs.argument_size_in_bytes
-    + needs.output_size_in_bytes
-    - needs.alias_size_in_bytes
-    + needs.temp_size_in_bytes
-    + needs.generated_code_size_in_bytes
-  )
+  kept = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
+  return kept + needs.temp_size_in_bytes + needs.generated_code_size_in_bytes
 
 
 def data_bytes(source: DataSource) -> tuple[int, int]:

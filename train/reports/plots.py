@@ -93,18 +93,10 @@ def _draw_line(axis: Axes, line: Line, style: Style) -> None:
 
 def _draw_last_interval(axis: Axes, line: Line, style: Style, place: float) -> None:
   """Draws the interval of the last mean to the right of the lines, at a share of their width."""
-  low, high = (end[-1] for end in line.band)
-  axis.errorbar(
-    place,
-    line.values[-1],
-    [[line.values[-1] - low], [high - line.values[-1]]],
-    fmt=style.marker or 'o',
-    markersize=3,
-    elinewidth=1.2,
-    color=style.color,
-    transform=axis.get_yaxis_transform(),
-    clip_on=False,
-  )
+  mean, low, high = line.values[-1], *(end[-1] for end in line.band)
+  look = {'fmt': style.marker or 'o', 'markersize': 3, 'elinewidth': 1.2, 'color': style.color}
+  beside = {'transform': axis.get_yaxis_transform(), 'clip_on': False}
+  axis.errorbar(place, mean, [[mean - low], [high - mean]], **look, **beside)
 
 
 def _say_where_it_begins(axis: Axes, panel: Panel) -> None:

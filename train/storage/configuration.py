@@ -190,8 +190,8 @@ def differences(
       elif was != now:
         yield f'{prefix}{key}', was, now
 
-  one, other = found.get('program'), config.get('program')
-  if one and other and one.get('jax') != other.get('jax'):
+  programs = found.get('program'), config.get('program')
+  if all(programs) and len({program.get('jax') for program in programs}) > 1:
     # Programs of two versions of JAX cannot be compared. Without `about`, as in a checkpoint, neither
     # can the code.
     codes = {'code_sha256': _code(found)}, {'code_sha256': _code(config)}

@@ -35,12 +35,10 @@ class Interrupts:
 
   def __init__(self):
     self.requested: int | None = None  # the number of the signal that arrived
-    self._previous = {}
 
   def __enter__(self) -> 'Interrupts':
     _entered.append(self)
-    for number in self.signals:
-      self._previous[number] = signal.signal(number, self._note)
+    self._previous = {number: signal.signal(number, self._note) for number in self.signals}
     return self
 
   def __exit__(self, *_) -> None:
