@@ -85,7 +85,6 @@ class Costs(NamedTuple):
 
 
 def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
-  """Returns labels and texts about a comparison."""
   steps = steps_per_epoch(comparison) * comparison.epochs
   runs = len(comparison.arms) * len(comparison.seeds)
   parameters = sum(leaf.size for leaf in jax.tree.leaves(costs.params))
@@ -193,13 +192,8 @@ def step_bytes(program: jax.stages.Compiled) -> int:
   """Returns the memory of a compiled step's buffers."""
   needs = program.memory_analysis()
   # Donated buffers count among arguments and outputs alike.
-  return (
-    needs.argument_size_in_bytes
-    + needs.output_size_in_bytes
-    - needs.alias_size_in_bytes
-    + needs.temp_size_in_bytes
-    + needs.generated_code_size_in_bytes
-  )
+  kept = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
+  return kept + needs.temp_size_in_bytes + needs.generated_code_size_in_bytes
 
 
 def data_bytes(source: DataSource) -> tuple[int, int]:

@@ -15,7 +15,6 @@ from train.problem.changes import (
   NumberOrNone,
   check_at_least,
   flag_of,
-  has_parts,
   is_own_problem,
   option,
 )
@@ -159,7 +158,7 @@ class RunOptions:
     """Returns the working directory, and the comparisons by the folders of their runs in it."""
     name = comparisons[0].name if is_own_problem(self.name) else self.name
     workdir = self.saving.workdir or pathlib.Path('runs') / name
-    if has_parts(self.name):
+    if len(EXPERIMENTS.get(self.name, ())) > 1:
       return workdir, {workdir / one.name: one for one in comparisons}
     return workdir, {workdir: comparisons[0]}
 

@@ -43,8 +43,14 @@ class TfdsSource(DataSource):
         return folder
       except cache.DamagedCacheError as error:
         print(f'Rebuilding {folder}: {error}.', file=sys.stderr)
-    _check_data_dir(_data_dir(data_dir))
-    _run_tfds(self.name, _data_dir(data_dir))
+    data_dir = _data_dir(data_dir)
+    # TFDS makes the last folder only: a mistyped path should not collect gigabytes.
+    parent = data_dir if data_dir.exists() else data_dir.parent
+    if not parent.is_dir():
+      raise DataError(f'{parent} is not a folder: create it, or {_CHOOSE}.')
+    if not os.access(parent, os.W_OK):
+      raise DataError(f'{parent} is not writable: {_CHOOSE}.')
+    _run_tfds(self.name, data_dir)
     return folder
 
 
@@ -63,15 +69,6 @@ def _data_dir(data_dir):
   except OSError as error:  # a name that is too long, for example
     raise DataError(f'Cannot use {chosen} ({error.strerror}): {_CHOOSE}.') from error
   return folder
-
-
-def _check_data_dir(data_dir):
-  # TFDS makes the last folder only: a mistyped path should not collect gigabytes.
-  parent = data_dir if data_dir.exists() else data_dir.parent
-  if not parent.is_dir():
-    raise DataError(f'{parent} is not a folder: create it, or {_CHOOSE}.')
-  if not os.access(parent, os.W_OK):
-    raise DataError(f'{parent} is not writable: {_CHOOSE}.')
 
 
 def _run_tfds(name, data_dir):

@@ -175,7 +175,6 @@ class _Driver:
     return False
 
   def _take(self, run: _Run, result: Result) -> None:
-    """Takes the result of a run that was submitted."""
     run.submitted = False
     self._say_of(run, result.said)
     match result.outcome:

@@ -97,14 +97,11 @@ class Fixed(Arm):
 
   momentum: float
   kind: ClassVar[str] = 'fixed'
+  program: ClassVar[str] = 'lcam'
 
   @property
   def name(self) -> str:
     return f'fixed-{self.momentum:g}'
-
-  @property
-  def program(self) -> Any:
-    return Lcam.kind
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     return Lcam(self.momentum, self.momentum).build(setting)

@@ -95,11 +95,6 @@ def is_own_problem(name: str) -> bool:
   return name not in EXPERIMENTS and name.endswith('.py')
 
 
-def has_parts(name: str) -> bool:
-  """Returns whether an experiment has several comparisons, each with its own folder of runs."""
-  return len(EXPERIMENTS.get(name, ())) > 1
-
-
 def changed_comparisons(name: str, changes: Changes) -> tuple[Comparison, ...]:
   """Returns the comparisons of an experiment, or the one of a Python file, with changes."""
   changes.check()

@@ -140,12 +140,8 @@ def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
 def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
   """Returns the mean over the curves that reach each epoch, with its confidence interval."""
   epochs = np.arange(1, max(map(len, curves)) + 1)
-  means, half_widths = np.array(
-    [
-      estimate(np.array([curve[epoch - 1] for curve in curves if len(curve) >= epoch]))
-      for epoch in epochs
-    ]
-  ).T
+  reached = [[curve[epoch - 1] for curve in curves if len(curve) >= epoch] for epoch in epochs]
+  means, half_widths = np.array([estimate(np.array(values)) for values in reached]).T
   if not band:
     return Line(arm, 'mean', epochs, means)
   half_widths[np.isinf(half_widths)] = 0  # a single seed has no band

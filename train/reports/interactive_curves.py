@@ -82,26 +82,12 @@ def _add(plot: Any, line: Line, style: Style) -> GlyphRenderer:
     plot.add_glyph(source, band, name=line.arm, tags=[BAND, *look['tags']])
   if style.marker and line.kind != 'diverged':
     some = slice(None, None, max(1, len(line.epochs) // 6))
-    plot.add_glyph(
-      ColumnDataSource({'epoch': line.epochs[some], 'value': line.values[some]}),
-      Scatter(
-        x='epoch',
-        y='value',
-        marker=MARKERS[style.marker].bokeh,
-        size=6,
-        line_color=style.color,
-        fill_color=style.color,
-      ),
-      **look,
-    )
+    few = ColumnDataSource({'epoch': line.epochs[some], 'value': line.values[some]})
+    marker = {'marker': MARKERS[style.marker].bokeh, 'size': 6, 'fill_color': style.color}
+    plot.add_glyph(few, Scatter(x='epoch', y='value', line_color=style.color, **marker), **look)
   width = _WIDTHS[line.kind]
-  drawn = BokehLine(
-    x='epoch',
-    y='value',
-    line_color=style.color,
-    line_width=width,
-    line_dash=[1, 3] if line.kind == 'diverged' else style.dashes(width),
-  )
+  dashes = {'line_dash': [1, 3] if line.kind == 'diverged' else style.dashes(width)}
+  drawn = BokehLine(x='epoch', y='value', line_color=style.color, line_width=width, **dashes)
   return plot.add_glyph(source, drawn, **look)
 
 

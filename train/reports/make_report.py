@@ -24,17 +24,16 @@ def report(workdir: pathlib.Path, console: Console) -> None:
   above several comparisons also differences.csv and differences.png.
   """
   with errors_explained(workdir):
-    found = find_runs(workdir)
-    compared = {folder: contrasts(runs) for folder, runs in found.items()}
-    for folder, runs in found.items():
-      contents = _write_comparison(folder, runs, compared[folder])
+    parts = {folder: (found, contrasts(found)) for folder, found in find_runs(workdir).items()}
+    for folder, (found, compared) in parts.items():
+      contents = _write_comparison(folder, found, compared)
       _print_comparison(contents, folder, folder.relative_to(workdir), console)
     _say(console, '')
-    for note in words.notes(compared.values()):
+    for note in words.notes([compared for _, compared in parts.values()]):
       _say(console, note, style='dim')
-    if len(found) > 1:
-      _report_differences(workdir, found, compared, console)
-    if any(runs.with_events for runs in found.values()):
+    if len(parts) > 1:
+      _report_differences(workdir, parts, console)
+    if any(found.with_events for found, _ in parts.values()):
       command = f'tensorboard --logdir {shlex.quote(str(workdir))}'
       _say(console, f'Curves as they grow: {command} (pip install tensorboard)', path=True)
 
@@ -106,18 +105,15 @@ def _print_comparison(
 
 
 def _report_differences(
-  workdir: pathlib.Path,
-  found: dict[pathlib.Path, FoundRuns],
-  compared: dict[pathlib.Path, Contrasts],
-  console: Console,
+  workdir: pathlib.Path, parts: dict[pathlib.Path, tuple[FoundRuns, Contrasts]], console: Console
 ) -> None:
   """Writes the contrasts of all comparisons as one table, and one plot of each metric."""
   from train.reports.plots import plot_differences, write_png
 
   differences = {
-    folder.relative_to(workdir).as_posix(): (runs.metric, several)
-    for folder, runs in found.items()
-    if (several := [row for row in compared[folder].rows if row.seeds > 1])
+    folder.relative_to(workdir).as_posix(): (found.metric, rows)
+    for folder, (found, compared) in parts.items()
+    if (rows := [row for row in compared.rows if row.seeds > 1])
   }
   if not differences:
     return

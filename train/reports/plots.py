@@ -25,6 +25,7 @@ from train.reports.read_runs import FoundRuns, Metric
 from train.reports.styles import CONTRAST_COLOURS, Style, style_of
 from train.system.files import write_whole
 
+_LEGEND = {'loc': 'outside lower center', 'frameon': False, 'fontsize': 'small'}
 _LABELS = {
   'yoked': 'against its yoked run',
   'coin': 'against its coin',
@@ -92,37 +93,22 @@ def _draw_line(axis: Axes, line: Line, style: Style) -> None:
 
 def _draw_last_interval(axis: Axes, line: Line, style: Style, place: float) -> None:
   """Draws the interval of the last mean to the right of the lines, at a share of their width."""
-  low, high = (end[-1] for end in line.band)
-  axis.errorbar(
-    place,
-    line.values[-1],
-    [[line.values[-1] - low], [high - line.values[-1]]],
-    fmt=style.marker or 'o',
-    markersize=3,
-    elinewidth=1.2,
-    color=style.color,
-    transform=axis.get_yaxis_transform(),
-    clip_on=False,
-  )
+  mean, low, high = line.values[-1], *(end[-1] for end in line.band)
+  look = {'fmt': style.marker or 'o', 'markersize': 3, 'elinewidth': 1.2, 'color': style.color}
+  beside = {'transform': axis.get_yaxis_transform(), 'clip_on': False}
+  axis.errorbar(place, mean, [[mean - low], [high - mean]], **look, **beside)
 
 
 def _say_where_it_begins(axis: Axes, panel: Panel) -> None:
   """Marks where the paper's curves begin, if there are any."""
-  first = panel.first_epoch
+  first, look = panel.first_epoch, {'ha': 'center', 'color': '0.4'}
   if first is None:
-    axis.text(0.5, 0.5, 'none of these arms', transform=axis.transAxes, ha='center', color='0.4')
+    axis.text(0.5, 0.5, 'none of these arms', transform=axis.transAxes, **look)
   elif first > 2:
     axis.axvspan(0, first, color='0.95', linewidth=0)
-    axis.text(
-      first / 2,
-      0.5,
-      f'published\nfrom epoch {first:.0f} on',
-      transform=axis.get_xaxis_transform(),
-      ha='center',
-      va='center',
-      fontsize='small',
-      color='0.4',
-    )
+    words = f'published\nfrom epoch {first:.0f} on'
+    place = {'transform': axis.get_xaxis_transform(), 'va': 'center'}
+    axis.text(first / 2, 0.5, words, fontsize='small', **place, **look)
 
 
 def _fit(axis: Axes, panel: Panel) -> None:
@@ -149,16 +135,8 @@ def _add_legend(figure: Figure, found: FoundRuns) -> None:
     lost = len(seeds) - good
     handles.append(Line2D([], [], markersize=4, **style_of(arm, found.arms[arm])._asdict()))
     labels.append(f'{arm} (n={good}{f", {lost} diverged: thin, dotted" if lost else ""})')
-  figure.legend(
-    handles,
-    labels,
-    loc='outside lower center',
-    ncols=min(4, len(labels)),
-    frameon=False,
-    fontsize='small',
-    handlelength=3.5,
-    title=_what_lines_are(found),
-  )
+  columns, title = min(4, len(labels)), _what_lines_are(found)
+  figure.legend(handles, labels, ncols=columns, handlelength=3.5, title=title, **_LEGEND)
 
 
 def _what_lines_are(found: FoundRuns) -> str:
@@ -200,7 +178,7 @@ def plot_differences(differences: Mapping[str, Sequence[Contrast]], metric: Metr
     f'Differences on the same seeds; filled: shown (Holm-adjusted p < {SHOWN:g} in its part)',
     fontsize='medium',
   )
-  figure.legend(loc='outside lower center', ncols=len(drawn), frameon=False, fontsize='small')
+  figure.legend(ncols=len(drawn), **_LEGEND)
   return figure
 
 

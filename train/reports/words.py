@@ -22,18 +22,12 @@ _CONTRASTS = (
   'table; one counts as shown if it is below 0.05.'
 )
 _KINDS = {
-  'yoked': (
-    'A yoked run has the momenta that the LCAM run of another seed had, in the same order: the '
-    'control that matches the schedule of momenta, warm-up included.'
-  ),
-  'coin': (
-    "A coin has the pair's momenta in about the proportion that LCAM would have, in an order of its "
-    'own: a control of how often, not of when.'
-  ),
-  'direction': (
-    'The other direction has another mean momentum, too, because most losses are low while they '
-    'fall: the difference is not one of phases alone.'
-  ),
+  'yoked': 'A yoked run has the momenta that the LCAM run of another seed had, in the same order: '
+  'the control that matches the schedule of momenta, warm-up included.',
+  'coin': "A coin has the pair's momenta in about the proportion that LCAM would have, in an order "
+  'of its own: a control of how often, not of when.',
+  'direction': 'The other direction has another mean momentum, too, because most losses are low '
+  'while they fall: the difference is not one of phases alone.',
 }
 
 

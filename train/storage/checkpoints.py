@@ -171,7 +171,6 @@ def _is_key(leaf: jax.Array) -> bool:
 
 
 def _checksum(step: int, leaves: list[np.ndarray], notes: dict[str, Any]) -> int:
-  """Returns the checksum of everything that is restored from a checkpoint."""
   shapes = [(str(leaf.dtype), leaf.shape) for leaf in leaves]
   checksum = zlib.crc32(json.dumps([step, shapes, notes], sort_keys=True).encode())
   for leaf in leaves:

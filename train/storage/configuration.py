@@ -172,12 +172,6 @@ def _code(config: Mapping[str, Any]) -> str | None:
   return config.get('about', {}).get('code_sha256')
 
 
-def of_other_jax(found: Mapping[str, Any], config: Mapping[str, Any]) -> bool:
-  """Returns whether the programs of two runs cannot be compared, being those of two JAX versions."""
-  one, other = found.get('program') or {}, config.get('program') or {}
-  return one.get('jax') != other.get('jax') and bool(one and other)
-
-
 def compared_fields(config: Mapping[str, Any], besides: Collection[str] = ()) -> dict[str, Any]:
   """Returns the part of a configuration that determines the numbers of a run."""
   return {key: value for key, value in config.items() if key not in ('about', *besides)}
@@ -196,8 +190,10 @@ def differences(
       elif was != now:
         yield f'{prefix}{key}', was, now
 
-  if of_other_jax(found, config):
-    # Without `about`, as in a checkpoint, there is nothing to compare but that.
+  programs = found.get('program'), config.get('program')
+  if all(programs) and len({program.get('jax') for program in programs}) > 1:
+    # Programs of two versions of JAX cannot be compared. Without `about`, as in a checkpoint, neither
+    # can the code.
     codes = {'code_sha256': _code(found)}, {'code_sha256': _code(config)}
     one, other = codes if all(code['code_sha256'] for code in codes) else ({}, {})
     found, config = {**found, 'program': one}, {**config, 'program': other}

@@ -35,12 +35,10 @@ class Interrupts:
 
   def __init__(self):
     self.requested: int | None = None  # the number of the signal that arrived
-    self._previous = {}
 
   def __enter__(self) -> 'Interrupts':
     _entered.append(self)
-    for number in self.signals:
-      self._previous[number] = signal.signal(number, self._note)
+    self._previous = {number: signal.signal(number, self._note) for number in self.signals}
     return self
 
   def __exit__(self, *_) -> None:
@@ -50,12 +48,10 @@ class Interrupts:
 
   def leave_if_requested(self, where: str, save: Callable[[], None] | None = None) -> None:
     """Raises an ``InterruptedRunError`` if a signal has arrived, after it has called ``save``."""
-    number = self._number()
-    if number is None:
-      return
-    if save is not None:
-      save()
-    raise InterruptedRunError(f'Stopped and saved {where}; go on with: {command_line()}', number)
+    if (number := self._number()) is not None:
+      if save is not None:
+        save()
+      raise InterruptedRunError(f'Stopped and saved {where}; go on with: {command_line()}', number)
 
   def _number(self) -> int | None:
     return self.requested

@@ -41,12 +41,11 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'{dataset.name} has no class_names: name its classes, or give the comparison a loss and a '
       'metric of its own.'
     )
-  preprocessing = comparison.preprocessing
 
   def outputs_of(inputs):
     model = comparison.build_network(dataset.num_classes)
     comparison.load_pretrained(model)
-    inputs = preprocessing.evaluate(inputs)
+    inputs = comparison.preprocessing.evaluate(inputs)
     model.train()
     model(inputs)
     model.eval()
