@@ -11,7 +11,7 @@ import optax.contrib
 import pytest
 from flax.training.train_state import TrainState
 
-from lcam_optax import LcamState, hold_then_decay, lcam, scale_by_lcam, step_drops
+from lcam_optax import hold_then_decay, lcam, scale_by_lcam, step_drops
 
 PARAMS = {
   'weight': np.array([[1.0, -2.0], [0.5, 3.0]], np.float32),
@@ -277,12 +277,6 @@ def test_accumulator_dtype():
   trained, state = train(lcam(0.1, steps_per_epoch=4, accumulator_dtype=jnp.float32), params=params)
   chex.assert_trees_all_equal_dtypes(trained, params)
   assert state[0].trace['weight'].dtype == jnp.float32
-
-
-def test_state_is_a_pytree_of_arrays():
-  _, state = train(SOLVER)
-  assert isinstance(state[0], LcamState)
-  assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(state))
 
 
 def test_unknown_keywords_are_accepted():

@@ -8,7 +8,10 @@ import pytest
 
 from tests.train.support import ROOT
 
-pytestmark = pytest.mark.skipif(not os.path.exists('/dev/full'), reason='there is no full device')
+pytestmark = [
+  pytest.mark.training,
+  pytest.mark.skipif(not os.path.exists('/dev/full'), reason='there is no full device'),
+]
 
 
 @pytest.mark.parametrize('arguments', [['--help'], ['run', '--help']])

@@ -16,6 +16,7 @@ def write(folder, before='', name='mine.py'):
   return path
 
 
+@pytest.mark.training
 def test_neighbours_do_not_replace_libraries(tmp_path):
   for name in ('scipy', 'xml', 'html', 'report', 'PIL', 'models'):
     (tmp_path / f'{name}.py').write_text(f'raise RuntimeError("{name} was imported")\n')
@@ -28,11 +29,13 @@ def test_a_neighbour_with_the_name_of_our_package_is_named(tmp_path, refused):
   assert f'{tmp_path / "models.py"} has the name of a package of the trainer: rename it' in said
 
 
+@pytest.mark.training
 def test_a_file_does_not_see_the_arguments_of_the_trainer(tmp_path):
   reads = 'import argparse\nassert argparse.ArgumentParser().parse_args()\n'
   run_command('run', write(tmp_path, reads), *SHORT, '--workdir', tmp_path / 'runs')
 
 
+@pytest.mark.training
 def test_a_file_that_changes_the_working_directory_moves_no_results(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   path = write(tmp_path, 'import os\nos.chdir("/")\n')
@@ -55,6 +58,7 @@ def test_a_misspelt_baseline_is_noticed_before_training(tmp_path, refused):
   assert "baseline: There is no arm 'fixd-0.9'" in refused('run', path)
 
 
+@pytest.mark.training
 def test_data_that_make_the_first_loss_infinite_are_named(tmp_path):
   path = tmp_path / 'tokens.py'
   path.write_text("""

@@ -39,18 +39,12 @@ def programs_in(folder: pathlib.Path) -> set[pathlib.Path]:
 
 
 @pytest.mark.training
-def test_compiled_programs_are_kept_and_taken_again(tmp_path):
+def test_compiled_programs_are_kept_taken_again_and_replaced_where_damaged(tmp_path):
   compile_something(tmp_path)
   kept = programs_in(tmp_path)
   assert kept
   compile_something(tmp_path)
   assert programs_in(tmp_path) == kept
-
-
-@pytest.mark.training
-def test_programs_that_are_damaged_are_compiled_and_kept_anew(tmp_path):
-  compile_something(tmp_path)
-  kept = programs_in(tmp_path)
   for path in kept:
     path.write_bytes(b'')
   assert compile_something(tmp_path) == ''

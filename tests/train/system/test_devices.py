@@ -65,12 +65,7 @@ def test_all_devices_hold_the_same_numbers(network):
   assert found_with(network)['eight']['replicas_agree']
 
 
-def test_streamed_data_give_the_same_numbers():
-  one, streamed = (found_with('vit')[name] for name in ('one', 'streamed'))
-  assert_close(streamed['records'], one['records'])
-  assert streamed['phases'] == one['phases']
-
-
+# The eight devices of '8 to 1' stream the data.
 @pytest.mark.parametrize('name', ['8 to 1', '1 to 8'])
 def test_a_run_goes_on_with_another_number_of_devices(name):
   one, resumed = found_with('vit')['one'], found_with('vit')[name]
