@@ -200,7 +200,7 @@ def _with_kind_of_mean(state: LossPhaseState, exponential: bool) -> LossPhaseSta
   """Returns a state whose ``loss_sum`` is of a kind, the same mean if it was of the other kind."""
   losses = jnp.maximum(state.count, 1).astype(state.loss_sum.dtype)
   factor = jnp.where(
-    (state.exponential == exponential) | (state.exponential < 0),
+    (state.exponential == int(exponential)) | (state.exponential < 0),
     jnp.ones_like(losses),
     1 / losses if exponential else losses,
   )

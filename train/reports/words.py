@@ -150,7 +150,7 @@ def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
     for group in ('versions', 'settings'):
       if isinstance(environment.get(group), dict):
         flat |= environment[group]
-    for name in flat.keys() - {'commit', 'changed', 'start', 'versions', 'settings'}:
+    for name in flat.keys() - {'commit', 'changed', 'versions', 'settings'}:
       found.setdefault(name, {})[str(flat[name])] = None
   return [f'{name} {" or ".join(found[name])}' for name in sorted(found) if len(found[name]) > 1]
 

@@ -2,6 +2,7 @@
 
 DIR/<arm>/seed-<n>/config.json    the configuration
 environment.json    commit, versions and devices
+start.json     numbers of the start, the same for all arms of a seed; compared between versions of JAX
 metrics.csv    one row per epoch; independent of clock and machine load
 phases.csv     one row per epoch: for each step, whether its loss was high
 timing.csv     one row per epoch; depends on clock and machine load
@@ -15,6 +16,7 @@ events.*       the metrics for TensorBoard
 import csv
 import datetime
 import hashlib
+import json
 import math
 import os
 import pathlib
@@ -29,9 +31,9 @@ from tensorboardX.proto.event_pb2 import Event, SessionLog
 from tensorboardX.summary import scalar
 
 from train.storage.configuration import write_config
-from train.system.environment import note_start, read_environment, write_environment
+from train.system.environment import write_environment
 from train.system.errors import UserError
-from train.system.files import read_whole, write_whole
+from train.system.files import read_object, read_whole, write_whole
 
 
 class EpochRecord(NamedTuple):
@@ -165,22 +167,24 @@ def _digest(content: bytes) -> str:
 
 
 def check_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
-  """Notes numbers of the start of a run, which are the same for all arms of a seed.
+  """Keeps numbers of the start of a run in start.json; they are the same for all arms of a seed.
 
-  Raises a ``UserError`` if they differ from those of another version of JAX, whose programs cannot be
-  compared.
+  Programs of two versions of JAX cannot be compared, but these numbers can.
+
+  Raises:
+    UserError: If a run of the same seed began with other numbers, under another version.
   """
   for other in directory.parents[1].glob(f'*/{directory.name}'):
-    found = read_environment(other)
-    version = found.get('versions', {}).get('jax')
+    found = read_object(other / 'start.json')
     for name, value in numbers.items():
-      was = found.get('start', {}).get(name, value)
-      if version != jax.__version__ and not math.isclose(was, value, rel_tol=_ROUNDING):
+      was = found.get(name, value)
+      if found.get('jax') != jax.__version__ and not math.isclose(was, value, rel_tol=_ROUNDING):
         raise UserError(
-          f'{other} was trained with JAX {version}, where the {name} was {was:.6g}, and is {value:.6g} '
-          f'with JAX {jax.__version__}: choose another --workdir.'
+          f'{other} was trained with JAX {found.get("jax")}, where the {name} was {was:.6g}, and is '
+          f'{value:.6g} with JAX {jax.__version__}: choose another --workdir.'
         )
-  note_start(directory, numbers)
+  kept = {**read_object(directory / 'start.json'), 'jax': jax.__version__, **numbers}
+  write_whole(directory / 'start.json', json.dumps(kept, indent=2) + '\n')
 
 
 def check_unchanged(directory: pathlib.Path, names: Collection[str] = (SUMS, *_SUMMED)) -> None:

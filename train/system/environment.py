@@ -64,16 +64,8 @@ def check_xla_flags() -> None:
 
 
 def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
-  """Writes environment.json of a run, again each time it is started, but for how it began."""
-  start = read_environment(directory).get('start', {})
-  found = {**environment(), 'devices_used': devices_used, 'start': start}
-  write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
-
-
-def note_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
-  """Adds numbers of the start of a run to its environment.json."""
-  found = read_environment(directory)
-  found['start'] = {**found.get('start', {}), **numbers}
+  """Writes environment.json of a run, again each time it is started."""
+  found = {**environment(), 'devices_used': devices_used}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 
 
