@@ -224,8 +224,8 @@ def _bytes_of(arrays: Any) -> int:
 
 def _key(comparison: Comparison) -> Hashable:
   """Returns what determines the program of a comparison's first arm."""
-  data, network = (comparison.dataset.name, comparison.batch_size), comparison.network
-  return data, network, comparison.dtype, comparison.arms[0].program
+  shared = comparison.network, comparison.dataset.name, comparison.batch_size, comparison.dtype
+  return *shared, comparison.arms[0].program
 
 
 def abstract_step(

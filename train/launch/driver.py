@@ -189,7 +189,7 @@ class _Driver:
         self._fail(run, result)
 
   def _try_again(self, run: _Run, reason: str) -> None:
-    names = [path.name for path in run.run.directory.glob('checkpoints/*')]
+    names = [path.name for path in run.run.directory.glob('checkpoints/*')]  # their steps
     saved = max((int(name) for name in names if name.isdigit()), default=-1)
     run.tries = 1 if saved > run.saved else run.tries + 1
     run.saved = max(saved, run.saved)

@@ -80,13 +80,9 @@ class Checkpoints:
     leaves = [np.array(leaf) for leaf in jax.device_get(_plain(jax.tree.leaves(state)))]
     notes = copy.deepcopy(notes)
     kept = {**notes, 'checksum': _checksum(step, leaves, notes)}
+    items = {'leaves': ocp.args.StandardSave(leaves), 'notes': ocp.args.JsonSave(kept)}
     with self._errors_explained():
-      self._manager.save(
-        step,
-        args=ocp.args.Composite(
-          leaves=ocp.args.StandardSave(leaves), notes=ocp.args.JsonSave(kept)
-        ),
-      )
+      self._manager.save(step, args=ocp.args.Composite(**items))
 
   def restore(
     self, template: Any, check: Callable[[int, dict[str, Any]], None]
@@ -113,12 +109,8 @@ class Checkpoints:
       steps = sorted(self._manager.all_steps(), reverse=True)
     for index, step in enumerate(steps):
       try:
-        found = self._manager.restore(
-          step,
-          args=ocp.args.Composite(
-            leaves=ocp.args.StandardRestore(arrays), notes=ocp.args.JsonRestore()
-          ),
-        )
+        items = {'leaves': ocp.args.StandardRestore(arrays), 'notes': ocp.args.JsonRestore()}
+        found = self._manager.restore(step, args=ocp.args.Composite(**items))
         leaves = [np.asarray(leaf) for leaf in found.leaves]
         notes = dict(found.notes)
         if notes.pop('checksum', None) != _checksum(step, leaves, notes):
