@@ -28,7 +28,6 @@ def main() -> None:
   try:
     with contextlib.redirect_stdout(GuardedOutput(sys.stdout)):
       command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
-      os.environ['MPLBACKEND'] = 'agg'  # a notebook's has no use here
       check_xla_flags()
       settle_jax()
       execute(command, Output())
@@ -60,6 +59,7 @@ def main() -> None:
 def program() -> None:
   """Runs the command of this process, and ends with it."""
   sys.unraisablehook = resend_swallowed_signal
+  os.environ['MPLBACKEND'] = 'agg'  # a notebook's has no use here
   try:
     let_ctrl_c_kill(False)
     main()
