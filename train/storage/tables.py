@@ -16,6 +16,7 @@ events.*       the metrics for TensorBoard
 import csv
 import datetime
 import hashlib
+import io
 import json
 import math
 import os
@@ -150,7 +151,7 @@ class Recorder:
     heads = {
       'phases': 'epoch,high_loss_phases',
       'timing': 'epoch,seconds,steps_per_second',
-      'metrics': ','.join(self._columns),
+      'metrics': _quoted(self._columns),
     }
     return '\n'.join([heads[table], *self.rows[table], ''])
 
@@ -160,6 +161,13 @@ class Recorder:
     contents['config.json'] = (self._directory / 'config.json').read_bytes()
     lines = [f'{_digest(contents[name])}  {name}\n' for name in _SUMMED]
     write_whole(self._directory / SUMS, ''.join(lines))
+
+
+def _quoted(columns: Iterable[str]) -> str:
+  """Returns a line of a CSV file; the name of a metric may hold a comma."""
+  line = io.StringIO()
+  csv.writer(line, lineterminator='').writerow(columns)
+  return line.getvalue()
 
 
 def _digest(content: bytes) -> str:
