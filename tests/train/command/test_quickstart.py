@@ -19,7 +19,7 @@ def momenta(arm):
   return arm.momenta if isinstance(arm, Lcam) else (arm.momentum,)
 
 
-SMALL = ('--epochs', 2, '--train-examples', 100, '--batch-size', 40)
+SMALL = ('--epochs', 2, '--train-examples', 80, '--batch-size', 40)
 ARMS = [arm.name for arm in QUICKSTART.arms]
 
 

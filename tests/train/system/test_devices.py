@@ -15,8 +15,8 @@ from tests.train.system import eight_devices
 pytestmark = pytest.mark.training
 # Compiles in half the time; the arithmetic is the same.
 FLAGS = '--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0'
-WIDE_RESNET = pytest.param('wrn', marks=pytest.mark.slow)
-NETWORKS = pytest.mark.parametrize('network', ['vit', 'm11', WIDE_RESNET])
+LARGE = [pytest.param(network, marks=pytest.mark.slow) for network in ('m11', 'wrn')]
+NETWORKS = pytest.mark.parametrize('network', ['small', 'vit', *LARGE])
 
 
 @functools.cache
@@ -46,7 +46,7 @@ def test_eight_devices_train_as_one_does(network):
   assert 0 < sum(one['phases']) < len(one['phases']), 'only one phase came'
 
 
-@pytest.mark.parametrize('network', ['m11', WIDE_RESNET])
+@pytest.mark.parametrize('network', ['small', *LARGE])
 def test_batch_norm_is_over_the_whole_batch(network):
   one, eight = (found_with(network)[name]['batch_statistics'] for name in ('one', 'eight'))
   assert len(one) == len(eight) > 0
@@ -68,14 +68,14 @@ def test_all_devices_hold_the_same_numbers(network):
 # The eight devices of '8 to 1' stream the data.
 @pytest.mark.parametrize('name', ['8 to 1', '1 to 8'])
 def test_a_run_goes_on_with_another_number_of_devices(name):
-  one, resumed = found_with('vit')['one'], found_with('vit')[name]
+  one, resumed = found_with('small')['one'], found_with('small')[name]
   assert resumed['start'] == 1
   assert_close(resumed['records'], one['records'][1:])
   assert resumed['phases'] == one['phases']
 
 
 def test_as_many_devices_as_divide_the_batch_are_used_and_told():
-  found = found_with('vit')
+  found = found_with('small')
   assert found['one']['where'] == ''
   assert found['eight']['where'] == 'On 8 devices, 2 rows of a batch on each.'
   assert found['chosen'] == [
