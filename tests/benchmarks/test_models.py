@@ -8,6 +8,7 @@ from jax import lax
 from benchmarks.models import convolution_with_product
 
 
+@pytest.mark.training
 @pytest.mark.parametrize(('size', 'stride'), [(3, 1), (3, 2), (1, 1)])
 def test_the_convolution_with_a_product_has_the_gradients_of_the_plain_one(size, stride):
   random = np.random.default_rng(0)

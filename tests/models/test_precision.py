@@ -11,6 +11,8 @@ from jax.extend import core
 from tests.models import reference_inputs
 from tests.models.support import filled_case
 
+pytestmark = pytest.mark.training
+
 
 def _equations(jaxpr):
   for equation in jaxpr.eqns:
@@ -19,7 +21,6 @@ def _equations(jaxpr):
       yield from _equations(inner)
 
 
-@pytest.mark.training
 @pytest.mark.parametrize('name', reference_inputs.CASES)
 def test_bfloat16_is_near_and_keeps_float32_state(name):
   model = filled_case(name, dtype=jnp.bfloat16)

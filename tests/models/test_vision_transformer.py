@@ -31,6 +31,7 @@ def test_has_the_published_number_of_parameters(make, count):
   assert f'{count:,} parameters' in make.__doc__
 
 
+@pytest.mark.training
 def test_another_image_size_changes_the_position_embeddings_alone():
   count = parameter_count(lambda rngs: models.vit_ti16(10, rngs=rngs))
   bigger = parameter_count(lambda rngs: models.vit_ti16(10, image_size=384, rngs=rngs))

@@ -18,6 +18,7 @@ def test_wrn_28_10_has_the_published_number_of_parameters(num_classes, count):
   assert parameter_count(lambda rngs: models.WideResNet(28, 10, num_classes, rngs=rngs)) == count
 
 
+@pytest.mark.training
 @settings(deadline=None, max_examples=6)
 @given(blocks=st.integers(1, 4), width=st.integers(1, 12), num_classes=st.integers(1, 200))
 def test_every_depth_and_width_has_the_parameters_of_its_layers(blocks, width, num_classes):

@@ -5,6 +5,7 @@ import json
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
+from unittest import mock
 
 from rich.console import Console
 
@@ -110,6 +111,16 @@ def report_text(workdir: pathlib.Path, width: int = 80) -> str:
   output = io.StringIO()
   report(workdir, Console(file=output, width=width))
   return output.getvalue()
+
+
+def printed_report(workdir: pathlib.Path, width: int = 80) -> str:
+  """Returns what a report prints, without drawing the plots and the page."""
+  with (
+    mock.patch('train.reports.plots.draw_curves'),
+    mock.patch('train.reports.plots.write_png'),
+    mock.patch('train.reports.page.write_page'),
+  ):
+    return report_text(workdir, width)
 
 
 def one_line(text: str) -> str:

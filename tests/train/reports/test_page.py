@@ -7,6 +7,7 @@ import json
 import re
 
 import numpy as np
+import pytest
 
 from tests.train.reports.support import config_of_own, report_text, write_arms, write_run
 from train.storage.tables import metrics_columns, read_table
@@ -147,6 +148,7 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
   assert (tmp_path / 'report.html').read_bytes() == first
 
 
+@pytest.mark.training
 def test_many_runs_fit_in_five_megabytes(tmp_path):
   arms = ['fixed-0.9', 'fixed-0.95', 'low0.9-high0.95', 'low0.95-high0.9', 'yoked0.9-0.95']
   arms += ['coin0.9-0.95', 'adam', 'adamw', 'lion']

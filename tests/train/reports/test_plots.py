@@ -99,6 +99,7 @@ def test_the_papers_curves_have_panels_of_their_own(tmp_path):
   assert any('from epoch 62 on' in text.get_text() for text in figure.axes[2].texts)
 
 
+@pytest.mark.training
 def test_the_picture_is_written(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
   report_text(tmp_path)

@@ -19,6 +19,7 @@ from tests.train.reports.support import (
   config_of_errors,
   config_of_own,
   one_line,
+  printed_report,
   report_text,
   write_arms,
   write_run,
@@ -37,7 +38,7 @@ ERRORS = {
 @pytest.fixture
 def output(tmp_path):
   write_arms(tmp_path, ERRORS)
-  return report_text(tmp_path)
+  return printed_report(tmp_path)
 
 
 def cells(output, arm, table=0):
@@ -77,7 +78,7 @@ def test_words(output):
 def test_one_seed_shows_nothing(tmp_path):
   write_run(tmp_path, 'fixed-0.9', 0, 5.0)
   write_run(tmp_path, 'better', 0, 1.0)
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'better')[2] == '1.00'
   assert cells(output, 'better', table=1)[-2:] == ['-4.00', '-']
   assert 'one seed cannot tell a difference to fixed-0.9 from noise' in one_line(output)
@@ -86,25 +87,25 @@ def test_one_seed_shows_nothing(tmp_path):
 def test_seeds_that_agree_to_the_last_digit_show_nothing(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.1, 5.4, 4.9], 'better': [4.1, 4.4, 3.9]})
   assert '3 seeds cannot tell a difference to fixed-0.9 from noise' in one_line(
-    report_text(tmp_path)
+    printed_report(tmp_path)
   )
 
 
 def test_an_arm_without_a_baseline(tmp_path):
   write_run(tmp_path, 'better', 0, 1.0)
-  assert 'no run of fixed-0.9 on the same seeds' in one_line(report_text(tmp_path))
+  assert 'no run of fixed-0.9 on the same seeds' in one_line(printed_report(tmp_path))
 
 
 def test_only_the_same_seeds_are_compared(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 5.4, 9.9], 'better': [4.0, 4.0]})
-  assert cells(report_text(tmp_path), 'better', table=1)[4].startswith('-1.20 ±')
+  assert cells(printed_report(tmp_path), 'better', table=1)[4].startswith('-1.20 ±')
 
 
 def test_unfinished_runs_are_left_out_and_named(tmp_path):
   config = {**config_of_errors(), 'epochs': 3}
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=3, config=config)
   write_run(tmp_path, 'fixed-0.9', 1, 90.0, epochs=1, config=config)
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['1', '5.00']
   assert 'fixed-0.9: seed 1 is unfinished (1 of 3 epochs) and not in the mean' in one_line(output)
 
@@ -113,7 +114,7 @@ def test_unfinished_runs_are_left_out_and_named(tmp_path):
 def test_a_run_that_ended_without_a_result_is_not_averaged(tmp_path, loss):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
   write_run(tmp_path, 'fixed-0.9', 2, 90.0, **{loss: float('nan')})
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'fixed-0.9')[1] == '2'
   assert cells(output, 'fixed-0.9')[2].startswith('5.50 ±')
   said = 'diverged' if loss == 'train_loss' else 'is NaN or infinite'
@@ -123,14 +124,14 @@ def test_a_run_that_ended_without_a_result_is_not_averaged(tmp_path, loss):
 def test_the_folder_of_an_arm_is_no_working_directory(tmp_path):
   write_run(tmp_path, 'better', 0, 1.0)
   with pytest.raises(UserError, match='holds no runs'):
-    report_text(tmp_path / 'better')
+    printed_report(tmp_path / 'better')
   assert not (tmp_path / 'report.md').exists()
 
 
 def test_a_run_knows_how_many_epochs_it_should_have(tmp_path):
   config = {**config_of_errors(), 'epochs': 9}
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=2, config=config)
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['0', 'unfinished']
   assert '(2 of 9 epochs)' in output
 
@@ -140,7 +141,7 @@ def test_runs_of_different_settings_are_named(tmp_path):
     config = {**config_of_own(), 'epochs': epochs}
     write_run(tmp_path, arm, 0, 5.0, epochs=epochs, config=config)
   with pytest.raises(UserError, match=r'runs that differ in epochs, 1 or 2 .*not comparable'):
-    report_text(tmp_path)
+    printed_report(tmp_path)
 
 
 @pytest.mark.parametrize('damage', [b'epoch,seconds\n1,abc\n', b'epoch\n1\n', b'\xff\xfe'])
@@ -148,13 +149,13 @@ def test_runs_of_different_settings_are_named(tmp_path):
 def test_a_damaged_table_is_named(tmp_path, table, damage):
   (write_run(tmp_path, 'fixed-0.9', 0, 5.0) / table).write_bytes(damage)
   with pytest.raises(UserError, match=f'{table} cannot be read'):
-    report_text(tmp_path)
+    printed_report(tmp_path)
 
 
 def test_runs_without_an_epoch_are_no_runs(tmp_path):
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, epochs=0)
   with pytest.raises(UserError, match='holds no runs with a finished epoch'):
-    report_text(tmp_path)
+    printed_report(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -164,7 +165,7 @@ def test_runs_without_an_epoch_are_no_runs(tmp_path):
 def test_the_first_epoch_which_compiles_is_not_in_the_time(tmp_path, seconds, shown):
   for seed, of_run in enumerate(seconds):
     write_run(tmp_path, 'fixed-0.9', seed, 5.0, epochs=len(of_run), seconds=of_run)
-  assert cells(report_text(tmp_path), 'fixed-0.9')[-1] == shown
+  assert cells(printed_report(tmp_path), 'fixed-0.9')[-1] == shown
 
 
 @pytest.mark.parametrize('width', [60, 80, 200])
@@ -175,7 +176,7 @@ def test_no_number_and_no_head_is_cut(tmp_path, width):
     {name: [35.0, 35.5, 36.0 + len(name)] for name in names},
     config_of_errors(),
   )
-  output = report_text(tmp_path, width)
+  output = printed_report(tmp_path, width)
   assert '…' not in output
   assert max(map(len, output.split('Curves:')[0].splitlines())) <= width
   for words in ('error %', 's/epoch', 'difference', 'Holm p', '±'):
@@ -186,7 +187,7 @@ def test_no_number_and_no_head_is_cut(tmp_path, width):
 def test_long_names_are_broken_between_their_parts(tmp_path):
   names = ('fixed-0.9', 'low0.857-high0.93', 'low0.93-high0.857', 'lion-low0.857-high0.93')
   write_arms(tmp_path, {name: [35.0, 35.5, 36.0 + len(name)] for name in names}, config_of_own())
-  lines = [line.rstrip() for line in report_text(tmp_path, 60).splitlines()]
+  lines = [line.rstrip() for line in printed_report(tmp_path, 60).splitlines()]
   assert any(line.startswith('lion-low0.857-high0.93  ') for line in lines)  # fits there
   (place,) = (place for place, line in enumerate(lines) if line == 'lion-low0.857-')
   assert re.match(r'high0\.93 +fixed-0\.9 +\+', lines[place + 1])
@@ -205,7 +206,7 @@ def test_without_colour_there_is_none(tmp_path, monkeypatch, terminal):
 def test_a_metric_of_ones_own_has_its_name_and_digits(tmp_path):
   errors = {'fixed-0.9': [0.00312, 0.00305, 0.00321], 'low0.9-high0.95': [0.00212, 0.00205, 0.0022]}
   write_arms(tmp_path, errors, config_of_own())
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert 'squared error' in output
   assert 'error %' not in output
   assert 'prices: what do houses cost?' in output
@@ -222,7 +223,7 @@ def test_the_same_arm_with_other_settings_is_not_averaged(tmp_path):
     config = {**config_of_own(), 'schedule': {'kind': 'constant', 'init_value': rate}}
     write_run(tmp_path, 'fixed-0.9', seed, 5.0, config=config)
   with pytest.raises(UserError, match=r'schedule\.init_value, 0\.1 or 0\.2') as raised:
-    report_text(tmp_path)
+    printed_report(tmp_path)
   assert 'fixed-0.9/seed-0 and fixed-0.9/seed-1' in str(raised.value)
 
 
@@ -231,7 +232,7 @@ def test_what_is_not_a_run_is_left_out_and_named(tmp_path, name):
   config = {**config_of_own(), 'seed': 0}
   directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config)
   shutil.copytree(directory, directory.with_name(name))
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'fixed-0.9')[1] == '1'
   assert f'fixed-0.9/{name} is left out' in one_line(output)
 
@@ -254,7 +255,7 @@ def test_a_run_without_a_readable_configuration_is_named(tmp_path, damage):
   else:
     path.write_text(json.dumps({**json.loads(path.read_text()), **damage}))
   with pytest.raises(UserError, match=r'config\.json is missing or damaged: .* run') as raised:
-    report_text(tmp_path)
+    printed_report(tmp_path)
   assert str(path) in str(raised.value)
 
 
@@ -263,7 +264,7 @@ def test_a_damaged_environment_does_not_matter(tmp_path, text):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
   for path in tmp_path.glob('*/seed-*'):
     (path / 'environment.json').write_text(text)
-  assert cells(report_text(tmp_path), 'fixed-0.9')[2].startswith('5.50 ±')
+  assert cells(printed_report(tmp_path), 'fixed-0.9')[2].startswith('5.50 ±')
 
 
 @pytest.mark.parametrize(
@@ -315,7 +316,7 @@ def test_a_disk_that_fills_is_told(tmp_path, monkeypatch):
 def test_names_are_printed_as_they_are(tmp_path):
   config = config_of_own(title='[bold]my :smile: net[/bold]')
   write_run(tmp_path / '[red]', 'fixed-0.9', 0, 5.0, config=config)
-  output = report_text(tmp_path / '[red]')
+  output = printed_report(tmp_path / '[red]')
   assert '[bold]my :smile: net[/bold]' in output
   assert str(tmp_path / '[red]' / 'curves.png') in output
   assert '\x1b' not in output
@@ -327,7 +328,7 @@ def test_the_report_holds_setting_and_versions(tmp_path):
   environment |= {'device_kind': 'cpu', 'device_count': 2, 'machine': 'x86_64'}
   (directory / 'environment.json').write_text(json.dumps(environment))
   write_run(tmp_path, 'fixed-0.9', 1, 5.0, config=config_of_own())
-  report_text(tmp_path)
+  printed_report(tmp_path)
   text = (tmp_path / 'report.md').read_text()
   assert '* schedule: learning rate 0.1 throughout\n' in text
   assert '* weight decay: 0.0005\n' in text
@@ -352,9 +353,9 @@ def test_every_result_can_be_reported(folder, tmp_path):
 
 def test_tensorboard_is_named_where_its_events_are(tmp_path):
   directory = write_run(tmp_path, 'fixed-0.9', 0, 5.0)
-  assert 'tensorboard --logdir' not in report_text(tmp_path)
+  assert 'tensorboard --logdir' not in printed_report(tmp_path)
   (directory / 'events.out.tfevents.1').touch()
-  assert f'tensorboard --logdir {tmp_path} (pip install tensorboard)' in report_text(tmp_path)
+  assert f'tensorboard --logdir {tmp_path} (pip install tensorboard)' in printed_report(tmp_path)
 
 
 def test_several_parts_are_compared_in_one_table_and_plot(tmp_path):
@@ -378,8 +379,8 @@ def test_runs_of_one_experiment_in_several_folders_are_told_apart(tmp_path):
   title = 'prices: what do houses cost?'
   for folder in ('first', 'later/again'):
     write_run(tmp_path / folder, 'fixed-0.9', 0, 1.0, config=config_of_own(title=title))
-    assert title in report_text(tmp_path / folder).splitlines()
-  printed = report_text(tmp_path).splitlines()
+    assert title in printed_report(tmp_path / folder).splitlines()
+  printed = printed_report(tmp_path).splitlines()
   assert {f'{title} (first)', f'{title} (later/again)'} <= set(printed)
   assert title not in printed
 
@@ -393,7 +394,7 @@ def test_importing_the_reports_changes_nothing_and_draws_nothing():
 
 def test_runs_that_are_equal_number_by_number_give_no_interval(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 5.0, 5.0], 'low0.9-high0.95': [4.0, 4.0, 4.0]})
-  output = report_text(tmp_path)
+  output = printed_report(tmp_path)
   assert cells(output, 'fixed-0.9')[1:3] == ['3', '5.00']
   assert 'fixed-0.9: its 3 runs are equal, number by number, and tell no interval' in one_line(
     output
@@ -403,13 +404,13 @@ def test_runs_that_are_equal_number_by_number_give_no_interval(tmp_path):
 
 def test_a_tiny_metric_is_printed_with_its_digits(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.1e-15, 5.3e-15]}, config=config_of_own())
-  assert cells(report_text(tmp_path), 'fixed-0.9')[2].startswith('5.2')
-  assert 'e-15' in report_text(tmp_path)
+  assert cells(printed_report(tmp_path), 'fixed-0.9')[2].startswith('5.2')
+  assert 'e-15' in printed_report(tmp_path)
 
 
 def test_runs_of_other_environments_are_named(tmp_path):
   write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
   for path, flag in zip(sorted(tmp_path.glob('*/seed-*')), (False, True), strict=True):
     (path / 'environment.json').write_text(json.dumps({'settings': {'jax_disable_jit': flag}}))
-  said = one_line(report_text(tmp_path))
+  said = one_line(printed_report(tmp_path))
   assert 'different environments (jax_disable_jit False or True): their numbers may differ' in said

@@ -9,13 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from tests.train.reports.support import report_text
+from tests.train.reports.support import printed_report
 from tests.train.support import LCAM, YOKED, run_command, tables, write_problem
 from train.storage.checkpoints import Checkpoints
 from train.storage.tables import SUMS, has_ended, read_phases
 from train.system.devices import ONE_DEVICE
 from train.system.errors import UserError
 
+pytestmark = pytest.mark.training
 EPOCHS = 3
 
 
@@ -74,11 +75,10 @@ def test_a_report_refuses_what_the_run_did_not_write(workdir, name, damage):
   else:
     damage(path)
   with pytest.raises(UserError, match='run the experiment again') as raised:
-    report_text(workdir)
+    printed_report(workdir)
   assert str(workdir / LCAM / 'seed-1') in str(raised.value)
 
 
-@pytest.mark.training
 @pytest.mark.parametrize('name', ['metrics.csv', 'phases.csv', 'timing.csv', 'config.json', SUMS])
 def test_a_run_refuses_and_keeps_what_was_edited(problem, workdir, refused, name):
   path = workdir / LCAM / 'seed-0' / name
@@ -90,7 +90,6 @@ def test_a_run_refuses_and_keeps_what_was_edited(problem, workdir, refused, name
   assert before == {file: file.read_bytes() for file in path.parent.rglob('*') if file.is_file()}
 
 
-@pytest.mark.training
 @pytest.mark.parametrize(
   ('name', 'with_checkpoints'),
   [
@@ -138,7 +137,6 @@ def test_phases_that_were_edited_are_not_replayed(problem, workdir, refused):
   assert 'phases.csv: not what the run wrote' in message
 
 
-@pytest.mark.training
 def test_without_its_configuration_a_run_goes_on_as_what_it_was(
   problem, workdir, expected, refused
 ):

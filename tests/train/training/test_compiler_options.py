@@ -66,6 +66,7 @@ def test_what_this_xla_does_not_know_is_left_out(here, options):
   assert compiler_options(FIGURE_3.network) == KERNELS
 
 
+@pytest.mark.training
 def test_all_programs_of_a_network_are_compiled_with_them(here):
   here.setattr('train.training.programs.compiler_options', lambda *_, **__: UNKNOWN)
   programs = make_programs(QUICKSTART, 10)

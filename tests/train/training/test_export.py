@@ -14,6 +14,7 @@ from train.command.costs import abstract_step
 from train.problem.experiments import FIGURE_3, SPEECH, VIT_CIFAR10
 from train.problem.networks import VitB16, WideResNet
 
+pytestmark = pytest.mark.training
 BATCH = 7  # no other size in the networks, so that it tells activations from weights
 HIDDEN, HEADS = 768, 12
 IMAGE = 48  # other than the data set's, so that images are resized

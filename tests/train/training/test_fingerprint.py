@@ -11,6 +11,7 @@ from tests.train.support import ROOT, run_command
 from train.problem.changes import Changes, changed_comparisons
 from train.training.fingerprint import program_digest
 
+pytestmark = pytest.mark.training
 HEAD = """
 import dataclasses, functools, json, pathlib, types
 import jax, jax.numpy as jnp, numpy as np, optax
@@ -141,7 +142,6 @@ def test_another_number_is_another_program(tmp_path, where):
   assert digest(write(tmp_path / 'other', NUMBERS[where], '16')) != first
 
 
-@pytest.mark.training
 def test_a_digest_is_the_same_in_other_processes_and_for_other_names(tmp_path):
   paths = [write(tmp_path / str(number), text) for number, text in enumerate(SAME.values())]
   program = """
@@ -163,7 +163,6 @@ for path in sys.argv[1:]:
     assert digest(path)
 
 
-@pytest.mark.training
 def test_old_results_are_not_mixed_with_those_of_changed_code(tmp_path, refused):
   arguments = ('--workdir', tmp_path / 'runs', '--seeds')
   run_command('run', write(tmp_path / 'one', NUMBERS['file']), *arguments, 0)
