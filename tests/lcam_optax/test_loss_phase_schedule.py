@@ -64,8 +64,9 @@ def test_b1_by_phase_follows_the_numpy_loop(optimizer, rule, mean):
   assert_close(actual, expected(optimizer, rule, mean))
 
 
-@pytest.mark.parametrize('rule', reference.RULES)
-@pytest.mark.parametrize('optimizer', [optax.adam, optax.lion])
+@pytest.mark.parametrize(
+  ('optimizer', 'rule'), [(optax.adam, 'algorithm1'), (optax.lion, 'equation9')]
+)
 class TestInside:
   """The same steps inside JAX's transformations and Optax's wrappers."""
 

@@ -1,6 +1,7 @@
 """The running means and the phases that follow from them, against NumPy and exact fractions."""
 
 import functools
+import itertools
 from fractions import Fraction
 
 import jax
@@ -186,8 +187,10 @@ def test_twenty_million_updates(decay):
 
 @WITHOUT_A_MEAN
 @pytest.mark.parametrize('rule', RULES)
-@pytest.mark.parametrize('first', [{'steps_per_epoch': 391}, {}, {'mean_decay': 0.99}])
-@pytest.mark.parametrize('then', [{'steps_per_epoch': 391}, {}, {'mean_decay': 0.99}])
+@pytest.mark.parametrize(
+  ('first', 'then'),
+  list(itertools.permutations([{'steps_per_epoch': 391}, {}, {'mean_decay': 0.99}], 2)),
+)
 def test_a_state_goes_on_with_another_kind_of_mean(rule, first, then):
   losses = (1 + 0.1 * np.random.default_rng(0).normal(size=2000)).astype(np.float32)
   state, _ = track(loss_phase_tracker(rule=rule, **first), losses[:380])

@@ -91,7 +91,7 @@ QUADRATIC = Quadratic((0.003, 0.3), 8, 0.7, 0.25, 'algorithm1', 120)
 
 
 @pytest.mark.training
-@pytest.mark.parametrize('rule', ['algorithm1', 'equation9'])
+@pytest.mark.parametrize('rule', ['algorithm1', pytest.param('equation9', marks=pytest.mark.slow)])
 def test_the_effect_on_a_quadratic_is_the_predicted_one(rule):
   problem = dataclasses.replace(QUADRATIC, rule=rule)
   found = contrasts(problem, losses_of_modes, blocks=8, kinds=('luck',))

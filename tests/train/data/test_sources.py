@@ -115,7 +115,9 @@ def test_the_folder_comes_from_the_environment(fake_tfds, tmp_path, monkeypatch)
     ('missing', r"needs TensorFlow Datasets .*No module named 'tensorflow'.*\.\[data\]"),
     ('offline', 'Cannot download cifar10: connect to the network .*TFDS_DATA_DIR'),
     ('checksum', 'downloaded file is not cifar10, .*again'),
-    ('space', 'is full: free space .*--data-dir or TFDS_DATA_DIR'),
+    pytest.param(
+      'space', 'is full: free space .*--data-dir or TFDS_DATA_DIR', marks=pytest.mark.slow
+    ),
     ('full', 'is full: free space .*--data-dir or TFDS_DATA_DIR'),
     ('denied', 'Cannot write to .*choose another folder with --data-dir or TFDS_DATA_DIR'),
     ('bug', 'could not prepare cifar10: see its output above'),

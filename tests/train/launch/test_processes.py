@@ -369,6 +369,7 @@ def test_options_that_do_not_go_together_are_refused(tmp_path, refused, options,
   assert sentence in refused('run', 'quickstart', *options, '--workdir', tmp_path)
 
 
+SLOW = pytest.mark.slow
 FATAL = (
   'E1122 21:51:12.620514   32471 coordination_service_agent.cc:289] Polled an error.\n'
   'F1122 21:51:12.620520   32471 client.h:80] Terminating process because the JAX distributed '
@@ -398,12 +399,11 @@ os._exit(3)
 @pytest.mark.parametrize(
   ('log', 'muted', 'status', 'shown'),
   [
-    ('a warning\n' + FATAL, False, 2, 'a warning\nAnother ended.\n'),
-    (FATAL, True, 3, 'It was refused.\n'),
-    ('F1122 another\n', False, -signal.SIGABRT, 'F1122 another\n'),
-    (NOT_FATAL, False, -signal.SIGABRT, NOT_FATAL),
+    pytest.param('a warning\n' + FATAL, False, 2, 'a warning\nAnother ended.\n', id='fatal'),
+    pytest.param('F1122 another\n', False, -signal.SIGABRT, 'F1122 another\n', id='another'),
+    pytest.param(FATAL, True, 3, 'It was refused.\n', id='explained before', marks=SLOW),
+    pytest.param(NOT_FATAL, False, -signal.SIGABRT, NOT_FATAL, id='not fatal', marks=SLOW),
   ],
-  ids=['fatal', 'explained before', 'another', 'not fatal'],
 )
 def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, muted, status, shown):
   command = [sys.executable, '-c', ABORT, str(muted)]

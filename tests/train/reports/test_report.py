@@ -27,6 +27,7 @@ from tests.train.reports.support import (
 from train.reports import report
 from train.system.errors import UserError
 
+SLOW = pytest.mark.slow
 RESULTS = pathlib.Path(__file__).parents[3] / 'results'
 ERRORS = {
   'fixed-0.9': [5.0, 5.4, 4.9, 5.2],
@@ -339,7 +340,13 @@ def test_the_report_holds_setting_and_versions(tmp_path):
 
 
 @pytest.mark.training
-@pytest.mark.parametrize('folder', ['figure3', 'figure3-balanced', 'noise', 'speech', 'learning'])
+@pytest.mark.parametrize(
+  'folder',
+  [
+    *('figure3', 'speech'),
+    *(pytest.param(name, marks=SLOW) for name in ('figure3-balanced', 'noise', 'learning')),
+  ],
+)
 def test_every_result_can_be_reported(folder, tmp_path):
   output = one_line(report_text(shutil.copytree(RESULTS / folder, tmp_path / folder)))
   assert 'fixed-0.9' in output

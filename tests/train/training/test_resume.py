@@ -166,7 +166,9 @@ def damage_by_cutting(checkpoint):
       os.truncate(path, path.stat().st_size // 2)
 
 
-@pytest.mark.parametrize('damage', [damage_by_flipping, damage_by_cutting])
+@pytest.mark.parametrize(
+  'damage', [damage_by_flipping, pytest.param(damage_by_cutting, marks=pytest.mark.slow)]
+)
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(undisturbed, stopped, damage):
   *_, before, newest = checkpoints(stopped)
   damage(newest)
