@@ -4,11 +4,17 @@ Start it with ``python -m train``. Describe your own problem in a Python file th
 ``comparison``, a :class:`Comparison`.
 """
 
+import os
 import sys
 
-from train.system.signals import let_ctrl_c_kill
-
 if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python -m train`
+  if not sys.flags.safe_path and sys.path[0] != os.path.dirname(__path__[0]):
+    # The working directory is no checkout, and its scipy.py should not replace a library.
+    sys.path.append(sys.path.pop(0))
+  from train.system.shadowed import explain_shadowed
+  from train.system.signals import let_ctrl_c_kill
+
+  sys.excepthook = explain_shadowed
   let_ctrl_c_kill(True)  # during the imports below, which take seconds
 
 from train import arms, schedules

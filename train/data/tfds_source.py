@@ -10,7 +10,7 @@ from typing import Literal
 from train.data import cache
 from train.data.dataset import DataError
 from train.data.source import DataSource
-from train.system.environment import CHECKOUT
+from train.system.environment import python_path
 
 _CHOOSE = 'choose another folder with --data-dir or TFDS_DATA_DIR'
 
@@ -73,14 +73,14 @@ def _data_dir(data_dir):
 
 def _run_tfds(name, data_dir):
   environment = os.environ | {
-    'PYTHONPATH': os.pathsep.join(filter(None, [str(CHECKOUT), os.environ.get('PYTHONPATH')])),
+    'PYTHONPATH': python_path(),
     # The training process uses the accelerator; TensorFlow's log is for its developers.
     'CUDA_VISIBLE_DEVICES': '-1',
     'JAX_PLATFORMS': 'cpu',
     'TF_CPP_MIN_LOG_LEVEL': '3',
     'TF_ENABLE_ONEDNN_OPTS': '0',
   }
-  command = [sys.executable, '-m', 'train.data.from_tfds', name, str(data_dir)]
+  command = [sys.executable, '-P', '-m', 'train.data.from_tfds', name, str(data_dir)]
   process = subprocess.run(command, env=environment, stdout=subprocess.PIPE, text=True, check=False)
   if process.returncode != 0:
     sentence = process.stdout.strip()

@@ -8,7 +8,8 @@ import time
 import warnings
 
 from train.launch.run import Outcome
-from train.launch.worker import Result, Task, python_path, train_task
+from train.launch.worker import Result, Task, train_task
+from train.system.environment import python_path
 from train.system.errors import UserError
 from train.system.files import first_line
 

@@ -20,7 +20,7 @@ from multiprocessing.connection import Connection, wait
 import jax
 
 from train.launch.run import Outcome
-from train.launch.worker import Result, Task, python_path, train_task
+from train.launch.worker import Result, Task, train_task
 from train.system.errors import UserError
 from train.system.signals import request_stop
 
@@ -109,14 +109,15 @@ class _Process:
     self.connection, theirs = multiprocessing.Pipe()
     self._output = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')  # noqa: SIM115
     with theirs:
-      program = f'from train.launch.jobs import work; work({theirs.fileno()}, {os.getpid()})'
+      # Libraries are those of this process, and no neighbours of the working directory.
+      path = f'import sys; sys.path[:] = {sys.path!r}'
+      work = f'from train.launch.jobs import work; work({theirs.fileno()}, {os.getpid()})'
       self._process = subprocess.Popen(
-        [sys.executable, '-c', program],
+        [sys.executable, '-c', f'{path}; {work}'],
         stdin=subprocess.DEVNULL,
         stdout=self._output,
         stderr=self._output,
         pass_fds=[theirs.fileno()],
-        env={**os.environ, 'PYTHONPATH': python_path()},
         start_new_session=True,  # Ctrl-C is for this process only
       )
 

@@ -13,7 +13,7 @@ from train.launch.run import Outcome, train_run, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import run_directory
 from train.system.caches import keep_compiled_programs
-from train.system.environment import CHECKOUT, settle_jax
+from train.system.environment import settle_jax
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
 from train.training.loop import Settings, Trainer
@@ -107,9 +107,3 @@ def _train(task: Task, said: list[str]) -> Outcome:
       interrupts.leave_if_requested('before the first step')
       row = Row(run.name, comparison.epochs)
       return train_run(_trainers[key], run, interrupts, row, said.append)
-
-
-def python_path() -> str:
-  """Returns the ``PYTHONPATH`` with which a process anywhere runs this code."""
-  path = [str(CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
-  return os.pathsep.join(filter(None, path))

@@ -31,6 +31,12 @@ _RECORDED = ('jax_default_matmul_precision', 'jax_disable_jit')
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
+def python_path() -> str:
+  """Returns the ``PYTHONPATH`` with which a process anywhere runs this code."""
+  path = [str(CHECKOUT), *os.environ.get('PYTHONPATH', '').split(os.pathsep)]
+  return os.pathsep.join(filter(None, path))
+
+
 def settle_jax() -> None:
   """Gives JAX the settings that the trainer computes with, whatever the environment says.
 
@@ -57,7 +63,7 @@ def check_xla_flags() -> None:
   if not (flags := os.environ.get('XLA_FLAGS')):
     return
   program = 'import jax; jax.config.update("jax_platforms", "cpu"); jax.devices()'
-  done = subprocess.run([sys.executable, '-c', program], capture_output=True, text=True)
+  done = subprocess.run([sys.executable, '-P', '-c', program], capture_output=True, text=True)
   if done.returncode:
     reason = done.stderr.strip().rpartition('\n')[2].rpartition('] ')[2]
     raise UserError(f'XLA refuses XLA_FLAGS={flags} ({reason}): correct the variable, or unset it.')

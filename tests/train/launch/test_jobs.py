@@ -60,8 +60,10 @@ def long_problem(tmp_path_factory):
 
 
 @pytest.mark.training
-def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path):
+def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path, monkeypatch):
   path, expected = problem
+  (tmp_path / 'scipy.py').write_text('1 / 0')
+  monkeypatch.chdir(tmp_path)
   note = f"print(__import__('os').getpid(), file=open({str(tmp_path / 'processes')!r}, 'a'))\n"
   (tmp_path / path.name).write_text(path.read_text() + note)
   # The directory is relative, and the processes are to find it all the same.
