@@ -22,6 +22,7 @@ import jax
 from train.launch.run import Outcome
 from train.launch.worker import Result, Task, train_task
 from train.system.errors import UserError
+from train.system.files import first_line
 from train.system.signals import request_stop
 
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -107,7 +108,13 @@ class _Process:
 
   def __init__(self):
     self.connection, theirs = multiprocessing.Pipe()
-    self._output = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')  # noqa: SIM115
+    try:
+      self._output = tempfile.TemporaryFile('w+', encoding='utf-8', errors='replace')  # noqa: SIM115
+    except OSError as error:
+      raise UserError(
+        f'Runs at the same time need a temporary file ({first_line(error)}): set TMPDIR to a folder '
+        'that can be written, or leave --jobs out.'
+      ) from error
     with theirs:
       # Libraries are those of this process, and no neighbours of the working directory.
       path = f'import sys; sys.path[:] = {sys.path!r}'

@@ -22,10 +22,11 @@ from tests.train.support import (
   wait_until,
   write_problem,
 )
-from train.launch.jobs import jobs_of_small_runs, share_of_cores
+from train.launch.jobs import Jobs, jobs_of_small_runs, share_of_cores
 from train.launch.run import Outcome
 from train.launch.worker import Result
 from train.storage.locks import has_writer
+from train.system.errors import UserError
 
 THREADS = ('--cpus-per-run', share_of_cores(1))  # as many as a process has that trains alone
 LONG = 60
@@ -62,6 +63,8 @@ def long_problem(tmp_path_factory):
 @pytest.mark.training
 def test_runs_at_the_same_time_equal_those_one_after_the_other(problem, tmp_path, monkeypatch):
   path, expected = problem
+  monkeypatch.setenv('TMPDIR', str(tmp_path / 'missing'))
+  monkeypatch.setattr('tempfile.tempdir', None)  # so that it looks for one again
   (tmp_path / 'scipy.py').write_text('1 / 0')
   monkeypatch.chdir(tmp_path)
   note = f"print(__import__('os').getpid(), file=open({str(tmp_path / 'processes')!r}, 'a'))\n"
@@ -157,6 +160,12 @@ def test_small_runs_share_the_cores_of_a_cpu(monkeypatch, cores, platform, expec
   monkeypatch.setattr('os.sched_getaffinity', lambda _: range(cores), raising=False)
   monkeypatch.setattr('jax.default_backend', lambda: platform)
   assert jobs_of_small_runs() == expected
+
+
+def test_processes_that_cannot_have_a_temporary_file_are_refused(monkeypatch, tmp_path):
+  monkeypatch.setattr('tempfile.tempdir', str(tmp_path / 'missing'))
+  with pytest.raises(UserError, match='set TMPDIR to a folder that can be written'):
+    Jobs(1)
 
 
 @pytest.mark.slow
