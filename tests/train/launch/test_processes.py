@@ -283,19 +283,14 @@ def meet(*commands):
 
 
 @pytest.mark.slow
-def test_another_number_of_processes_is_refused_on_all():
+@pytest.mark.parametrize(
+  ('other', 'option'), [((3, 1, 8), '--num-processes'), ((2, 1, 16), '--batch-size')]
+)
+def test_another_option_is_refused_on_all_processes(other, option):
   address = f'127.0.0.1:{free_port()}'
-  first, second = meet((address, 2, 0, 8), (address, 3, 1, 8))
+  first, second = meet((address, 2, 0, 8), (address, *other))
   assert first == second
-  assert 'Process 1 has another --num-processes than process 0' in first
-
-
-@pytest.mark.slow
-def test_another_option_is_refused_on_all_processes():
-  address = f'127.0.0.1:{free_port()}'
-  first, second = meet((address, 2, 0, 8), (address, 2, 1, 16))
-  assert first == second
-  assert 'Process 1 has another --batch-size than process 0' in first
+  assert f'Process 1 has another {option} than process 0' in first
 
 
 @pytest.mark.slow
