@@ -18,11 +18,11 @@ _NEIGHBOURS = (
   *('scipy', 'xml', 'html', 'report', 'PIL', 'models', 'train', 'jax', 'numpy', 'json', 'random'),
   *('matplotlib', 'optax', 'typing', 'tests', 'logging', 'bokeh', 'jinja2', 'csv', 'statistics'),
 )
+_ELSEWHERE = 'elsewhere'  # the folder that the command is started in
 _IN_A_WORKER = "sys.argv[0] == '-c'"  # of --jobs, not in the file itself
 # What must change nothing.
 _HARMLESS = (
   "os.chdir('/')",
-  'import tempfile; gone = tempfile.mkdtemp(); os.chdir(gone); os.rmdir(gone)',
   'import argparse; sys.argv = sys.argv[:1]; argparse.ArgumentParser().parse_args()',
   "print('x' * 5_000_000)",
   "print('\\udcff [/b] é')",
@@ -57,15 +57,17 @@ _RUDE = (
   'input()',
   'os.close(0); sys.stdin.read()',
   'breakpoint()',
-  'sys.stdout.close()',
-  'sys.stdout = None',
-  'os.close(1)',
+  'sys.stdin.close(); sys.stdout.close(); sys.stderr.close()',
+  'sys.stdout = sys.stderr = None',
+  'os.close(0); os.close(1); os.close(2)',
+  'import tempfile; gone = tempfile.mkdtemp(); os.chdir(gone); os.rmdir(gone)',
   'os.kill(os.getpid(), signal.SIGINT)',
   "os.environ['XLA_FLAGS'] = '--xla_nonsense=1'",
   "os.environ['JAX_PLATFORMS'] = 'nonsense'",
   "jax.config.update('jax_platforms', 'nonsense')",
   'raise MemoryError',
   'rude()',
+  'jax.debug.callback(lambda: 1 / 0)',
   "raise Exception('two\\nlines')",
   "raise UnicodeError('\\udcff')",
 )
@@ -98,10 +100,11 @@ _DRAWING = PROBLEM.replace('rngs=rngs)', "rngs=nnx.Rngs(int.from_bytes(os.urando
 
 
 def rude_problem(world: World, rng: random.Random) -> None:
-  """A problem that does something unusual, or has files beside it that are named like modules."""
+  """A problem that does something unusual, or files around that are named like modules."""
   with world.workdir() as workdir:
     path = workdir.parent / 'mine/mine.py'
-    path.parent.mkdir()
+    for folder in (path.parent, workdir.parent / _ELSEWHERE):
+      folder.mkdir()
     further: tuple[object, ...] = rng.choice([(), (), ('--jobs', 2)])
     deed, place = 'pass', rng.choice(list(_PLACES))
     problem, told, harmless = PROBLEM, '', False
@@ -109,7 +112,7 @@ def rude_problem(world: World, rng: random.Random) -> None:
       case 0:
         problem, told = _DRAWING, 'The network draws other weights each time.'
       case 1 | 2:
-        told, harmless = _add_neighbours(path.parent, rng), True
+        told, harmless = _add_neighbours(rng.choice([path.parent, folder]), rng), True
       case 3 | 4:
         deed, place, further = rng.choice(_IN_WORKERS), 'the data function', ('--jobs', 2)
       case 5 | 6:
@@ -122,12 +125,14 @@ def rude_problem(world: World, rng: random.Random) -> None:
 
 
 def _add_neighbours(folder: pathlib.Path, rng: random.Random) -> str:
-  names = rng.sample(_NEIGHBOURS, rng.randint(1, 4))
+  # A train.py in the folder of the command would itself be what is run.
+  choices = [name for name in _NEIGHBOURS if (folder.name, name) != (_ELSEWHERE, 'train')]
+  names = rng.sample(choices, rng.randint(1, 4))
   for name in names:
     path = folder / rng.choice([f'{name}.py', f'{name}/__init__.py'])
     path.parent.mkdir(exist_ok=True)
     path.write_text('1 / 0\n')
-  return f'Beside it there are: {" ".join(names)}'
+  return f'In {folder} there are: {" ".join(names)}'
 
 
 def _run(
@@ -139,8 +144,7 @@ def _run(
   told: str,
 ) -> None:
   marked = {'ATTACKED': str(workdir)}
-  folder = workdir.parent / 'elsewhere'
-  folder.mkdir()
+  folder = workdir.parent / _ELSEWHERE
   arguments = [*world.arguments(workdir, path), *further]
   command = Command(*arguments, folder=folder, environment=marked, program=fresh)
   try:
