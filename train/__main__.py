@@ -1,7 +1,7 @@
 """Re-run the experiments of the LCAM paper, or your own problem, and see whether LCAM helps."""
 
 import contextlib
-import io
+import functools
 import os
 import signal
 import sys
@@ -9,11 +9,12 @@ import traceback
 
 from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
-from train.command.output import GuardedOutput, Output, OutputError, complain
+from train.command.output import GuardedOutput, KeptStream, Output, OutputError
 from train.system import processes
 from train.system.environment import check_xla_flags, settle_jax
 from train.system.errors import StorageError, UserError
 from train.system.signals import let_ctrl_c_kill, resend_swallowed_signal
+from train.system.surroundings import check_working_directory, occupy_standard_files
 
 
 def main() -> None:
@@ -22,26 +23,29 @@ def main() -> None:
   Prints an error that the user can fix as one sentence on stderr, with exit status 2, or 1 if all
   runs of a comparison diverged. A signal that stopped a run gives 128 + its number.
   """
-  for stream in (sys.stdout, sys.stderr):
-    if isinstance(stream, io.TextIOWrapper):
-      stream.reconfigure(errors='replace')  # of characters that its encoding lacks
+  occupy_standard_files()
+  stdout, stderr = GuardedOutput(sys.stdout), KeptStream(sys.stderr)
+  complain = functools.partial(_complain, stdout, stderr)
   try:
-    with contextlib.redirect_stdout(GuardedOutput(sys.stdout)):
-      command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
+    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+      check_working_directory()
+      try:
+        command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')
+      except SystemExit:  # the help was printed
+        stdout.flush()
+        raise
       check_xla_flags()
       settle_jax()
-      execute(command, Output())
-      sys.stdout.flush()
+      execute(command, Output(stdout))
+      stdout.flush()
   except BrokenPipeError:  # of the help, which is printed without the console
-    Output().on_broken_pipe()
+    Output(stdout).on_broken_pipe()
   except UserError as error:
     complain(error)
     status = getattr(error, 'exit_status', 2)
     processes.leave(str(error), status)
     if isinstance(error, StorageError | OutputError):
       # A usual exit would wait for the writers in the background, which may hang or add tracebacks.
-      with contextlib.suppress(OSError, ValueError):
-        sys.stdout.flush()
       os._exit(status)
     sys.exit(status)
   except KeyboardInterrupt as error:
@@ -51,9 +55,17 @@ def main() -> None:
     sys.exit(status)
   except Exception:
     if processes.together():
-      traceback.print_exc()
+      complain(traceback.format_exc())
       processes.leave('of an unexpected error, which it has printed', 1)
     raise
+
+
+def _complain(stdout: KeptStream, stderr: KeptStream, sentence: object) -> None:
+  """Prints a sentence on standard error after all output, if they can be written."""
+  with contextlib.suppress(OSError, ValueError, OutputError):
+    stdout.flush()
+  with contextlib.suppress(OSError, ValueError):
+    print(sentence, file=stderr, flush=True)
 
 
 def program() -> None:

@@ -1,10 +1,9 @@
-"""The program's output, also when its reader is gone or it cannot be written."""
+"""The program's output, also when it cannot be written or the user's code closes its streams."""
 
 import contextlib
 import os
 import signal
-import sys
-from typing import Any
+from typing import IO, Any, cast
 
 from rich.console import Console
 
@@ -14,25 +13,51 @@ from train.system.signals import request_stop
 
 
 class OutputError(UserError):
-  """The output cannot be written, as to a full disk or after the user's code has closed it."""
+  """The output cannot be written, as to a full disk."""
 
 
-class GuardedOutput:
-  """Standard output whose errors are told apart from those of the working directory."""
+class KeptStream:
+  """A standard stream that can be written also after the user's code has closed or changed it.
+
+  All but writing is done with the stream itself, as closing it. Replaces characters that its encoding
+  lacks.
+  """
 
   def __init__(self, stream: Any):
-    self._stream = stream
+    stream = stream or open(os.devnull, 'w')  # noqa: SIM115  it was closed before the start
+    self._stream = self._own = stream
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # it has no file
+      buffering = 1 if stream.line_buffering else -1
+      file = os.dup(stream.fileno())
+      self._own = os.fdopen(file, 'w', buffering, stream.encoding, 'replace')
+    self.encoding, self.isatty = stream.encoding, self._own.isatty
 
   def __getattr__(self, name: str) -> Any:
     return getattr(self._stream, name)
 
   def write(self, text: str) -> int:
-    """Writes as the stream does."""
-    return self._guarded(self._stream.write, text)
+    """Writes as the stream did at the start."""
+    return self._own.write(text)
 
   def flush(self) -> None:
-    """Flushes as the stream does."""
-    self._guarded(self._stream.flush)
+    """Flushes what was written here."""
+    self._own.flush()
+
+  def discard(self) -> None:
+    """Discards what was not flushed, and all that is written later."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), self._own.fileno())
+
+
+class GuardedOutput(KeptStream):
+  """Standard output whose errors are told apart from those of the working directory."""
+
+  def write(self, text: str) -> int:
+    """Writes as the stream did at the start."""
+    return self._guarded(super().write, text)
+
+  def flush(self) -> None:
+    """Flushes what was written here."""
+    self._guarded(super().flush)
 
   def _guarded(self, function: Any, *arguments: Any) -> Any:
     try:
@@ -46,22 +71,18 @@ class GuardedOutput:
       ) from error
 
 
-def complain(sentence: object) -> None:
-  """Prints a sentence on standard error, if that can be written."""
-  with contextlib.suppress(OSError, ValueError):
-    if sys.stderr is not None:  # it was closed before the process started
-      print(sentence, file=sys.stderr, flush=True)
-
-
 class Output(Console):
   """The console of the program.
 
   When its reader is gone, as after `| head`, it prints nothing more, and saves and stops the run.
   """
 
+  def __init__(self, stream: KeptStream):
+    super().__init__(file=cast(IO[str], stream))
+    self._stream = stream
+
   def on_broken_pipe(self) -> None:
     self.quiet = True
-    # The rest of the buffer, which Python flushes at exit, must go somewhere.
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    self._stream.discard()  # else Python would flush it at exit
     if not request_stop(signal.SIGPIPE):
       raise SystemExit(128 + signal.SIGPIPE)

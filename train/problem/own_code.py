@@ -5,17 +5,18 @@ import contextlib
 import hashlib
 import importlib.util
 import inspect
-import os
 import pathlib
 import sys
 import traceback
 import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NoReturn
+from typing import Any
 
 from train.system.environment import CHECKOUT
 from train.system.errors import UserError
+from train.system.signals import StoppedAtOnceError
+from train.system.surroundings import kept_surroundings
 
 _MODULE = 'own_problem'
 _folders: list[str] = []  # of the user's file, for what its functions import
@@ -52,19 +53,8 @@ def explain_errors(what: str) -> Iterator[None]:
   Args:
     what: Names the code in the message if the error did not occur in a file of the user's.
   """
-  # At the end, so that a neighbour called scipy.py does not replace a library.
-  added = [folder for folder in _folders if folder not in sys.path]
-  sys.path.extend(added)
-  process, end_process = os.getpid(), os._exit
-
-  def end(status: int) -> NoReturn:
-    if os.getpid() != process:  # a child of the user's code
-      end_process(status)
-    raise SystemExit(f'os._exit({status})')
-
-  os._exit = end
   try:
-    with warnings.catch_warnings(record=True) as warned:
+    with kept_surroundings(_folders), warnings.catch_warnings(record=True) as warned:
       yield
     for one in warned:
       warnings.showwarning(one.message, one.category, one.filename, one.lineno, one.file, one.line)
@@ -75,13 +65,11 @@ def explain_errors(what: str) -> Iterator[None]:
     if place := _place(error):
       raise UserError(f'{place}: {error}') from error
     raise
-  except (Exception, SystemExit) as error:
-    reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.')
+  except StoppedAtOnceError:
+    raise
+  except BaseException as error:
+    reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.: ')
     raise UserError(f'{_place(error) or what}: {reason}{_clash(error)}.') from error
-  finally:
-    os._exit = end_process
-    for folder in added:
-      sys.path.remove(folder)
 
 
 def _clash(error: BaseException) -> str:

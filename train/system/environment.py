@@ -3,6 +3,7 @@
 import functools
 import importlib.metadata
 import json
+import logging
 import os
 import pathlib
 import platform
@@ -28,6 +29,8 @@ _SETTINGS = {
 }
 # Settings that change rounding, or nothing.
 _RECORDED = ('jax_default_matmul_precision', 'jax_disable_jit')
+# Log an error in a callback of the user's with a traceback, and then raise it.
+_LOG_CALLBACKS = ('jax._src.callback', 'jax._src.debugging')
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
@@ -44,6 +47,8 @@ def settle_jax() -> None:
   """
   for name, value in _SETTINGS.items():
     jax.config.update(name, value)
+  for name in _LOG_CALLBACKS:
+    logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def check_devices() -> None:

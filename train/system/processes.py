@@ -11,7 +11,6 @@ import hashlib
 import json
 import os
 import signal
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -209,5 +208,4 @@ def leave(sentence: str, status: int) -> None:
     _state.client.wait_at_barrier('lcam/leaving', 1000 * _SECONDS_TO_LEAVE)
   if is_first():
     time.sleep(1)  # the others end at once when the service ends, which is in this process
-  sys.stdout.flush()
   os._exit(status)

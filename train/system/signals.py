@@ -5,7 +5,7 @@ import signal
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from train.system.errors import UserError
 
@@ -21,7 +21,7 @@ class InterruptedRunError(UserError):
 
 
 class StoppedAtOnceError(KeyboardInterrupt):
-  """A second signal arrived, and the process ends without saving; has an exit status."""
+  """A signal ends the process without saving; has an exit status."""
 
   def __init__(self, number: int):
     super().__init__()
@@ -89,12 +89,16 @@ def resend_swallowed_signal(unraisable: Any) -> None:
 
 
 def let_ctrl_c_kill(kill: bool) -> None:
-  """Has Ctrl-C end the process at once and without a traceback, or raise ``KeyboardInterrupt``.
+  """Has Ctrl-C end the process at once and without a traceback, or raise ``StoppedAtOnceError``.
 
   A process that was started with Ctrl-C ignored, as in the background of a shell, still ignores it.
   """
   if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.SIG_DFL if kill else signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.SIG_DFL if kill else _stop_at_once)
+
+
+def _stop_at_once(number: int, _) -> NoReturn:
+  raise StoppedAtOnceError(number)
 
 
 def command_line() -> str:

@@ -1,5 +1,6 @@
 """Output that cannot be written ends in a sentence that does not blame the working directory."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from tests.train.support import ROOT
+from train.command.output import KeptStream
 
 pytestmark = [
   pytest.mark.training,
@@ -27,6 +29,26 @@ def test_a_full_device_is_named(arguments):
   assert done.returncode == 2
   (sentence,) = done.stderr.splitlines()
   assert sentence.startswith('The output cannot be written ([Errno 28] No space left on device)')
+
+
+@pytest.mark.parametrize(
+  'deed',
+  [
+    lambda stdout: stdout.close(),
+    lambda stdout: stdout.detach(),
+    lambda stdout: stdout.reconfigure(encoding='ascii', errors='strict'),
+    lambda stdout: os.close(stdout.fileno()),
+  ],
+)
+def test_what_is_done_to_a_stream_does_not_end_the_output(tmp_path, deed):
+  path = tmp_path / 'output'
+  file = path.open('w', encoding='utf-8')
+  stream = KeptStream(file)
+  deed(stream)
+  print('é \udcff', file=stream, flush=True)
+  assert path.read_text(encoding='utf-8') == 'é ?\n'
+  with contextlib.suppress(OSError, ValueError):
+    file.close()
 
 
 def test_a_sentence_that_cannot_be_written_changes_no_exit_status():

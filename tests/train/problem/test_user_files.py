@@ -1,10 +1,12 @@
 """Files of users that misbehave, or have misleading neighbours, work or end in one sentence."""
 
 import os
+import signal
 
 import pytest
 
-from tests.train.support import ROOT, run_command
+from tests.train.support import ROOT, run_command, start
+from train.system.signals import let_ctrl_c_kill
 
 EXAMPLE = (ROOT / 'examples' / 'own_problem.py').read_text()
 SHORT = ('--arms', 'fixed-0.9', '--seeds', 0, '--epochs', 1)
@@ -44,11 +46,54 @@ def test_a_file_that_changes_the_working_directory_moves_no_results(tmp_path, mo
   os.chdir(tmp_path)
 
 
-@pytest.mark.parametrize('end', ['os._exit(3)', 'sys.exit(3)', 'raise SystemExit'])
-def test_a_file_that_ends_the_process_is_named(tmp_path, refused, end):
+@pytest.mark.parametrize(
+  ('end', 'error'),
+  [
+    ('os._exit(3)', 'SystemExit: os._exit(3)'),
+    ('sys.exit(3)', 'SystemExit: 3'),
+    ('raise SystemExit', 'SystemExit'),
+    ('raise KeyboardInterrupt', 'KeyboardInterrupt'),
+    ('raise GeneratorExit', 'GeneratorExit'),
+  ],
+)
+def test_a_file_that_ends_the_process_is_named(tmp_path, refused, end, error):
   said = refused('run', write(tmp_path, f'import os, sys\n{end}\n'))
-  assert 'mine.py, line 2: SystemExit' in said
+  assert said.endswith(f'mine.py, line 2: {error}.')
   assert os._exit.__module__ == 'posix'
+
+
+def test_ctrl_c_is_no_error_of_a_file(tmp_path):
+  handler = signal.getsignal(signal.SIGINT)
+  let_ctrl_c_kill(False)
+  try:
+    path = write(tmp_path, 'import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n')
+    run_command('run', path, status=128 + signal.SIGINT)
+  finally:
+    signal.signal(signal.SIGINT, handler)
+
+
+def test_a_callback_that_fails_is_told_in_one_sentence(tmp_path, refused, caplog):
+  said = refused('run', write(tmp_path, 'import jax\njax.debug.callback(lambda: 1 / 0)\n'))
+  assert 'mine.py, line 2: ZeroDivisionError' in said
+  assert not caplog.records
+
+
+@pytest.mark.training
+def test_a_file_that_breaks_its_process_is_trained_all_the_same(tmp_path):
+  path = write(tmp_path)
+  path.write_text(f"""{path.read_text()}
+import os, sys
+sys.path.clear()
+sys.stdout.reconfigure(encoding='ascii')
+sys.stdout.close()
+sys.stderr.close()
+for number in range(3):
+  os.close(number)
+""")
+  process = start(path, *SHORT, '--workdir', tmp_path / 'runs')
+  output, errors = process.communicate()
+  assert (process.returncode, errors) == (0, '')
+  assert 'tensorboard --logdir' in output
 
 
 def test_a_misspelt_baseline_is_noticed_before_training(tmp_path, refused):
