@@ -10,6 +10,7 @@ import traceback
 from train.command.arguments import read_command
 from train.command.commands import COMMANDS, Quickstart, execute
 from train.command.output import GuardedOutput, KeptStream, Output, OutputError
+from train.problem.own_code import own_errors_explained
 from train.system import processes
 from train.system.environment import check_xla_flags, settle_jax
 from train.system.errors import StorageError, UserError
@@ -27,7 +28,11 @@ def main() -> None:
   stdout, stderr = GuardedOutput(sys.stdout), KeptStream(sys.stderr)
   complain = functools.partial(_complain, stdout, stderr)
   try:
-    with contextlib.redirect_stdout(stdout), contextlib.redirect_stderr(stderr):
+    with (
+      contextlib.redirect_stdout(stdout),
+      contextlib.redirect_stderr(stderr),
+      own_errors_explained(),
+    ):
       check_working_directory()
       try:
         command = read_command(sys.argv[1:], COMMANDS, Quickstart(), __doc__ or '')

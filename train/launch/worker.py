@@ -11,6 +11,7 @@ from train.launch.plan import plan_runs
 from train.launch.rows import Row
 from train.launch.run import Outcome, train_run, working_in
 from train.problem.changes import Changes, changed_comparisons
+from train.problem.own_code import own_errors_explained
 from train.storage.tables import run_directory
 from train.system.caches import keep_compiled_programs
 from train.system.environment import settle_jax
@@ -90,7 +91,7 @@ def _train(task: Task, said: list[str]) -> Outcome:
         f'{workdir} on {platform.node()} is not the one that the command planned its runs in: choose '
         'a --workdir on a file system that all machines share.'
       )
-    with working_in(workdir), out_of_memory_explained():
+    with working_in(workdir), own_errors_explained(), out_of_memory_explained():
       key = shared, task.part
       plan = plan_runs(
         comparison,

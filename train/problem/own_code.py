@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import inspect
 import pathlib
+import re
 import sys
 import traceback
 import types
@@ -19,6 +20,8 @@ from train.system.signals import StoppedAtOnceError
 from train.system.surroundings import kept_surroundings
 
 _MODULE = 'own_problem'
+# What JAX says of an error in a function that its programs call.
+_TRACEBACK = re.compile(r'Traceback \(.*\):\n((?:  .*\n)+)(.*)')
 _folders: list[str] = []  # of the user's file, for what its functions import
 
 
@@ -68,8 +71,30 @@ def explain_errors(what: str) -> Iterator[None]:
   except StoppedAtOnceError:
     raise
   except BaseException as error:
-    reason = f'{type(error).__name__}: {error}'.strip().partition('\n')[0].rstrip('.: ')
-    raise UserError(f'{_place(error) or what}: {reason}{_clash(error)}.') from error
+    raise UserError(_sentence(_place(error) or what, error)) from error
+
+
+@contextlib.contextmanager
+def own_errors_explained() -> Iterator[None]:
+  """Turns an error in a file of the user's into a ``UserError``; lets all others through.
+
+  It stands around a whole command, for calls that :func:`explain_errors` does not stand around.
+  """
+  try:
+    yield
+  except (UserError, BrokenPipeError, StoppedAtOnceError):
+    raise
+  except BaseException as error:
+    if place := _place(error):
+      raise UserError(_sentence(place, error)) from error
+    raise
+
+
+def _sentence(where: str, error: BaseException) -> str:
+  found = _TRACEBACK.search(str(error))
+  reason = found[2] if found else f'{type(error).__name__}: {error}'.strip().partition('\n')[0]
+  reason = reason.rstrip('.: ')
+  return f'{where}: {reason}{_clash(error)}.'
 
 
 def _clash(error: BaseException) -> str:
@@ -84,7 +109,8 @@ def _clash(error: BaseException) -> str:
 
 def definition(function: Callable) -> str:
   """Returns file and line where a function is defined, or its type if they are unknown."""
-  code = getattr(inspect.unwrap(function), '__code__', None)
+  called = function.__init__ if isinstance(function, type) else function
+  code = getattr(inspect.unwrap(called), '__code__', None)
   if code is None:
     return f'a {type(function).__name__}'
   return f'{code.co_filename}, line {code.co_firstlineno}'
@@ -92,8 +118,11 @@ def definition(function: Callable) -> str:
 
 def _place(error: BaseException) -> str | None:
   """Returns file and line of the user's own code in which an error occurred."""
-  frames = [frame for frame in traceback.extract_tb(error.__traceback__) if _is_own(frame.filename)]
-  return f'{frames[-1].filename}, line {frames[-1].lineno}' if frames else None
+  frames = [(frame.filename, frame.lineno) for frame in traceback.extract_tb(error.__traceback__)]
+  if found := _TRACEBACK.search(str(error)):
+    frames += re.findall(r'File "(.*)", line (\d+)', found[1])
+  own = [f'{name}, line {line}' for name, line in frames if _is_own(name)]
+  return own[-1] if own else None
 
 
 def is_users(thing: Any) -> bool:
@@ -115,6 +144,6 @@ def _is_own(filename: str) -> bool:
   return (
     path.suffix == '.py'
     and 'site-packages' not in path.parts
-    and not path.is_relative_to(CHECKOUT / 'train')
+    and not any(path.is_relative_to(CHECKOUT / ours) for ours in ('lcam_optax', 'models', 'train'))
     and not path.is_relative_to(sys.base_prefix)
   )

@@ -104,6 +104,37 @@ def test_a_misspelt_baseline_is_noticed_before_training(tmp_path, refused):
 
 
 @pytest.mark.training
+def test_an_error_in_the_midst_of_training_is_named(tmp_path, refused):
+  # JAX raises it far from here, with this file in its words only.
+  source = EXAMPLE.replace(
+    'comparison = ',
+    """
+import jax
+from train.problem.comparison import cross_entropy
+
+calls = []
+
+
+def late():
+  calls.append(0)
+  assert len(calls) < 20, 'deep trouble'
+
+
+def loss(outputs, labels):
+  jax.debug.callback(late)
+  return cross_entropy(outputs, labels)
+
+
+comparison = """,
+  ).replace("name='tumours'", "name='tumours', loss=loss")
+  path = tmp_path / 'mine.py'
+  path.write_text(source)
+  said = refused('run', path, *SHORT, '--workdir', tmp_path / 'runs')
+  assert f'{path}, line ' in said
+  assert 'AssertionError: deep trouble.' in said
+
+
+@pytest.mark.training
 def test_data_that_make_the_first_loss_infinite_are_named(tmp_path):
   path = tmp_path / 'tokens.py'
   path.write_text("""
