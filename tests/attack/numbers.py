@@ -57,7 +57,7 @@ _VALUES = (
 )
 _NAMES = (
   *('loss', 'error_percent', 'train_loss', 'epoch', 'metric', 'test_loss', 'loss_metric', 'mine'),
-  *('a,b', 'a\nb', '$x', '$\\frac', '[/b]', '[red]x', '"', '<b>', '{0}', '%s', 'é', '_', 'x' * 200),
+  *('a,b', '$x', '$\\frac', '[/b]', '[red]x', '"', '<b>', '{0}', '%s', 'é', '_', 'x' * 200),
 )
 _PRECISION = {'bfloat16': 2**-8, 'float16': 2**-11}
 _TINY = {'float16': 2.0**-24}  # what is less becomes zero, and below float32's normal ones may

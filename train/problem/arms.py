@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
 
+import jax
 import jax.numpy as jnp
 import optax
 import optax.contrib
@@ -45,7 +46,15 @@ class Setting(NamedTuple):
     schedule = self.schedule
     if init_value is not None:
       schedule = dataclasses.replace(schedule, init_value=init_value)
-    return schedule.build(self.epochs, self.steps_per_epoch)
+    built = schedule.build(self.epochs, self.steps_per_epoch)
+    step = jax.ShapeDtypeStruct((), jnp.int32)
+    rate = jax.eval_shape(built, step) if callable(built) else built
+    if not callable(built) or getattr(rate, 'shape', None) != () or jnp.iscomplexobj(rate):
+      raise UserError(
+        f'`build` of the schedule {schedule.kind} must return a function that returns for each step one '
+        f'number, the learning rate, and not {rate}.'
+      )
+    return built
 
   def coupled(self, optimizer: Any) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer, with the weight decay added to its gradients."""
@@ -206,6 +215,10 @@ class Adaptive(Arm):
   optimizer: Callable[..., optax.GradientTransformation]
   settings: tuple[tuple[str, float], ...]  # its arguments, the first learning rate included
 
+  def __post_init__(self):
+    if 'learning_rate' not in dict(self.settings):
+      raise UserError(f'The settings of the arm {self.name} must include its learning_rate.')
+
   @property
   def learning_rate(self) -> float:
     return dict(self.settings)['learning_rate']
@@ -221,7 +234,7 @@ class Adaptive(Arm):
   def build(self, setting: Setting, **replaced: Any) -> optax.GradientTransformationExtraArgs:
     settings = {**dict(self.settings), **replaced}
     rate = setting.learning_rate(settings.pop('learning_rate'))
-    optimizer = optax.inject_hyperparams(self.optimizer)(rate, **settings)
+    optimizer = optax.inject_hyperparams(self.optimizer)(learning_rate=rate, **settings)
     return optimizer if 'weight_decay' in settings else setting.coupled(optimizer)
 
 

@@ -13,7 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from train.data import AsStored, Dataset, DataSource, Preprocessing
-from train.problem.arms import Arm, Coin, Fixed, Lcam, Setting, Yoked, arm_of_name
+from train.problem.arms import Arm, Coin, Fixed, Lcam, Pair, Setting, Yoked, arm_of_name
 from train.problem.networks import Network, OwnNetwork
 from train.problem.own_code import explain_errors, is_users
 from train.problem.schedules import Drops, Schedule
@@ -22,6 +22,8 @@ from train.system.errors import UserError, value_errors_explained
 PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
 BASELINE = Fixed(0.9)
+_KNOWN = tuple(arm.kind for arm in (Fixed, Lcam, Yoked, Coin))  # to reports
+_OF_REPORTS = ('.csv', '.html', '.md', '.png')
 _SMALLEST, _LARGEST = float(jnp.finfo('float32').tiny), float(jnp.finfo('float32').max)
 _FLOAT32 = f'from {_SMALLEST:.2g} to {_LARGEST:.2g}, which float32 holds'
 
@@ -175,7 +177,7 @@ class Comparison:
   def arm(self, name: str) -> Arm:
     """Returns an arm by name: a control of the pair, one of the comparison, or any other."""
     low, high = self.pair
-    known = {arm.name: arm for arm in self.arms if isinstance(arm, Arm)}
+    known = {getattr(arm, 'name', ''): arm for arm in self.arms if isinstance(arm, Arm)}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
     return known.get(name) or arm_of_name(name)
 
@@ -203,7 +205,14 @@ class Comparison:
     """Returns the optimizer of an arm in one run; ``Setting`` describes the arguments."""
     steps = self.epochs, steps_per_epoch
     setting = Setting(self.schedule, *steps, self.weight_decay, self.rule, seed, partner_phases)
-    return arm.build(setting)
+    with explain_errors(f'The arm {arm.name}'):
+      optimizer = arm.build(setting)
+    if not isinstance(optimizer, optax.GradientTransformation):
+      raise UserError(
+        f'`build` of the arm {arm.name} must return an optimizer of Optax, but returned '
+        f'{optimizer!r:.60}.'
+      )
+    return optax.with_extra_args_support(optimizer)
 
   @property
   def own_parts(self) -> list[Any]:
@@ -211,6 +220,11 @@ class Comparison:
     function = getattr(self.network, 'function', self.network)
     parts = (function, self.loss, self.metric, type(self.schedule))
     return [part for part in parts if is_users(part)]
+
+  @property
+  def own_arms(self) -> list[Arm]:
+    """The arms that may run code of the user's: those that are not the ones of their name."""
+    return [arm for arm in self.arms if not _is_named(arm)]
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data set, with ``train_examples`` training examples.
@@ -243,34 +257,90 @@ def _check(comparison: Comparison) -> None:
   def require_all(name: str, kind: type, wanted: str) -> None:
     values = getattr(comparison, name)
     require(values and all(isinstance(value, kind) for value in values), name, wanted)
-    counts = collections.Counter(getattr(value, 'name', value) for value in values)
+
+  def require_once(name: str, values: Iterable[Any]) -> None:
+    counts = collections.Counter(values)
     if twice := [value for value, count in counts.items() if count > 1]:
       raise UserError(f'The {name[:-1]} {min(twice)} is named twice: name it once.')
 
-  name, decay = comparison.name, comparison.weight_decay
-  folder = isinstance(name, str) and name.strip('.') and name == pathlib.PurePath(name).name
-  folder = folder and name == name.encode(errors='ignore').decode()
-  require(folder, 'name', 'text that can name a folder')
+  require(_can_name_a_folder(comparison.name), 'name', 'text that can name a folder')
   for field in ('epochs', 'batch_size', 'train_examples'):
     value = getattr(comparison, field)
     unset = field == 'train_examples' and value is None
     require(unset or (type(value) is int and value >= 1), field, 'a whole number of at least 1')
   require_all('arms', Arm, 'at least one name of an arm, or arm of train.arms')
+  for arm in comparison.arms:
+    _check_arm(arm)
+  # Some file systems take names that differ only in case for the same.
+  require_once('arms', [arm.name.lower() for arm in comparison.arms])
   if comparison.baseline not in ['', *(arm.name for arm in comparison.arms)]:
     try:
       arm_of_name(comparison.baseline)
     except UserError as error:
       raise UserError(f'baseline: {error}') from error
   require_all('seeds', int, 'at least one whole number')
+  require_once('seeds', comparison.seeds)
   for seed in comparison.seeds:
     if not 0 <= seed < 2**31:
       raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
   for field in ('loss', 'metric'):
-    named = getattr(getattr(comparison, field), '__name__', '<lambda>') != '<lambda>'
-    require(named, field, 'a function with a name, defined with `def`')
-  require(isinstance(comparison.schedule, Schedule), 'schedule', 'one of train.schedules')
-  rate = comparison.schedule.init_value
+    name = getattr(getattr(comparison, field), '__name__', '<lambda>')
+    require(name != '<lambda>', field, 'a function with a name, defined with `def`')
+    if not (_is_line(name) and callable(getattr(comparison, field))):
+      raise UserError(f'{field} must be a function whose name is one line of text, not {name!r}.')
+  require(isinstance(comparison.experiment, str), 'experiment', 'text')
+  require(isinstance(comparison.about, About), 'about', 'a train.problem.comparison.About')
+  schedule, decay = comparison.schedule, comparison.weight_decay
+  require(isinstance(schedule, Schedule), 'schedule', 'one of train.schedules')
+  for field in ('kind', 'describe'):
+    found = getattr(schedule, field, None)
+    if not _is_line(said := found() if callable(found) else found):
+      raise UserError(
+        f'The schedule {type(schedule).__name__} must have a `{field}` in words, not {said!r}.'
+      )
+  rate = schedule.init_value
   if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
     raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
   require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
-  require(decay == 0 or _SMALLEST <= decay <= _LARGEST, 'weight_decay', f'0 or {_FLOAT32}')
+  possible = isinstance(decay, int | float) and (decay == 0 or _SMALLEST <= decay <= _LARGEST)
+  require(possible, 'weight_decay', f'0 or {_FLOAT32}')
+
+
+def _check_arm(arm: Arm) -> None:
+  what = f'The arm {type(arm).__name__}'
+  for field in ('kind', 'name'):
+    if not _is_line(found := getattr(arm, field, None)):
+      raise UserError(f'{what} must have a `{field}`, one line of text, not {found!r}.')
+  if arm.kind in _KNOWN and not isinstance(arm, Fixed | Pair):
+    raise UserError(f'{what} must have a `kind` of its own: {arm.kind} is one of train.arms.')
+  # Reports are written beside the folders of the arms.
+  if not _can_name_a_folder(arm.name) or arm.name.startswith('.') or arm.name.endswith(_OF_REPORTS):
+    raise UserError(
+      f'{what} must have a `name` that can name a folder, without {" ".join(_OF_REPORTS)} at its end, '
+      f'not {arm.name!r}.'
+    )
+  try:
+    hash(arm.program)
+    frozen = dataclasses.is_dataclass(arm)
+  except TypeError:
+    frozen = False
+  if not frozen:
+    raise UserError(
+      f'{what} must be a frozen dataclass whose fields are numbers, text or tuples of them: decorate '
+      'its class with @dataclasses.dataclass(frozen=True).'
+    )
+
+
+def _is_named(arm: Arm) -> bool:
+  try:
+    return arm_of_name(arm.name) == arm
+  except UserError:
+    return False
+
+
+def _can_name_a_folder(name: Any) -> bool:
+  return _is_line(name) and name == pathlib.PurePath(name).name and bool(name.strip('.'))
+
+
+def _is_line(text: Any) -> bool:
+  return isinstance(text, str) and text.isprintable()

@@ -2,7 +2,7 @@
 
 import abc
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import optax
 
@@ -23,6 +23,10 @@ class Schedule(abc.ABC):
   @abc.abstractmethod
   def describe(self) -> str:
     """Returns the schedule in words."""
+
+  def config(self) -> dict[str, Any]:
+    """Returns what determines the schedule, as JSON-able values."""
+    return {'kind': self.kind, **dataclasses.asdict(self)}
 
 
 @dataclasses.dataclass(frozen=True)
