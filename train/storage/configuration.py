@@ -12,7 +12,7 @@ import jax
 
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison
-from train.problem.own_code import source_digest
+from train.problem.own_code import explain_errors, source_digest
 from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
@@ -57,7 +57,12 @@ def run_config(
 
   A yoked run replays the phases of ``partner_seed``. The digests are those of data that the user's
   own code makes, and of what it computes.
+
+  Raises:
+    UserError: If it cannot be kept in a file, because of a field of the user's arm or schedule.
   """
+  with explain_errors(f'`config` of the schedule or the arm {arm.name}'):
+    described = {'schedule': dict(comparison.schedule.config()), 'arm': dict(arm.config())}
   config = {
     'experiment': comparison.experiment,
     'part': comparison.name,
@@ -67,14 +72,14 @@ def run_config(
     'network': comparison.network.config(),
     'loss': comparison.loss.__name__,
     'metric': comparison.metric.__name__,
-    'schedule': {'kind': comparison.schedule.kind, **vars(comparison.schedule)},
+    'schedule': described['schedule'],
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,
     'weight_decay': comparison.weight_decay,
     'rule': comparison.rule,
     'train_examples': comparison.train_examples,
     'dtype': comparison.dtype,
-    'arm': arm.config(),
+    'arm': described['arm'],
     'seed': seed,
     'partner_seed': partner_seed,
     'about': {
@@ -90,7 +95,21 @@ def run_config(
       'code_sha256': source_digest(own) if (own := comparison.own_parts) else None,
     },
   }
-  return json.loads(json.dumps(config))
+  for part, fields in described.items():
+    for name, value in fields.items():
+      try:
+        json.dumps(value)
+      except (TypeError, ValueError) as error:
+        raise UserError(
+          f'config.json cannot hold the field {name} of the {part}, a {type(value).__name__}: make it a '
+          'number, text or a tuple of them, or define `config` without it.'
+        ) from error
+  config = json.loads(json.dumps(config))
+  if wrong := _misfits(config):
+    raise UserError(
+      f'The comparison gives {wrong[0]} in config.json the wrong type: change its value.'
+    )
+  return config
 
 
 def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -101,22 +120,26 @@ def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
 def read_config(directory: pathlib.Path) -> dict[str, Any]:
   """Returns the configuration of a run; empty if config.json is missing or damaged."""
   config = read_object(directory / 'config.json')
-  whole = (
-    _fits(config, _TYPES)
-    and all(isinstance(config['arm'].get(name), str) for name in ('name', 'kind'))
-    and all(isinstance(config['arm'].get(name, 0), float | int) for name in _MOMENTA)
-  )
-  return {**config, **{name: config.get(name) for name in _TYPES}} if whole else {}
+  return {} if _misfits(config) else {**config, **{name: config.get(name) for name in _TYPES}}
 
 
-def _fits(value: Any, kind: Any) -> bool:
-  if not isinstance(kind, dict):
-    return isinstance(value, kind)
-  return (
-    isinstance(value, dict)
-    and value.keys() <= kind.keys()
-    and all(_fits(value.get(name), kind[name]) for name in kind)
-  )
+def _misfits(config: Mapping[str, Any]) -> list[str]:
+  """Returns the paths of unknown fields, and of those whose type is wrong."""
+
+  def nested(values: Mapping[str, Any], kinds: Mapping[str, Any], prefix: str) -> Iterator[str]:
+    for name, kind in kinds.items():
+      value, path = values.get(name), f'{prefix}{name}'
+      if isinstance(kind, dict) and isinstance(value, dict):
+        yield from (f'{path}.{unknown}' for unknown in value.keys() - kind.keys())
+        yield from nested(value, kind, f'{path}.')
+      elif not isinstance(value, dict if isinstance(kind, dict) else kind):
+        yield path
+
+  found = [*(config.keys() - _TYPES.keys()), *nested(config, _TYPES, '')]
+  if found:
+    return found
+  momenta = dict.fromkeys(config['arm'].keys() & set(_MOMENTA), float | int)
+  return list(nested(config['arm'], {'name': str, 'kind': str, **momenta}, 'arm.'))
 
 
 def check_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -187,7 +210,7 @@ def differences(
       was, now = found.get(key), config.get(key)
       if isinstance(was, dict) and isinstance(now, dict):
         yield from nested(was, now, f'{prefix}{key}.')
-      elif was != now:
+      elif was != now and repr(was) != repr(now):  # a NaN differs from itself
         yield f'{prefix}{key}', was, now
 
   programs = found.get('program'), config.get('program')
