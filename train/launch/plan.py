@@ -25,7 +25,7 @@ from train.storage.locks import planning_in
 from train.storage.tables import check_unchanged, read_phases, run_directories, run_directory
 from train.system import processes
 from train.system.errors import UserError
-from train.training.checks import check_fit
+from train.training.checks import check_fit, check_steps
 from train.training.fingerprint import arm_digest, program_digest
 from train.training.memory import KeptBuffers, batch_elements
 
@@ -84,11 +84,12 @@ class Plan:
   def program_sha256(self) -> str | None:
     """The digest of what the user's own code computes; None if all code is the trainer's."""
     comparison, dataset = self.comparison, self.dataset
-    if self.known_program or not comparison.own_parts:
+    if self.known_program or not (comparison.own_parts or comparison.own_arms):
       return self.known_program
     KeptBuffers(batch_elements(comparison, dataset))  # before JAX is used
     check_fit(comparison, dataset)
-    return program_digest(comparison, dataset)
+    check_steps(comparison, dataset)
+    return program_digest(comparison, dataset) if comparison.own_parts else None
 
   @property
   def data_name(self) -> str:

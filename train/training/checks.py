@@ -1,18 +1,27 @@
-"""Checks that a comparison's network, loss and metric fit its data, before anything is trained."""
+"""Checks that the parts of a comparison fit its data and each other, before anything is trained."""
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 
-from train.data import Dataset
+from train.data import Batch, Dataset, Split
+from train.problem.arms import Arm
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.problem.own_code import definition, explain_errors
 from train.system.environment import check_devices
 from train.system.errors import UserError
-from train.training.programs import in_float32
+from train.training.programs import (
+  EVAL_BATCH_SIZE,
+  Programs,
+  in_float32,
+  make_programs,
+  split_network,
+)
 
 _BATCH = 3  # examples of the trial
 _MOST_STEPS = 2**31 - 1  # optimizers count steps in int32
@@ -45,11 +54,8 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
   def outputs_of(inputs):
     model = comparison.build_network(dataset.num_classes)
     comparison.load_pretrained(model)
-    inputs = comparison.preprocessing.evaluate(inputs)
-    model.train()
-    model(inputs)
     model.eval()
-    return in_float32(model(inputs))
+    return in_float32(model(comparison.preprocessing.evaluate(inputs)))
 
   with explain_errors(f'The network {name}, on inputs of shape {inputs.shape}'):
     outputs = nnx.eval_shape(outputs_of, inputs)
@@ -63,9 +69,9 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     what = f'{function.__name__} ({definition(function)})'
     with explain_errors(what):
       values = jax.eval_shape(function, outputs, targets)
-    if getattr(values, 'shape', None) != (_BATCH,):
+    if getattr(values, 'shape', None) != (_BATCH,) or jnp.iscomplexobj(values):
       raise UserError(
-        f'{function.__name__} must return one number per example, shape (batch,), but returns '
+        f'{function.__name__} must return one real number per example, shape (batch,), but returns '
         f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
       )
     with explain_errors(what):
@@ -76,6 +82,99 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
         f'others: outputs are {_shape(outputs)}, targets {_shape(targets)}. Give the targets the shape '
         'of the outputs, take `outputs[:, 0]`, or leave out what compares examples.'
       )
+
+
+def check_steps(comparison: Comparison, dataset: Dataset) -> None:
+  """Traces whole steps of the user's own parts, on the sizes of batches that a device gets.
+
+  Raises a ``UserError`` if they fail, or change the structure of what they must return. Comes after
+  :func:`check_fit`.
+  """
+  steps = -(-len(dataset.train) // comparison.batch_size)
+  batches = _batches(dataset.train, comparison.batch_size)
+  tried = [(arm, batches[0]) for arm in comparison.own_arms]
+  if comparison.own_parts:
+    tried += [(comparison.arms[0], batch) for batch in batches]
+  if not tried:
+    return
+  programs = make_programs(comparison, dataset.num_classes)
+  name = comparison.network.full_name
+  params, model_state = split_network(programs.model)[1:]
+  for path, leaf in _leaves(params).items():
+    if not jnp.issubdtype(leaf.dtype, jnp.floating):
+      raise UserError(
+        f'The parameter {path} of the network {name} is {leaf.dtype}, and only real floats can be '
+        'trained: make it one, or an nnx.Variable.'
+      )
+  for arm, batch in tried:
+    what = f'A training step of {name} with {arm.name} on {len(batch.labels)} examples'
+    with explain_errors(what):
+      _check_step(what, programs, arm, comparison.build_optimizer(arm, steps, seed=0), steps, batch)
+  for batch in _batches(dataset.test, EVAL_BATCH_SIZE) if comparison.own_parts else ():
+    with explain_errors(f'The evaluation of {name} on {len(batch.labels)} examples'):
+      jax.eval_shape(programs.evaluate, params, model_state, batch)
+
+
+def _check_step(
+  what: str,
+  programs: Programs,
+  arm: Arm,
+  optimizer: optax.GradientTransformationExtraArgs,
+  steps: int,
+  batch: Batch,
+) -> None:
+  before = nnx.eval_shape(
+    lambda model: programs.initial_state(model, optimizer, steps), programs.model
+  )
+  for path, leaf in _leaves(before).items():
+    if 0 in leaf.shape:
+      raise UserError(f'{what}: {path} has no elements, shape {leaf.shape}, and cannot be saved.')
+  after = jax.eval_shape(programs.make_train_step(optimizer), before, batch, 0, 0, 0)
+  if changed := _changed(before, after):
+    raise UserError(
+      f'{what} adds, removes or reshapes {changed}: make all variables of a network and all states of '
+      'an optimizer at the start, with the shape and type that they keep.'
+    )
+  rate = (optax.tree.get(before.opt_state, 'hyperparams') or {}).get('learning_rate')
+  if getattr(rate, 'shape', ()):
+    raise UserError(
+      f'The learning rate of {arm.name} must be one number, not of shape {rate.shape}.'
+    )
+  evaluated = jax.eval_shape(arm.evaluation_params, after.opt_state, after.params)
+  if changed := _changed(before.params, evaluated):
+    raise UserError(
+      f'`evaluation_params` of {arm.name} must return all parameters, with their shapes and types, but '
+      f'not so {changed}.'
+    )
+
+
+def _batches(split: Split, size: int) -> list[Batch]:
+  """Returns the shapes of a whole batch, and of a short last one if there is one."""
+  whole = min(size, len(split))
+  return [
+    Batch(
+      *(
+        jax.ShapeDtypeStruct((rows, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
+        for array in (split.inputs, split.labels)
+      )
+    )
+    for rows in dict.fromkeys((whole, len(split) % size or whole))
+  ]
+
+
+def _leaves(tree: Any) -> dict[str, Any]:
+  """Returns the leaves of a pytree by their path."""
+  keystr = partial(jax.tree_util.keystr, simple=True, separator='.')
+  return {keystr(path): leaf for path, leaf in jax.tree_util.tree_leaves_with_path(tree)}
+
+
+def _changed(before: Any, after: Any) -> str:
+  """Returns the first path whose leaf has another shape or type; empty if there is none."""
+  one, other = (
+    {path: (leaf.shape, leaf.dtype) for path, leaf in _leaves(tree).items()}
+    for tree in (before, after)
+  )
+  return next((path for path in {**one, **other} if one.get(path) != other.get(path)), '')
 
 
 def _mixes_examples(function: PerExample, outputs: Any, dataset: Dataset) -> bool:
@@ -111,4 +210,7 @@ def _shape(values) -> str:
   shape = getattr(values, 'shape', None)
   if shape is None:
     return f'a {type(values).__name__}'
-  return f'shape ({", ".join(["batch", *map(str, shape[1:])])})' if shape else 'a single number'
+  kind = f'{values.dtype} of ' if jnp.iscomplexobj(values) else ''
+  return (
+    f'{kind}shape ({", ".join(["batch", *map(str, shape[1:])])})' if shape else 'a single number'
+  )

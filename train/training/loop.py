@@ -25,6 +25,7 @@ from train.system.signals import Interrupts
 from train.training.checks import check_fit
 from train.training.memory import KeptBuffers, batch_elements
 from train.training.programs import (
+  EVAL_BATCH_SIZE,
   EpochSums,
   EvalSums,
   TrainState,
@@ -32,8 +33,6 @@ from train.training.programs import (
   make_initializer,
   make_programs,
 )
-
-EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its caches
 
 
 @dataclasses.dataclass(frozen=True)

@@ -22,6 +22,7 @@ from train.training.memory import check_parameters_fit
 
 Scalar = Float[Array, '']
 TrainStep = Callable[..., 'TrainState']
+EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its caches
 
 
 class EpochSums(NamedTuple):
