@@ -17,10 +17,11 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+from tests.attack import world
 from train.__main__ import main
 
 ROOT = pathlib.Path(__file__).parents[2]
-LCAM, YOKED = 'low0.5-high0.9', 'yoked0.5-0.9'
+LCAM, YOKED = world.ARMS
 
 _TYPES = {
   'float32': 'f32',
@@ -32,35 +33,15 @@ _TYPES = {
 }
 _TENSOR = re.compile(r'tensor<((?:\d+x)*)(\w+)>')
 
-# Steps are quick and epochs many, so that there is something to interrupt.
-PROBLEM = f"""
-import numpy as np
-from flax import nnx
-from train import Comparison, Dataset, Split
-
-inputs = np.random.default_rng(0).normal(size=(400, 3))
-labels = (inputs.sum(1) > 0).astype(int)
-
-
-def data():
-  return Dataset('sums', Split(inputs, labels), Split(inputs[:20], labels[:20]), ('low', 'high'))
-
-
-def network(num_classes, rngs):
-  return nnx.Linear(3, num_classes, rngs=rngs)
-
-
-comparison = Comparison(
-  name='sums', dataset=data, network=network, epochs=EPOCHS, batch_size=8, seeds=(0, 1),
-  arms=('{LCAM}', '{YOKED}'),
-)
-"""
-
 
 def write_problem(folder: pathlib.Path, epochs: int = 3) -> pathlib.Path:
   """Writes a file that defines a comparison of four runs, two of which replay the others."""
+  text = world.PROBLEM
+  # Steps are quick and epochs have many, so that there is something to interrupt.
+  for was, becomes in (('size=(60', 'size=(400'), ('batch_size=16', 'batch_size=8')):
+    text = text.replace(was, becomes)
   path = folder / 'sums.py'
-  path.write_text(PROBLEM.replace('EPOCHS', str(epochs)))
+  path.write_text(text.replace(f'epochs={world.EPOCHS}', f'epochs={epochs}'))
   return path
 
 
