@@ -57,14 +57,22 @@ def two_way_residual(values: Values) -> Residual:
   if not cells:
     return Residual(0.0, 0)
   observed = np.array([values[arm][seed] for arm, seed in cells])
-  arms = {arm: index for index, arm in enumerate(values)}
-  seeds = {seed: index for index, seed in enumerate(sorted({seed for _, seed in cells}))}
-  design = np.zeros((len(cells), len(arms) + len(seeds)))
-  for row, (arm, seed) in enumerate(cells):
-    design[row, arms[arm]] = design[row, len(arms) + seeds[seed]] = 1
-  fitted, _, rank, _ = np.linalg.lstsq(design, observed - observed.mean(), rcond=None)
-  residuals = observed - observed.mean() - design @ fitted
-  return Residual(float(residuals @ residuals), len(cells) - int(rank))
+  arms = np.equal.outer([arm for arm, _ in cells], list(values)).astype(float)
+  seeds, of_cell, sizes = np.unique(
+    [seed for _, seed in cells], return_inverse=True, return_counts=True
+  )
+
+  def within_seeds(table: np.ndarray) -> np.ndarray:
+    """Takes the mean of each seed away, which is to fit its effect."""
+    sums = np.zeros((len(seeds), *table.shape[1:]))
+    np.add.at(sums, of_cell, table)
+    return table - (sums.T / sizes).T[of_cell]
+
+  # The effects of the arms are fitted to what the seeds leave, so that hundreds of seeds are fast.
+  design, rest = within_seeds(arms), within_seeds(observed - observed.mean())
+  fitted, _, rank, _ = np.linalg.lstsq(design, rest, rcond=None)
+  residuals = rest - design @ fitted
+  return Residual(float(residuals @ residuals), len(cells) - len(seeds) - int(rank))
 
 
 def pooled_arms(values: Values, kinds: Mapping[str, str]) -> tuple[list[str], list[str]]:
