@@ -21,6 +21,7 @@ _CONTRASTS = (
   'is better. Holm p: the p-value of no difference, adjusted for the number of differences in its '
   'table; one counts as shown if it is below 0.05.'
 )
+_NOT_COMPARED = {'commit', 'changed', 'versions', 'settings', 'together', 'lanes'}
 _KINDS = {
   'yoked': 'A yoked run has the momenta that the LCAM run of another seed had, in the same order: '
   'the control that matches the schedule of momenta, warm-up included.',
@@ -143,16 +144,21 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Returns what differs between environments, besides the commit."""
+  """Returns what differs between environments, besides commit and group of runs."""
   found: dict[str, dict[str, None]] = {}  # the values by name, in order
   for environment in filter(None, environments):
-    flat = dict(environment)
+    flat = {**environment, 'trained': _lanes(environment) or 'alone'}
     for group in ('versions', 'settings'):
       if isinstance(environment.get(group), dict):
         flat |= environment[group]
-    for name in flat.keys() - {'commit', 'changed', 'versions', 'settings'}:
+    for name in flat.keys() - _NOT_COMPARED:
       found.setdefault(name, {})[str(flat[name])] = None
   return [f'{name} {" or ".join(found[name])}' for name in sorted(found) if len(found[name]) > 1]
+
+
+def _lanes(environment: Mapping[str, Any]) -> str:
+  """Returns how many runs were trained as one program with this one; empty if it was alone."""
+  return f'in {environment.get("lanes")} lanes of one program' if 'together' in environment else ''
 
 
 def _environment_words(environment: Mapping[str, Any]) -> str:
@@ -162,6 +168,8 @@ def _environment_words(environment: Mapping[str, Any]) -> str:
   versions = versions if isinstance(versions, dict) else {}
   words = [f'{name} {version}' for name, version in versions.items()]
   words.append(f'{environment.get("device_count")} x {environment.get("device_kind")}')
+  if lanes := _lanes(environment):
+    words.append(lanes)
   if environment.get('commit'):
     changed = ' with changes' if environment.get('changed') else ''
     words.append(f'commit {str(environment["commit"])[:12]}{changed}')

@@ -421,3 +421,26 @@ def test_runs_of_other_environments_are_named(tmp_path):
     (path / 'environment.json').write_text(json.dumps({'settings': {'jax_disable_jit': flag}}))
   said = one_line(printed_report(tmp_path))
   assert 'different environments (jax_disable_jit False or True): their numbers may differ' in said
+
+
+@pytest.mark.parametrize(
+  ('one', 'other', 'said'),
+  [
+    ({}, {'together': 'together/a', 'lanes': 16}, 'trained alone or in 16 lanes of one program'),
+    (
+      {'together': 'together/a', 'lanes': 8},
+      {'together': 'together/b', 'lanes': 16},
+      'trained in 8 lanes of one program or in 16 lanes of one program',
+    ),
+    ({'together': 'together/a', 'lanes': 16}, {'together': 'together/b', 'lanes': 16}, ''),
+  ],
+)
+def test_runs_that_were_trained_together_differ_by_their_lanes_only(tmp_path, one, other, said):
+  write_arms(tmp_path, {'fixed-0.9': [5.0, 6.0]})
+  for path, found in zip(sorted(tmp_path.glob('*/seed-*')), (one, other), strict=True):
+    (path / 'environment.json').write_text(json.dumps({'device_kind': 'cpu', **found}))
+  output = one_line(printed_report(tmp_path))
+  assert ('different environments' in output) == bool(said)
+  assert f'({said}): their numbers may differ by rounding' in output or not said
+  made = (tmp_path / 'report.md').read_text().count('* made with: ')
+  assert made == (2 if said else 1)
