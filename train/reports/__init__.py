@@ -5,6 +5,7 @@ read_runs      the runs of a directory, and the names of their metric
 contrasts      which arms are compared; pooling: the scatter that arms share
 tables, words, files    what is printed and written
 curves         what is drawn, the paper's curves among it; styles: the look of each arm
+last_values    histograms of many seeds
 plots          the pictures; page, interactive_curves: the same for a browser
 """
 

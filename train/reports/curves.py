@@ -15,6 +15,7 @@ _PAPER_CURVES = pathlib.Path(__file__).with_name('paper_curves.csv')
 PAPER_EPOCHS = 150
 FEWEST_FOR_A_MEAN = 3
 MOST_WITH_BANDS = 5  # bands of more arms overlap, and cannot be told apart
+MOST_DIVERGED = 5  # runs of an arm that are drawn
 Published = Mapping[str, Mapping[str, np.ndarray]]  # (epoch, value) pairs by metric and arm
 
 
@@ -33,7 +34,7 @@ class Panel(NamedTuple):
 
   label: str  # of the vertical axis
   lines: list[Line]
-  epochs: int  # the end of the horizontal axis
+  epochs: int  # the last of the horizontal axis
   may_be_logarithmic: bool  # because the values can span several orders of magnitude
   title: str = ''  # the source of the curves, if not the runs
 
@@ -44,10 +45,22 @@ class Panel(NamedTuple):
     return self.may_be_logarithmic and 0 < 2 * low < high
 
   @property
+  def fitted(self) -> list[Line]:
+    """The lines that the vertical axis is fitted to: of diverged ones, only where they stay small."""
+    lasting = [line for line in self.lines if line.kind != 'diverged']
+    return lasting if lasting and self.may_be_logarithmic else self.lines
+
+  @property
+  def horizontal(self) -> tuple[float, float]:
+    """The ends of the horizontal axis, around the first and the last epoch."""
+    margin = 0.02 * max(self.epochs - 1, 1)
+    return 1 - margin, self.epochs + margin
+
+  @property
   def extent(self) -> tuple[float, float] | None:
     """The smallest and the largest value; None if all are NaN or infinite."""
     # Without bands, so that a wide band of few seeds does not flatten the lines.
-    drawn = np.concatenate([line.values for line in self.lines] or [np.empty(0)])
+    drawn = np.concatenate([line.values for line in self.fitted] or [np.empty(0)])
     drawn = drawn[np.isfinite(drawn)]
     return (float(drawn.min()), float(drawn.max())) if len(drawn) else None
 
@@ -123,7 +136,7 @@ def shows_means(found: FoundRuns) -> bool:
 
 
 def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
-  """Returns the lines of all arms: means of three seeds or more, else runs; and diverged runs."""
+  """Returns the lines of all arms: means of three seeds or more, else runs; and some diverged runs."""
   lines = []
   for arm, seeds in found.runs.items():
     curves = {seed: run[column] for seed, run in seeds.items()}
@@ -132,16 +145,21 @@ def _lines(found: FoundRuns, column: str, *, band: bool) -> list[Line]:
     if len(good) >= FEWEST_FOR_A_MEAN:
       lines.append(_mean(arm, good, band=band))
       singles = []
-    singles += [('diverged', curve) for curve in curves.values()]
+    singles += [('diverged', curve) for curve in list(curves.values())[:MOST_DIVERGED]]
     lines += [Line(arm, kind, np.arange(1, len(curve) + 1), curve) for kind, curve in singles]
   return lines
 
 
 def _mean(arm: str, curves: Sequence[np.ndarray], *, band: bool) -> Line:
   """Returns the mean over the curves that reach each epoch, with its confidence interval."""
-  epochs = np.arange(1, max(map(len, curves)) + 1)
-  reached = [[curve[epoch - 1] for curve in curves if len(curve) >= epoch] for epoch in epochs]
-  means, half_widths = np.array([estimate(np.array(values)) for values in reached]).T
+  lengths = np.array([len(curve) for curve in curves])
+  epochs = np.arange(1, lengths.max() + 1)
+  table = np.empty((len(epochs), len(curves)))
+  for column, curve in enumerate(curves):
+    table[: len(curve), column] = curve
+  means, half_widths = np.array(
+    [estimate(table[epoch - 1, lengths >= epoch]) for epoch in epochs]
+  ).T
   if not band:
     return Line(arm, 'mean', epochs, means)
   half_widths[np.isinf(half_widths)] = 0  # a single seed has no band

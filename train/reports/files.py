@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from train.reports.contrasts import Contrast
 from train.reports.read_runs import Metric
-from train.reports.tables import Column, Row, markdown_table
+from train.reports.tables import Row, Table, markdown_table
 from train.system.files import write_whole
 
 
@@ -19,9 +19,10 @@ class Contents(NamedTuple):
   setting: Mapping[str, str]  # what the runs have in common, by name
   reported: str  # a sentence with the paper's result; empty if there is none
   environments: Sequence[str]
-  tables: Sequence[Sequence[Column]]  # of arms, and of contrasts if there are any
-  sentences: Sequence[str]  # the findings
-  notes: Sequence[str]  # explain the tables
+  verdict: Sequence[str]  # which differences were shown; empty if nothing is compared
+  tables: Sequence[Table]  # of arms, and of contrasts if there are any
+  sentences: Sequence[str]  # what the tables leave out, and how intervals were computed
+  caption: str  # of the curves
 
 
 def write_markdown(path: pathlib.Path, contents: Contents) -> None:
@@ -32,12 +33,17 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
     f'# {contents.title}',
     '\n'.join(listed),
     contents.reported,
-    *(markdown_table(table) for table in contents.tables),
-    '\n'.join(f'* {sentence}' for sentence in contents.sentences),
-    *contents.notes,
+    _listed(contents.verdict),
+    *(block for table in contents.tables for block in (markdown_table(table), *table.notes)),
+    _listed(contents.sentences),
     '![curves](curves.png)',
+    contents.caption,
   ]
   write_whole(path, '\n\n'.join(block for block in blocks if block) + '\n')
+
+
+def _listed(sentences: Iterable[str]) -> str:
+  return '\n'.join(f'* {sentence}' for sentence in sentences)
 
 
 def write_arms(

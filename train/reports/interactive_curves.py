@@ -15,13 +15,16 @@ from bokeh.models import (
   FixedTicker,
   GlyphRenderer,
   HoverTool,
+  Quad,
   Scatter,
+  Span,
   VArea,
 )
 from bokeh.models import Line as BokehLine
 from bokeh.plotting import figure
 
 from train.reports.curves import Line, Panel
+from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns
 from train.reports.styles import BLACK, MARKERS, Style, style_of
 
@@ -33,12 +36,77 @@ _WIDTHS = {'mean': 2.0, 'run': 1.2, 'published': 1.2, 'diverged': 1.2}
 
 def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
   """Returns a panel as an item of ``Bokeh.embed.embed_item``; renderers have their arm's name."""
-  plot = figure(
+  plot = _plot(
     height=_HEIGHT,
-    sizing_mode='stretch_width',
-    x_range=(0, panel.epochs * 1.02 + 0.02),
+    x_range=panel.horizontal,
     y_axis_type='log' if panel.logarithmic else 'linear',
     x_axis_label='epoch',
+  )
+  lines = [_add(plot, line, style_of(line.arm, found.arms[line.arm])) for line in panel.lines]
+  fitted = {id(line) for line in panel.fitted}
+  # Bands do not count, so that a wide band of few seeds does not flatten the lines.
+  plot.y_range = DataRange1d(
+    renderers=[one for line, one in zip(panel.lines, lines, strict=True) if id(line) in fitted],
+    only_visible=True,
+    range_padding=0.15,
+  )
+  tooltips = [('arm', '$name'), ('epoch', '@epoch'), (panel.label, '@value{0.[00000]}')]
+  plot.add_tools(HoverTool(renderers=lines, line_policy='nearest', tooltips=tooltips))
+  plot.xaxis.ticker = BasicTicker(min_interval=1)
+  if panel.logarithmic:  # below two powers of ten, Bokeh's own ticks are those of a linear axis
+    plot.yaxis.ticker = FixedTicker(ticks=_ticks(panel))
+    plot.yaxis.formatter = BasicTickFormatter()
+  return _numbered_anew(json_item(plot))
+
+
+def interactive_histograms(drawn: Histograms, found: FoundRuns) -> dict[str, Any]:
+  """Returns histograms as an item of ``Bokeh.embed.embed_item``, as :func:`interactive_panel`."""
+  plot = _plot(
+    height=80 + 48 * len(drawn.arms),
+    y_range=(0.35 - len(drawn.arms), 0.75),
+    y_axis_location='right' if drawn.is_difference else 'left',
+  )
+  bars = []
+  for place, one in enumerate(drawn.arms):
+    style = style_of(one.arm, found.arms[one.arm])
+    look = {'name': one.arm, 'tags': [INK] if style.color == BLACK else []}
+    filled = one.counts > 0
+    source = ColumnDataSource(
+      {
+        'left': drawn.edges[:-1][filled],
+        'right': drawn.edges[1:][filled],
+        'top': 0.62 * one.heights[filled] - place,
+        'seeds': one.counts[filled],
+      }
+    )
+    quads = Quad(left='left', right='right', top='top', bottom=-place, line_alpha=0)
+    quads.update(fill_color=style.color, fill_alpha=0.45)
+    bars.append(plot.add_glyph(source, quads, **look))
+    mean, half_width = one.estimate
+    half_width = half_width if math.isfinite(half_width) else 0
+    ends = ColumnDataSource({'x': [mean - half_width, mean + half_width], 'y': [-place - 0.14] * 2})
+    plot.add_glyph(ends, BokehLine(x='x', y='y', line_color=style.color, line_width=2), **look)
+    middle = ColumnDataSource({'x': [mean], 'y': [-place - 0.14]})
+    shape = MARKERS[style.marker or 'o'].bokeh
+    dot = Scatter(x='x', y='y', marker=shape, line_color=style.color, fill_color=style.color)
+    plot.add_glyph(middle, dot, **look)
+  if drawn.is_difference:
+    plot.renderers.append(Span(location=0, dimension='height', line_color='grey'))
+  tooltips = [('arm', '$name'), ('from', '@left'), ('to', '@right'), ('seeds', '@seeds')]
+  plot.add_tools(HoverTool(renderers=bars, tooltips=tooltips))
+  places = [0.15 - place for place in range(len(drawn.arms))]
+  plot.yaxis.ticker = FixedTicker(ticks=places)
+  plot.yaxis.major_label_overrides = {
+    place: one.words for place, one in zip(places, drawn.arms, strict=True)
+  }
+  plot.ygrid.visible = False
+  return _numbered_anew(json_item(plot))
+
+
+def _plot(**options: Any) -> Any:
+  plot = figure(
+    **options,
+    sizing_mode='stretch_width',
     tools='pan,box_zoom,reset',
     active_drag=None,  # on a phone, a finger that scrolls the page would move the curves
     background_fill_color=None,
@@ -46,23 +114,9 @@ def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
     outline_line_color=None,
   )
   plot.toolbar.logo = None
-  lines = [_add(plot, line, style_of(line.arm, found.arms[line.arm])) for line in panel.lines]
-  # Bands do not count, so that a wide band of few seeds does not flatten the lines.
-  plot.y_range = DataRange1d(renderers=lines, only_visible=True, range_padding=0.15)
-  plot.add_tools(
-    HoverTool(
-      renderers=lines,
-      line_policy='nearest',
-      tooltips=[('arm', '$name'), ('epoch', '@epoch'), (panel.label, '@value{0.[00000]}')],
-    )
-  )
   plot.grid.grid_line_color = 'grey'
   plot.grid.grid_line_alpha = 0.3
-  plot.xaxis.ticker = BasicTicker(min_interval=1)
-  if panel.logarithmic:  # below two powers of ten, Bokeh's own ticks are those of a linear axis
-    plot.yaxis.ticker = FixedTicker(ticks=_ticks(panel))
-    plot.yaxis.formatter = BasicTickFormatter()
-  return _numbered_anew(json_item(plot))
+  return plot
 
 
 def _ticks(panel: Panel) -> list[float]:

@@ -9,10 +9,11 @@ from rich.text import Text
 
 from train.reports import words
 from train.reports.contrasts import Contrast, Contrasts, contrasts
-from train.reports.curves import published_curves
+from train.reports.curves import panels, published_curves
 from train.reports.files import Contents, write_arms, write_csv, write_markdown
+from train.reports.last_values import last_values
 from train.reports.read_runs import FoundRuns, find_runs
-from train.reports.tables import arm_columns, arm_rows, contrast_columns, fitted
+from train.reports.tables import Table, arm_columns, arm_rows, contrast_columns, fitted
 from train.system.files import errors_explained
 from train.system.statistics import Estimate
 
@@ -29,7 +30,9 @@ def report(workdir: pathlib.Path, console: Console) -> None:
       contents = _write_comparison(folder, found, compared)
       _print_comparison(contents, folder, folder.relative_to(workdir), console)
     _say(console, '')
-    for note in words.notes([compared for _, compared in parts.values()]):
+    rows = [row for _, compared in parts.values() for row in compared.rows]
+    arms = words.explain_arms(found.metric for found, _ in parts.values())
+    for note in (arms, *words.explain_contrasts(rows)):
       _say(console, note, style='dim')
     if len(parts) > 1:
       _report_differences(workdir, parts, console)
@@ -53,36 +56,37 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
   rows = arm_rows(found)
   estimates = [row.last for row in rows if row.last]
   spec = metric.spec([*estimates, *(Estimate(0.0, row.half_width) for row in compared.rows)])
-  tables = [arm_columns(rows, metric, spec)]
+  tables = [Table(arm_columns(rows, metric, spec), [words.explain_arms([metric])])]
   if compared.rows:
-    tables.append(contrast_columns(compared.rows, spec))
+    explained = words.explain_contrasts(compared.rows)
+    tables.append(Table(contrast_columns(compared.rows, spec), explained))
   reported = ''
   if about['reported']:
     network = f', with {about["published_network"]}' if about['published_network'] else ''
     reported = f'The paper{network}: {about["reported"]}.'
+  published = {}
+  # The runs may have trained on another data set than the paper.
+  if about['curves'] and about['curves'][1] == found.config['dataset']:
+    published = published_curves(*about['curves'])
+  drawn, last = panels(found, published), last_values(found, rows, compared.rows, spec)
   contents = Contents(
     title=about['title'],
     setting=words.setting(found.config),
     reported=reported,
     environments=words.environment_lines(found.environments),
+    verdict=words.verdict(compared.rows, metric, spec),
     tables=tables,
     sentences=[
       *words.describe_omissions(rows, found, compared),
-      *(words.describe_contrast(row, metric, spec) for row in compared.rows),
       *words.describe_method(compared, metric, spec),
     ],
-    notes=words.notes([compared]),
+    caption=words.caption(found, last),
   )
-  published = {}
-  # The runs may have trained on another data set than the paper.
-  if about['curves'] and about['curves'][1] == found.config['dataset']:
-    published = published_curves(*about['curves'])
   write_markdown(folder / 'report.md', contents)
   write_arms(folder / 'report.csv', rows, compared.rows, metric)
   write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
-  figure = draw_curves(found, published, words.setting_line(contents.setting))
-  write_png(figure, folder / 'curves.png')
-  write_page(folder / 'report.html', contents, found, published)
+  write_png(draw_curves(found, drawn, last, contents.caption), folder / 'curves.png')
+  write_page(folder / 'report.html', contents, found, drawn, last)
   return contents
 
 
@@ -94,9 +98,12 @@ def _print_comparison(
   _say(console, words.setting_line(contents.setting))
   if contents.reported:
     _say(console, contents.reported)
-  for columns in contents.tables:
+  console.print()
+  for sentence in contents.verdict:
+    _say(console, f'* {sentence}')
+  for table in contents.tables:
     console.print()
-    console.print(fitted(columns, console))
+    console.print(fitted(table, console))
   console.print()
   for sentence in contents.sentences:
     _say(console, f'* {sentence}')
@@ -111,7 +118,7 @@ def _report_differences(
   from train.reports.plots import plot_differences, write_png
 
   differences = {
-    folder.relative_to(workdir).as_posix(): (found.metric, rows)
+    folder.relative_to(workdir).as_posix(): (found, rows)
     for folder, (found, compared) in parts.items()
     if (rows := [row for row in compared.rows if row.seeds > 1])
   }
@@ -120,11 +127,15 @@ def _report_differences(
   write_csv(
     workdir / 'differences.csv',
     ('part', 'metric', *Contrast._fields),
-    [(name, of.column, *row) for name, (of, rows) in differences.items() for row in rows],
+    [(name, of.metric.column, *row) for name, (of, rows) in differences.items() for row in rows],
   )
-  for index, metric in enumerate(dict.fromkeys(metric for metric, _ in differences.values())):
+  for index, metric in enumerate(dict.fromkeys(of.metric for of, _ in differences.values())):
     path = workdir / ('differences.png' if not index else f'differences-{metric.column}.png')
-    of_metric = {name: rows for name, (of, rows) in differences.items() if of == metric}
+    of_metric = {
+      name: (words.setting_and_momenta(of), rows)
+      for name, (of, rows) in differences.items()
+      if of.metric == metric
+    }
     write_png(plot_differences(of_metric, metric), path)
     _say(console, f'Differences of all parts: {path}', path=True)
 

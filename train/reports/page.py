@@ -2,16 +2,19 @@
 
 import json
 import pathlib
+from collections.abc import Sequence
 from typing import Any
 
 import jinja2
 from bokeh.resources import Resources
 
-from train.reports.curves import MOST_WITH_BANDS, Panel, Published, finite_runs, panels, shows_means
+from train.reports.curves import MOST_WITH_BANDS, Panel, finite_runs, shows_means
 from train.reports.files import Contents
-from train.reports.interactive_curves import BAND, INK, interactive_panel
+from train.reports.interactive_curves import BAND, INK, interactive_histograms, interactive_panel
+from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns
 from train.reports.styles import BLACK, MARKERS, style_of
+from train.reports.words import seed_ranges
 from train.storage.configuration import compared_fields
 from train.system.files import write_whole
 
@@ -19,7 +22,11 @@ _SAMPLE_WIDTH = 2.0
 
 
 def write_page(
-  path: pathlib.Path, contents: Contents, found: FoundRuns, published: Published
+  path: pathlib.Path,
+  contents: Contents,
+  found: FoundRuns,
+  drawn: Sequence[Panel],
+  last: Sequence[Histograms],
 ) -> None:
   """Writes report.html, with the curves of curves.png."""
   environment = jinja2.Environment(
@@ -31,16 +38,18 @@ def write_page(
   )
   # BokehJS must read an object before references to it.
   environment.policies['json.dumps_kwargs'] = {'sort_keys': False}
-  drawn = panels(found, published)
   configuration = {
     **compared_fields(found.config, ('arm', 'seed')),
-    'arms': {arm: {**found.arms[arm], 'seeds': list(found.runs[arm])} for arm in found.runs},
+    'arms': {arm: {**found.arms[arm], 'seeds': seed_ranges(found.runs[arm])} for arm in found.runs},
   }
   page = environment.get_template('page.html.jinja').render(
     contents=contents,
     arms=[_legend_entry(arm, found) for arm in found.runs],
-    captions=[_caption(panel) for panel in drawn],
-    items=[interactive_panel(panel, found) for panel in drawn],
+    captions=[*map(_caption, drawn), *(histograms.label for histograms in last)],
+    items=[
+      *(interactive_panel(panel, found) for panel in drawn),
+      *(interactive_histograms(histograms, found) for histograms in last),
+    ],
     has_means=shows_means(found),
     shows_bands=len(found.runs) <= MOST_WITH_BANDS,
     configuration=json.dumps(configuration, indent=2),

@@ -16,11 +16,9 @@ from train.reports.curves import (
   MOST_WITH_BANDS,
   Line,
   Panel,
-  Published,
   finite_runs,
-  panels,
-  shows_means,
 )
+from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns, Metric
 from train.reports.styles import CONTRAST_COLOURS, Style, style_of
 from train.system.files import write_whole
@@ -41,19 +39,27 @@ def write_png(figure: Figure, path: pathlib.Path) -> None:
   write_whole(path, picture.getvalue())
 
 
-def draw_curves(found: FoundRuns, published: Published, setting: str) -> Figure:
-  """Draws metric, loss, phases and momenta by epoch, below a sentence on the setting.
+def draw_curves(
+  found: FoundRuns, drawn: Sequence[Panel], last: Sequence[Histograms], caption: str
+) -> Figure:
+  """Draws the panels by epoch, and below them the histograms of last values, if any.
 
   An arm with three seeds or more is the line of its mean, for metric and loss with a confidence band
   (of many arms only the last interval, beside the line). With fewer seeds it is a line per run.
   """
-  drawn = panels(found, published)
-  rows = len(drawn) // 2
-  figure = Figure(figsize=(11, 0.8 + 3.7 * rows), layout='constrained')
-  header = [*textwrap.wrap(found.about['title'], 130), *textwrap.wrap(setting, 140)]
-  figure.suptitle('\n'.join(header), fontsize='medium', x=0.01, ha='left')
-  for axis, panel in zip(figure.subplots(rows, 2).flat, drawn, strict=True):
+  heights = [3.7 * len(drawn) / 2, *([0.9 + 0.5 * len(last[0].arms)] if last else [])]
+  figure = Figure(figsize=(11, 0.8 + sum(heights)), layout='constrained')
+  header = [*textwrap.wrap(found.about['title'], 130), *textwrap.wrap(caption, 165)]
+  figure.suptitle('\n'.join(header), fontsize='small', x=0.01, ha='left')
+  # Figures of their own, so that the long labels of the histograms do not narrow the curves.
+  parts = figure.subfigures(len(heights), height_ratios=heights, squeeze=False).flat
+  for axis, panel in zip(parts[0].subplots(len(drawn) // 2, 2).flat, drawn, strict=True):
     _draw(axis, panel, found)
+  if last:
+    for axis, several in zip(
+      parts[1].subplots(1, len(last), squeeze=False).flat, last, strict=True
+    ):
+      _draw_last_values(axis, several, found)
   _add_legend(figure, found)
   return figure
 
@@ -71,7 +77,7 @@ def _draw(axis: Axes, panel: Panel, found: FoundRuns) -> None:
   if panel.title:
     axis.set_title(panel.title, fontsize='small', loc='left')
     _say_where_it_begins(axis, panel)
-  axis.set(xlabel='epoch', ylabel=panel.label, xlim=(0, panel.epochs * 1.02 + 0.02))
+  axis.set(xlabel='epoch', ylabel=panel.label, xlim=panel.horizontal)
   axis.xaxis.set_major_locator(MaxNLocator(integer=True))
   axis.grid(alpha=0.3, which='both')
   _fit(axis, panel)
@@ -84,7 +90,7 @@ def _draw_line(axis: Axes, line: Line, style: Style) -> None:
   axis.plot(
     line.epochs,
     line.values,
-    linewidth=1.5 if line.kind == 'mean' else 0.9,
+    linewidth=1.3 if line.kind == 'mean' else 0.9,
     markersize=4,
     markevery=max(1, len(line.epochs) // 6),
     **style._asdict(),
@@ -105,10 +111,10 @@ def _say_where_it_begins(axis: Axes, panel: Panel) -> None:
   if first is None:
     axis.text(0.5, 0.5, 'none of these arms', transform=axis.transAxes, **look)
   elif first > 2:
-    axis.axvspan(0, first, color='0.95', linewidth=0)
+    axis.axvspan(panel.horizontal[0], first, color='0.95', linewidth=0)
     words = f'published\nfrom epoch {first:.0f} on'
     place = {'transform': axis.get_xaxis_transform(), 'va': 'center'}
-    axis.text(first / 2, 0.5, words, fontsize='small', **place, **look)
+    axis.text((1 + first) / 2, 0.5, words, fontsize='small', **place, **look)
 
 
 def _fit(axis: Axes, panel: Panel) -> None:
@@ -128,41 +134,57 @@ def _fit(axis: Axes, panel: Panel) -> None:
     axis.set_ylim(low - margin, high + margin)
 
 
+def _draw_last_values(axis: Axes, drawn: Histograms, found: FoundRuns) -> None:
+  """Draws the histogram of each arm, with its mean and interval below it."""
+  heights = -np.arange(len(drawn.arms), dtype=float)
+  for height, one in zip(heights, drawn.arms, strict=True):
+    style = style_of(one.arm, found.arms[one.arm])
+    tops = height + 0.62 * one.heights
+    axis.stairs(tops, drawn.edges, baseline=height, fill=True, color=style.color, alpha=0.45)
+    mean, half_width = one.estimate
+    look = {'fmt': style.marker or 'o', 'markersize': 4, 'capsize': 2, 'color': style.color}
+    axis.errorbar(mean, height - 0.14, xerr=half_width if np.isfinite(half_width) else 0, **look)
+  if drawn.is_difference:
+    axis.axvline(0, color='0.3', linewidth=0.8)
+    axis.yaxis.tick_right()
+  axis.set_yticks(heights + 0.15, [one.words for one in drawn.arms], fontsize='small')
+  axis.set(xlabel=drawn.label, ylim=(heights[-1] - 0.35, 0.75))
+  axis.grid(alpha=0.3, axis='x')
+
+
 def _add_legend(figure: Figure, found: FoundRuns) -> None:
   handles, labels = [], []
   for arm, seeds in found.runs.items():
     good = len(finite_runs(found, arm))
     lost = len(seeds) - good
     handles.append(Line2D([], [], markersize=4, **style_of(arm, found.arms[arm])._asdict()))
-    labels.append(f'{arm} (n={good}{f", {lost} diverged: thin, dotted" if lost else ""})')
-  columns, title = min(4, len(labels)), _what_lines_are(found)
-  figure.legend(handles, labels, ncols=columns, handlelength=3.5, title=title, **_LEGEND)
+    labels.append(f'{arm} (n={good}{f", {lost} diverged" if lost else ""})')
+  figure.legend(handles, labels, ncols=min(4, len(labels)), handlelength=3.5, **_LEGEND)
 
 
-def _what_lines_are(found: FoundRuns) -> str:
-  if not shows_means(found):
-    return 'a line per run'
-  words = 'mean over n seeds, metric and loss with the 95 % confidence '
-  if len(found.runs) > MOST_WITH_BANDS:
-    return words + 'interval of the last mean, to the right of the lines'
-  return words + 'band of the mean'
-
-
-def plot_differences(differences: Mapping[str, Sequence[Contrast]], metric: Metric) -> Figure:
-  """Draws the contrasts of comparisons with their confidence intervals, a row each."""
-  rows = sum(1.3 + len(several) for several in differences.values())
-  figure = Figure(figsize=(9.5, 0.23 * rows + 2.0), layout='constrained')
+def plot_differences(
+  differences: Mapping[str, tuple[str, Sequence[Contrast]]], metric: Metric
+) -> Figure:
+  """Draws the contrasts of comparisons with their intervals, a row each, below name and caption."""
+  captions = {name: textwrap.wrap(caption, 130) for name, (caption, _) in differences.items()}
+  # The lines of a caption are lower than a row.
+  heights = {name: 0.3 + 0.62 * len(lines) for name, lines in captions.items()}
+  rows = sum(1.3 + heights[name] + len(several) for name, (_, several) in differences.items())
+  figure = Figure(figsize=(11, 0.23 * rows + 2.0), layout='constrained')
   axis = figure.subplots()
   ticks, labels, height = [], [], 0.0
-  for name, several in differences.items():
-    axis.text(0.005, height, name, transform=axis.get_yaxis_transform(), va='center', weight='bold')
+  for name, (_, several) in differences.items():
+    place = {'x': 0.005, 'transform': axis.get_yaxis_transform()}
+    axis.text(y=height, s=name, va='center', weight='bold', **place)
+    axis.text(y=height - 0.5, s='\n'.join(captions[name]), va='top', fontsize='x-small', **place)
+    height -= heights[name]
     for contrast in several:
       height -= 1
       ticks.append(height)
       labels.append(f'{contrast.arm} vs {contrast.other} (n={contrast.seeds})')
       _draw_difference(axis, contrast, height)
     height -= 1.3
-  drawn = {contrast.kind for several in differences.values() for contrast in several}
+  drawn = {contrast.kind for _, several in differences.values() for contrast in several}
   for kind in filter(drawn.__contains__, _LABELS):
     axis.errorbar([], [], xerr=[], fmt='o', color=CONTRAST_COLOURS[kind], label=_LABELS[kind])
   axis.axvline(0, color='0.3', linewidth=0.8)

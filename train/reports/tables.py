@@ -9,7 +9,7 @@ import numpy as np
 from rich import box
 from rich.console import Console
 from rich.measure import Measurement
-from rich.table import Table
+from rich.table import Table as RichTable
 from rich.text import Text
 
 from train.reports.contrasts import Contrast
@@ -23,7 +23,7 @@ KINDS = {
   'baseline': 'baseline',
 }
 _HEAD_WIDTH = 15
-_LONG_NAME = len('low0.857-high0.93')
+_LONGEST_NAMES = len('low0.857-high0.93'), len('fixed-0.9')  # longer ones are broken, if need be
 
 
 class Row(NamedTuple):
@@ -47,6 +47,13 @@ class Column(NamedTuple):
   cells: list[str]
   is_text: bool = False  # words, not numbers
   optional: bool = False  # may be left out if the table is too wide
+
+
+class Table(NamedTuple):
+  """A table, and sentences that explain it."""
+
+  columns: Sequence[Column]
+  notes: Sequence[str]
 
 
 def arm_rows(found: FoundRuns) -> list[Row]:
@@ -102,7 +109,7 @@ def contrast_columns(rows: Sequence[Contrast], spec: str) -> list[Column]:
     Column('arm', [row.arm for row in rows], is_text=True),
     Column('against', [row.other for row in rows], is_text=True),
     Column('which is', [KINDS[row.kind] for row in rows], is_text=True, optional=True),
-    Column('n', [str(row.seeds) for row in rows], optional=True),
+    Column('n', [str(row.seeds) for row in rows]),
     Column('difference', [format_estimate(row.estimate, '+', spec) for row in rows]),
     Column('Holm p', [format_p(row.holm_p) for row in rows]),
   ]
@@ -115,31 +122,32 @@ def format_p(p: float) -> str:
   return '<0.001' if p < 0.001 else f'{p:.3f}'
 
 
-def fitted(columns: Sequence[Column], console: Console) -> Table:
-  """Returns a table that fits a console: without optional columns, then with long names broken."""
-  kept = list(columns)
-  while True:
-    table = _table(kept)
-    optional = [column for column in kept if column.optional]
-    if Measurement.get(console, console.options, table).maximum < console.width:
-      return table
-    if not optional:
-      return _table([_broken(column) if column.is_text else column for column in kept])
-    kept.remove(optional[-1])
+def fitted(table: Table, console: Console) -> RichTable:
+  """Returns a table that fits a console: without optional columns, then with names broken."""
+  kept = [column for column in table.columns if not column.optional]
+  drawn = RichTable()
+  for columns in (table.columns, kept, *(_broken(kept, longest) for longest in _LONGEST_NAMES)):
+    drawn = _drawn(columns)
+    if Measurement.get(console, console.options, drawn).maximum < console.width:
+      break
+  return drawn
 
 
-def _broken(column: Column) -> Column:
-  """Returns a column whose long names are broken before their last part."""
+def _broken(columns: Sequence[Column], longest: int) -> list[Column]:
+  """Returns columns whose names are broken before their last part if they are longer than that."""
 
   def broken(name: str) -> str:
     head, hyphen, tail = name.rpartition('-')
-    return f'{head}{hyphen}\n{tail}' if head and len(name) > _LONG_NAME else name
+    return f'{head}{hyphen}\n{tail}' if head and len(name) > longest else name
 
-  return column._replace(cells=[broken(cell) for cell in column.cells])
+  return [
+    column._replace(cells=[broken(cell) for cell in column.cells]) if column.is_text else column
+    for column in columns
+  ]
 
 
-def _table(columns: Sequence[Column]) -> Table:
-  table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
+def _drawn(columns: Sequence[Column]) -> RichTable:
+  table = RichTable(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False)
   for column in columns:
     # Numbers are never cut, names may be; a long head is broken between its words.
     table.add_column(
@@ -154,12 +162,12 @@ def _table(columns: Sequence[Column]) -> Table:
   return table
 
 
-def markdown_table(columns: Sequence[Column]) -> str:
-  """Returns a table as Markdown."""
+def markdown_table(table: Table) -> str:
+  """Returns a table as Markdown, without its notes."""
   rows = [
-    [column.head for column in columns],
-    ['---' if column.is_text else '---:' for column in columns],
-    *zip(*(column.cells for column in columns), strict=True),
+    [column.head for column in table.columns],
+    ['---' if column.is_text else '---:' for column in table.columns],
+    *zip(*(column.cells for column in table.columns), strict=True),
   ]
   return '\n'.join(
     f'| {" | ".join(cell.replace("|", chr(92) + "|") for cell in row)} |' for row in rows

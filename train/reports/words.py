@@ -6,22 +6,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from train.reports.contrasts import Contrast, Contrasts
+from train.reports.curves import (
+  FEWEST_FOR_A_MEAN,
+  MOST_DIVERGED,
+  MOST_WITH_BANDS,
+  finite_runs,
+  shows_means,
+)
+from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns, Metric, all_equal
-from train.reports.tables import Row, format_p
+from train.reports.tables import Row
 
-_ARMS = (
-  'Arms: the value after the last epoch, mean over n seeds ± half-width of its 95 % confidence '
-  "interval (Student t). Best: the mean of each run's best epoch, which is chosen on the test set "
-  'and so flatters. High: share of steps in the high-loss phase, of yoked runs the one that they '
-  "replay. s/epoch: median seconds of training, without evaluation and without each run's first "
-  'epoch, which compiles, where there are others.'
-)
 _CONTRASTS = (
-  'Differences: on the same seeds, ± half-width of the 95 % confidence interval; below zero the arm '
-  'is better. Holm p: the p-value of no difference, adjusted for the number of differences in its '
-  'table; one counts as shown if it is below 0.05.'
+  'Differences. n: seeds that both arms finished; only these are compared. difference: mean of the arm minus that '
+  'of the other ± half-width of its 95 % confidence interval; below zero the arm is better. Holm p: '
+  'the p-value of no difference, adjusted for the number of differences in its table (Holm); one '
+  'counts as shown if it is below 0.05.'
 )
+_MOMENTA = ('momentum', 'low_loss_momentum', 'high_loss_momentum')
 _NOT_COMPARED = {'commit', 'changed', 'versions', 'settings', 'together', 'lanes'}
+_NOT_SHOWN = 'No difference was shown for'
+_ALONE = (
+  'No difference was shown after the adjustment for all differences, though the interval alone '
+  'excludes zero, for'
+)
 _KINDS = {
   'yoked': 'A yoked run has the momenta that the LCAM run of another seed had, in the same order: '
   'the control that matches the schedule of momenta, warm-up included.',
@@ -32,23 +40,37 @@ _KINDS = {
 }
 
 
-def describe_contrast(contrast: Contrast, metric: Metric, spec: str) -> str:
-  """Returns a sentence that says whether a difference was shown."""
-  arm, other = contrast.arm, contrast.other
-  difference, half_width = contrast.estimate
-  seeds = 'one seed' if contrast.seeds == 1 else f'{contrast.seeds} seeds'
-  if math.isnan(contrast.holm_p):
-    return f'{arm}: {seeds} cannot tell a difference to {other} from noise; run more.'
-  if contrast.shown:
-    side = 'lower' if difference < 0 else 'higher'
-    return (
-      f'{arm}: a {side} {metric.name} than {other} was shown, by {abs(difference):{spec}} '
-      f'± {half_width:{spec}}{metric.unit} ({seeds}, Holm p {format_p(contrast.holm_p)}).'
-    )
-  alone = ''
-  if abs(difference) > half_width:
-    alone = '; alone its interval excludes zero, but not after the adjustment for all differences'
-  return f'{arm}: no difference to {other} was shown{alone} (Holm p {format_p(contrast.holm_p)}).'
+def verdict(rows: Iterable[Contrast], metric: Metric, spec: str) -> list[str]:
+  """Returns a sentence for each outcome: which arms had it, against which."""
+  lower, higher = (f'A {side} {metric.name} was shown for' for side in ('lower', 'higher'))
+  # Arm, the arm that it was compared with, and the difference, by outcome.
+  found: dict[str, list[tuple[str, str, str]]] = {lower: [], higher: [], _NOT_SHOWN: [], _ALONE: []}
+  for row in rows:
+    difference, half_width = row.estimate
+    by = ''
+    if math.isnan(row.holm_p):
+      seeds = 'One seed' if row.seeds == 1 else f'{row.seeds} seeds'
+      outcome = f'{seeds} cannot tell a difference from noise (run more) for'
+    elif row.shown:
+      outcome = lower if difference < 0 else higher
+      by = f' (by {abs(difference):{spec}} ± {half_width:{spec}}{metric.unit})'
+    else:
+      outcome = _ALONE if abs(difference) > half_width else _NOT_SHOWN
+    found.setdefault(outcome, []).append((row.arm, row.other, by))
+  return [f'{outcome}: {_pairs(pairs)}.' for outcome, pairs in found.items() if pairs]
+
+
+def _pairs(pairs: Iterable[tuple[str, str, str]]) -> str:
+  """Returns 'a, b against c' or 'a against b, c', whichever is shorter."""
+  by_arm, by_other = {}, {}
+  for arm, other, by in pairs:
+    by_arm.setdefault(arm, []).append(other + by)
+    by_other.setdefault(other, []).append(arm + by)
+  return min(
+    '; '.join(f'{arm} against {", ".join(others)}' for arm, others in by_arm.items()),
+    '; '.join(f'{", ".join(arms)} against {other}' for other, arms in by_other.items()),
+    key=len,
+  )
 
 
 def describe_method(found: Contrasts, metric: Metric, spec: str) -> list[str]:
@@ -81,9 +103,6 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
     )
   with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
-    for seed, done in row.unfinished.items():
-      of = f'{done} of {found.config["epochs"]} epochs'
-      sentences.append(f'{row.arm}: seed {seed} is unfinished ({of}) and not in the mean.')
     if row.seeds > 1 and all_equal(
       [found.runs[row.arm][seed] for seed in found.seeds(row.arm, 'finished')]
     ):
@@ -92,20 +111,95 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
         'network draw its weights with `rngs`, or make batches smaller than the data.'
       )
     not_finite = f'its test loss or {found.metric.label} is NaN or infinite'
-    for words, lost in (('diverged', row.diverged), (not_finite, row.not_finite)):
+    done = sorted(set(row.unfinished.values()))
+    unfinished = f'unfinished ({" or ".join(map(str, done))} of {found.config["epochs"]} epochs)'
+    for words, lost in (
+      (unfinished, row.unfinished),
+      ('diverged', row.diverged),
+      (not_finite, row.not_finite),
+    ):
       if lost:
-        seeds = ', '.join(map(str, lost))
-        sentences.append(f'{row.arm}: {words} with seed {seeds}; not in the mean.')
+        sentences.append(f'{row.arm}: {words} with seed {seed_ranges(lost)}; not in the mean.')
     if row.last and row.arm != found.baseline and row.arm not in with_baseline:
       sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
   return sentences
 
 
-def notes(several: Iterable[Contrasts]) -> list[str]:
-  """Returns sentences that explain the tables of a report."""
-  kinds = {row.kind for compared in several for row in compared.rows}
-  used = [words for kind, words in _KINDS.items() if kind in kinds]
-  return [_ARMS, *([_CONTRASTS] if kinds else []), *used]
+def seed_ranges(seeds: Iterable[int]) -> str:
+  """Returns seeds in order, those that follow each other as a range.
+
+  Example:
+    >>> seed_ranges([0, 1, 2, 7])
+    '0-2, 7'
+  """
+  ranges: list[list[int]] = []
+  for seed in seeds:
+    if ranges and seed == ranges[-1][-1] + 1:
+      ranges[-1][1:] = [seed]
+    else:
+      ranges.append([seed])
+  return ', '.join('-'.join(map(str, ends)) for ends in ranges)
+
+
+def explain_arms(metrics: Iterable[Metric]) -> str:
+  """Returns what the heads of a table of arms mean."""
+  heads = ' or '.join(dict.fromkeys(metric.head for metric in metrics))
+  return (
+    f'Arms. n: finished runs, one per seed. {heads}: the value after the last epoch, mean over the n runs ± '
+    "half-width of its 95 % confidence interval (Student t). best: the mean of each run's best epoch, "
+    'which is chosen on the test set and so flatters. high %: share of steps in the high-loss phase, of '
+    'yoked runs the one that they replay. s/epoch: median seconds of training, without evaluation and '
+    "without each run's first epoch, which compiles, where there are others."
+  )
+
+
+def explain_contrasts(rows: Iterable[Contrast]) -> list[str]:
+  """Returns what the heads and the roles in a table of contrasts mean; empty without contrasts."""
+  kinds = {row.kind for row in rows}
+  return [_CONTRASTS, *(words for kind, words in _KINDS.items() if kind in kinds)] if kinds else []
+
+
+def setting_and_momenta(found: FoundRuns) -> str:
+  """Returns what was trained as sentences, the momenta of the arms among it."""
+  momenta = [
+    f'{name} {"/".join(numbers)}'
+    for name, arm in found.arms.items()
+    if (numbers := [f'{arm[field]:g}' for field in _MOMENTA if field in arm])
+  ]
+  line = setting_line(setting(found.config))
+  return f'{line} Momenta (in low-/high-loss phases): {", ".join(momenta)}.' if momenta else line
+
+
+def caption(found: FoundRuns, last: Sequence[Histograms]) -> str:
+  """Returns what the curves, and the histograms below them, are of and how they are drawn."""
+  counts = sorted({len(finite_runs(found, arm)) for arm in found.runs})
+  sentences = [setting_and_momenta(found)]
+  number = ' to '.join(dict.fromkeys(map(str, (counts[0], counts[-1]))))
+  sentences.append(f'n = {number} seed{"" if number == "1" else "s"} per arm.')
+  if shows_means(found):
+    fewer = (
+      f', with fewer than {FEWEST_FOR_A_MEAN} a line per run'
+      if counts[0] < FEWEST_FOR_A_MEAN
+      else ''
+    )
+    bars = '' if len(found.runs) <= MOST_WITH_BANDS else ' or bars to the right of the lines'
+    sentences.append(
+      f'Lines: mean over seeds{fewer}; bands{bars} of metric and loss: 95 % confidence interval of the '
+      'mean (Student t).'
+    )
+  else:
+    sentences.append('A line per run.')
+  if any(len(finite_runs(found, arm)) < len(runs) for arm, runs in found.runs.items()):
+    sentences.append(
+      f'Thin and dotted: runs that diverged, at most {MOST_DIVERGED} of an arm; their metric and loss may leave the axes.'
+    )
+  if last:
+    difference = f', and by its difference to {found.baseline} on the same seed' if last[1:] else ''
+    sentences.append(
+      f'Histograms, each to its own scale: seeds by the value after the last epoch{difference}; below them mean and 95 % '
+      'confidence interval, as in the tables.'
+    )
+  return ' '.join(sentences)
 
 
 def setting(config: Mapping[str, Any]) -> dict[str, str]:

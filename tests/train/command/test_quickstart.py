@@ -48,9 +48,7 @@ def test_the_output_has_progress_a_table_and_words(finished):
   for arm in ARMS:
     assert f'{arm} seed 1  epoch 2/2' in output
   assert 'error %' in output
-  assert (
-    'no difference to fixed-0.9 was shown' in output or 'error than fixed-0.9 was shown' in output
-  )
+  assert 'was shown for: ' in output
 
 
 def test_the_report_is_written_with_a_plot(finished):

@@ -10,13 +10,13 @@ from scipy import stats
 from tests.train.reports.support import (
   config_of_errors,
   config_of_own,
-  one_line,
-  report_text,
+  printed_report,
   write_arms,
   write_run,
 )
 from train.reports.contrasts import contrasts
 from train.reports.read_runs import find_runs
+from train.reports.words import verdict
 
 OWN = {
   'fixed-0.95': [5.0, 5.6, 4.8, 5.1],
@@ -116,7 +116,7 @@ def test_three_lucky_seeds_make_no_narrow_interval(tmp_path):
 
 def test_shown_is_what_the_adjustment_leaves(tmp_path):
   write_arms(tmp_path, OWN, config_of_own(baseline='fixed-0.95'))
-  text = one_line(report_text(tmp_path))
+  printed_report(tmp_path)
   with (tmp_path / 'contrasts.csv').open() as file:
     rows = list(csv.DictReader(file))
   assert {row['kind'] for row in rows} == {'yoked', 'coin', 'direction', 'baseline'}
@@ -124,13 +124,13 @@ def test_shown_is_what_the_adjustment_leaves(tmp_path):
   np.testing.assert_allclose(
     min(float(row['holm_p']) for row in rows), min(1, len(rows) * p_values[0])
   )
-  alone = [row for row in rows if float(row['p']) < 0.05 <= float(row['holm_p'])]
-  for row in rows:
-    shown = f'{row["arm"]}: a lower error than {row["other"]} was shown' in text
-    shown = shown or f'{row["arm"]}: a lower squared error than {row["other"]} was shown' in text
-    assert shown == (float(row['holm_p']) < 0.05)
-  for row in alone:
-    assert f'{row["arm"]}: no difference to {row["other"]} was shown; alone its' in text
+  found = find_runs(tmp_path)[tmp_path]
+  for row in contrasts(found).rows:
+    for holm_p in (0.04, 0.06):
+      (sentence,) = verdict([row._replace(holm_p=holm_p)], found.metric, '.2f')
+      assert sentence.startswith('A ') == (holm_p < 0.05)
+      alone = 'though the interval alone excludes zero' in sentence
+      assert alone == (row.p < 0.05 < holm_p)
 
 
 @pytest.mark.parametrize('baseline', ['adam', 'fixed-0.95'])

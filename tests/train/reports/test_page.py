@@ -149,9 +149,10 @@ def test_the_same_runs_give_the_same_bytes(tmp_path):
 
 
 @pytest.mark.training
-def test_many_runs_fit_in_five_megabytes(tmp_path):
+def test_many_runs_fit_in_two_megabytes(tmp_path):
   arms = ['fixed-0.9', 'fixed-0.95', 'low0.9-high0.95', 'low0.95-high0.9', 'yoked0.9-0.95']
-  arms += ['coin0.9-0.95', 'adam', 'adamw', 'lion']
-  write_curves(tmp_path, arms, seeds=20, epochs=200)
-  report_text(tmp_path)
-  assert (tmp_path / 'report.html').stat().st_size < 5_000_000
+  write_curves(tmp_path, arms, seeds=12, epochs=200)
+  page = page_of(tmp_path)
+  assert (tmp_path / 'report.html').stat().st_size < 2_000_000
+  images = [attributes for _, attributes in page.elements if attributes.get('role') == 'img']
+  assert len(images) == 4 + 2  # the histograms below the curves

@@ -6,14 +6,23 @@ from matplotlib import image
 
 from tests.train.reports.support import config_of_own, report_text, write_arms, write_run
 from train.problem.arms import OTHERS, arm_of_name
-from train.reports.curves import published_curves
+from train.reports.contrasts import contrasts
+from train.reports.curves import MOST_DIVERGED, panels, published_curves
+from train.reports.last_values import last_values
 from train.reports.plots import draw_curves
 from train.reports.read_runs import find_runs
 from train.reports.styles import BLACK, style_of
+from train.reports.tables import arm_rows
+
+
+def found_last_values(found):
+  return last_values(found, arm_rows(found), contrasts(found).rows, '.2f')
 
 
 def drawn(workdir, published=None):
-  return draw_curves(find_runs(workdir)[workdir], published or {}, 'a small network on nothing')
+  found = find_runs(workdir)[workdir]
+  last = found_last_values(found)
+  return draw_curves(found, panels(found, published or {}), last, 'a small network on nothing')
 
 
 def style(name):
@@ -75,6 +84,62 @@ def test_a_mean_leaves_a_diverged_run_out(tmp_path):
   mean, lost = drawn(tmp_path).axes[0].lines
   np.testing.assert_allclose(mean.get_ydata(), [5.0, 5.0])
   np.testing.assert_allclose(lost.get_ydata(), [90.0, 90.0])
+
+
+def test_of_many_diverged_runs_a_few_are_drawn_and_the_axes_fit_the_others(tmp_path):
+  write_arms(tmp_path, {'fixed-0.9': [4.0, 5.0, 6.0]})
+  for seed in range(3, 20):
+    write_run(tmp_path, 'fixed-0.9', seed, 90.0, train_loss=float('nan'))
+  errors = drawn(tmp_path).axes[0]
+  assert len(errors.lines) == 1 + MOST_DIVERGED
+  assert errors.get_ylim()[1] < 10
+  assert errors.get_xlim()[0] == pytest.approx(1, abs=0.1)
+
+
+def test_the_last_values_of_many_seeds_are_histograms(tmp_path):
+  seeds = 12
+  errors = {
+    'fixed-0.9': np.arange(seeds) + 5.0,
+    'low0.9-high0.95': 4 + np.arange(seeds)[::-1] * 0.5,
+  }
+  write_arms(tmp_path, {arm: of_arm[:10] for arm, of_arm in errors.items()})
+  assert len(drawn(tmp_path).axes) == 4
+  for arm, of_arm in errors.items():
+    for seed in range(10, seeds):
+      write_run(tmp_path, arm, seed, of_arm[seed])
+  found = find_runs(tmp_path)[tmp_path]
+  values, differences = found_last_values(found)
+  for one in values.arms:
+    counts = np.histogram(errors[one.arm], values.edges)[0]
+    np.testing.assert_array_equal(one.counts, counts)
+    assert one.counts.sum() == seeds
+  (one,) = differences.arms
+  paired = errors['low0.9-high0.95'] - errors['fixed-0.9']
+  np.testing.assert_array_equal(one.counts, np.histogram(paired, differences.edges)[0])
+  (row,) = contrasts(found).rows
+  assert one.estimate == row.estimate
+  assert f'(n={seeds})\nHolm p ' in one.words
+  assert len(drawn(tmp_path).axes) == 6
+
+
+@pytest.mark.parametrize(
+  ('values', 'bins'),
+  [
+    ([2.0] * 20, 1),
+    ([2.0] * 19 + [2.5], 2),
+    (np.arange(100) / 7, 34),  # three of the steps of a seventh in each
+    ([*np.random.default_rng(0).normal(size=200), 1e6], 40),  # one is far beyond
+  ],
+)
+def test_every_seed_is_in_a_histogram(tmp_path, values, bins):
+  write_arms(tmp_path, {'fixed-0.9': values})
+  (drawn,) = found_last_values(find_runs(tmp_path)[tmp_path])
+  (one,) = drawn.arms
+  assert one.counts.sum() == len(values)
+  assert len(one.counts) == bins
+  assert ('also count 1 beyond' in drawn.label) == (max(values) > 1e3)
+  if bins == 34:
+    assert set(one.counts[:-1]) == {3}
 
 
 def test_title_and_setting_are_in_the_figure(tmp_path):
