@@ -2,6 +2,7 @@
 
 from lcam_optax._lcam import LcamState, lcam, scale_by_lcam
 from lcam_optax._loss_phase import LossPhaseState, PhaseTracker, loss_phase_tracker
+from lcam_optax._loss_weights import loss_phase_weights
 from lcam_optax._momentum_pair import balanced_momentum
 from lcam_optax._phase_momentum import PhaseMomentumState, scale_by_phase
 from lcam_optax._phase_schedule import LossPhaseScheduleState, loss_phase_schedule
@@ -20,6 +21,7 @@ __all__ = [
   'lcam',
   'loss_phase_schedule',
   'loss_phase_tracker',
+  'loss_phase_weights',
   'scale_by_lcam',
   'scale_by_phase',
   'step_drops',

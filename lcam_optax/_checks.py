@@ -72,6 +72,31 @@ def check_mean_decay(mean_decay: Any) -> None:
     )
 
 
+def check_strength(strength: Any) -> None:
+  """Raises ``ValueError`` unless the strength is in [-0.5, 0.5] or an array."""
+  if not _is_array('strength', strength) and not (_is_number(strength) and -0.5 <= strength <= 0.5):
+    raise ValueError(
+      f'strength must be at least -0.5 and at most 0.5, so that no weight is below 0, but is '
+      f'{strength!r}.'
+    )
+
+
+def check_real(name: str, value: Any) -> None:
+  """Raises ``ValueError`` unless the value is a number or an array of shape ()."""
+  if not (_is_array(name, value) or _is_number(value)):
+    raise ValueError(f'{name} must be a number, but is {value!r}.')
+
+
+def check_losses(losses: jax.Array) -> None:
+  """Raises ``ValueError`` unless these are floats, one for each example."""
+  if losses.ndim == 0:
+    raise ValueError(
+      'losses must be those of single examples, but is one number: do not average them.'
+    )
+  if not jnp.issubdtype(losses.dtype, jnp.floating):
+    raise ValueError(f'losses must be floating-point numbers, but are {losses.dtype}.')
+
+
 def check_rule(rule: Any, rules: Collection[str]) -> None:
   """Raises ``ValueError`` unless the rule is one of the rules' names."""
   if not isinstance(rule, str) or rule not in rules:

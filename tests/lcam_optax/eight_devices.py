@@ -14,7 +14,7 @@ import optax
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from lcam_optax import lcam, loss_phase_schedule
+from lcam_optax import lcam, loss_phase_schedule, loss_phase_weights
 
 DEVICES, STEPS, RULES = 8, 10, ('equation9', 'algorithm1')
 START = np.array([1.0, -2.0, 0.5], np.float32)
@@ -80,6 +80,25 @@ def train_with_shard_map(solver, mesh, check_vma, inside, average_loss, average_
   return params
 
 
+def weighted_gradient(mesh, check_vma):
+  """Weighs the examples of the whole batch inside `shard_map`, as the docstring says."""
+
+  def objective(params, inputs):
+    losses = (inputs @ params - 1) ** 2
+    everywhere = jax.lax.all_gather(losses, 'data')
+    weights = loss_phase_weights(everywhere, -0.475)[jax.lax.axis_index('data')]
+    return jax.lax.pmean((weights * losses).mean(), 'data')
+
+  @jax.jit
+  @functools.partial(
+    jax.shard_map, mesh=mesh, in_specs=(P(), P('data')), out_specs=P(), check_vma=check_vma
+  )
+  def gradient(params, inputs):
+    return jax.lax.pmean(jax.grad(objective)(params, inputs), 'data')
+
+  return gradient(START, INPUTS[0])
+
+
 def replicas(params):
   return [np.asarray(shard.data).tolist() for shard in params.addressable_shards]
 
@@ -97,6 +116,8 @@ def main():
     except ValueError as error:
       result = str(error)
     results[f'shard_map {" ".join(map(str, ways))}'] = result
+  for check_vma in (True, False):
+    results[f'weights {check_vma}'] = replicas(weighted_gradient(mesh, check_vma))
   print(json.dumps(results))
 
 

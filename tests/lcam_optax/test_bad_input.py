@@ -16,6 +16,7 @@ from lcam_optax import (
   lcam,
   loss_phase_schedule,
   loss_phase_tracker,
+  loss_phase_weights,
   scale_by_lcam,
   scale_by_phase,
   step_drops,
@@ -158,6 +159,7 @@ def test_scale_by_phase_takes_trackers_only(tracker):
     lambda x: lcam(0.1, mean_decay=x),
     lambda x: build_scale_by_phase(x, x),
     lambda x: loss_phase_schedule(x, x, mean_decay=x),
+    lambda x: loss_phase_weights(np.ones(2), x, mean=x) is not None,
   ],
 )
 def test_what_is_traced_is_not_checked_but_for_its_shape_and_dtype(build):
@@ -215,6 +217,27 @@ def test_losses_that_are_none(solver, value, sentence):
 def test_loss_that_is_not_a_scalar(shape, jit):
   with pytest.raises(ValueError, match='average per-example or per-device losses first'):
     update(build_lcam(), jnp.ones(shape), jit)
+
+
+@pytest.mark.parametrize('strength', [0.6, -1, float('nan'), np.float32(0.51), *NO_NUMBERS])
+def test_strength_out_of_range(strength):
+  with pytest.raises(ValueError, match=r'strength must be at least -0\.5 and at most 0\.5'):
+    loss_phase_weights(np.ones(2), strength)
+
+
+def test_weights_are_of_the_losses_of_examples():
+  with pytest.raises(
+    ValueError, match='losses must be those of single examples, but is one number'
+  ):
+    loss_phase_weights(1.0, 0.3)
+  for dtype in (int, bool, complex):
+    with pytest.raises(ValueError, match='losses must be floating-point numbers, but are'):
+      loss_phase_weights(np.ones(2, dtype), 0.3)
+  for mean in ('1', True, [1.0]):
+    with pytest.raises(ValueError, match='mean must be a number'):
+      loss_phase_weights(np.ones(2), 0.3, mean=mean)
+  with pytest.raises(ValueError, match=r'mean must be one number, but has shape \(2,\)'):
+    loss_phase_weights(np.ones(2), 0.3, mean=np.ones(2))
 
 
 @pytest.mark.parametrize(('momentum', 'mean'), [(1.0, 0.9), (-0.1, 0.9), (0.9, 1.0), (0.9, -1.0)])

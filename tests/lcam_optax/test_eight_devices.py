@@ -72,6 +72,15 @@ def test_jit_over_a_divided_batch(trained, optimizer, rule):
   assert_all_are(trained[f'jit {optimizer} {rule}'], expected(optimizer, rule))
 
 
+@pytest.mark.parametrize('check_vma', [True, False])
+def test_losses_gathered_inside_shard_map_give_the_weights_of_the_whole_batch(trained, check_vma):
+  inputs = np.float64(eight_devices.INPUTS[0])
+  errors = inputs @ eight_devices.START - 1
+  side = np.where(errors**2 > (errors**2).mean(), 1, -1)
+  weights = 1 - 0.475 * (side - side.mean())
+  assert_all_are(trained[f'weights {check_vma}'], (weights * 2 * errors) @ inputs / len(inputs))
+
+
 # In the order of the program: check_vma, is the loss averaged inside the function that is
 # differentiated, is it averaged afterwards, are the gradients.
 
