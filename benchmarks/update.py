@@ -37,7 +37,7 @@ class Steps:
   def __init__(self, shapes: Shapes):
     solvers = {
       'sgd': optax.sgd(0.1, momentum=0.9),
-      'lcam': lcam(0.1, 0.95, 0.9, steps_per_epoch=391),
+      'lcam': lcam(0.1, 0.95, 0.9, steps_per_epoch=391, rule='algorithm1'),
       'injected': optax.inject_hyperparams(optax.sgd)(0.1, momentum=0.9),
       'again': optax.sgd(0.1, momentum=0.9),
     }

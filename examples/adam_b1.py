@@ -19,7 +19,7 @@ EPOCHS, BATCH_SIZE = 5, 64
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.adam(3e-3, b1=0.9)
-b1 = loss_phase_schedule(0.95, 0.85, steps_per_epoch=STEPS_PER_EPOCH)
+b1 = loss_phase_schedule(0.95, 0.85, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
 optimizer = optax.inject_hyperparams(optax.adam)(3e-3, b1=b1)
 
 

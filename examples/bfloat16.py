@@ -18,7 +18,9 @@ EPOCHS, BATCH_SIZE = 5, 64
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9, accumulator_dtype=jnp.float32)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, accumulator_dtype=jnp.float32)
+optimizer = lcam(
+  0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1', accumulator_dtype='float32'
+)
 
 
 def predict(params, images):

@@ -20,7 +20,7 @@ EPOCHS, BATCH_SIZE = 5, 64  # a multiple of the number of devices
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
 mesh = jax.make_mesh((jax.device_count(),), ('data',), (AxisType.Auto,))
 
 

@@ -42,7 +42,7 @@ def main():
   """Returns the loss and the momentum of each step."""
   model = nn.Sequential([nn.Dense(32), nn.relu, nn.Dense(10)])
   # was: tx = optax.sgd(0.05, momentum=0.9)
-  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
+  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
   params = model.init(jax.random.key(0), x[:1])
   state = LossTrainState.create(apply_fn=model.apply, params=params, tx=tx)
   rng, history = np.random.default_rng(0), []

@@ -35,7 +35,7 @@ def main():
   rngs = nnx.Rngs(0)
   model = nnx.Sequential(nnx.Linear(64, 32, rngs=rngs), nnx.relu, nnx.Linear(32, 10, rngs=rngs))
   # was: tx = optax.sgd(0.05, momentum=0.9)
-  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
+  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
   optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
   rng, history = np.random.default_rng(0), []
   for epoch in range(1, EPOCHS + 1):

@@ -20,7 +20,7 @@ EPOCHS, MICRO_BATCHES, MICRO_BATCH_SIZE = 5, 4, 16
 UPDATES_PER_EPOCH = len(x) // (MICRO_BATCHES * MICRO_BATCH_SIZE)  # not micro-batches
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=UPDATES_PER_EPOCH)
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=UPDATES_PER_EPOCH, rule='algorithm1')
 optimizer = optax.MultiSteps(optimizer, every_k_schedule=MICRO_BATCHES)
 
 

@@ -16,7 +16,7 @@ from lcam_optax import lcam
 images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images[:1344] / 16), labels[:1344]
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=len(x) // 64)
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=len(x) // 64, rule='algorithm1')
 
 
 def loss_fn(params, images, labels):

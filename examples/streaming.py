@@ -16,7 +16,7 @@ images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images / 16), labels
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, mean_decay=1 - 1 / 20)
+optimizer = lcam(0.05, 0.93, 0.857, mean_decay=1 - 1 / 20, rule='algorithm1')
 
 
 def stream(batch_size=64):

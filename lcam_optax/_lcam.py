@@ -44,7 +44,7 @@ def scale_by_lcam(
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
   mean_decay: jax.typing.ArrayLike | None = None,
-  rule: Rule = 'equation9',
+  rule: Rule = 'algorithm1',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
@@ -132,14 +132,15 @@ def lcam(
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
   mean_decay: jax.typing.ArrayLike | None = None,
-  rule: Rule = 'equation9',
+  rule: Rule = 'algorithm1',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
 ) -> optax.GradientTransformationExtraArgs:
   r"""Loss-Controlled Asymmetric Momentum: SGD with one momentum per loss phase.
 
-  The momentum is ``high_loss_momentum`` while the loss of the batch is above the mean loss of the
-  epoch so far, and ``low_loss_momentum`` while it is not:
+  The loss of the batch chooses the momentum: ``high_loss_momentum`` if it is above the mean loss of
+  the epoch so far, and ``low_loss_momentum`` if it is below. By default the momentum so chosen is
+  that of the next update (see ``rule``):
 
   .. math::
 
@@ -178,9 +179,10 @@ def lcam(
       updates so far. **That is rarely what you want**: a falling loss is soon below this mean at
       every step, and the high-loss phase is never entered again.
     rule: When a loss takes effect, and which phase a loss that equals the mean is in.
-      ``'equation9'``: this loss chooses this update's momentum, a tie is low. ``'algorithm1'``:
-      this loss chooses the next update's momentum, a tie is high, as in the scripts that made the
-      paper's figures. The first loss of an epoch is always a tie.
+      ``'algorithm1'``: this loss chooses the next update's momentum, a tie is high, as in the
+      scripts that made the paper's figures. So it decides how much its own gradient counts.
+      ``'equation9'``: this loss chooses this update's momentum, which multiplies the gradients
+      before it; a tie is low. The first loss of an epoch is always a tie.
     nesterov: Whether to use Nesterov momentum, as ``optax.sgd`` does.
     accumulator_dtype: The dtype of the trace; None means that of the parameters.
 

@@ -91,7 +91,7 @@ def loss_phase_tracker(
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
   mean_decay: jax.typing.ArrayLike | None = None,
-  rule: Rule = 'equation9',
+  rule: Rule = 'algorithm1',
 ) -> PhaseTracker:
   """Tracks whether the loss is above its running mean.
 
@@ -114,13 +114,13 @@ def loss_phase_tracker(
   Example:
     >>> tracker = loss_phase_tracker(steps_per_epoch=3)
     >>> state = tracker.init()
-    >>> for loss in (2.0, 3.0, 1.0, 7.0):  # 7 is alone in its epoch: a tie, which is low
+    >>> for loss in (2.0, 3.0, 1.0, 7.0):  # 2, and 7 in the next epoch, are ties, which are high
     ...   phase, state = tracker.update(state, loss)
-    ...   print(int(phase))
-    0
-    1
-    0
-    0
+    ...   print(f'of the update: {phase}, of the loss {loss}: {state.high_loss_phase}')
+    of the update: 1, of the loss 2.0: 1
+    of the update: 1, of the loss 3.0: 1
+    of the update: 1, of the loss 1.0: 0
+    of the update: 0, of the loss 7.0: 1
 
   References:
     See :func:`lcam_optax.lcam`.

@@ -74,7 +74,7 @@ def loss_phase_schedule(
   *,
   steps_per_epoch: jax.typing.ArrayLike | None = None,
   mean_decay: jax.typing.ArrayLike | None = None,
-  rule: Rule = 'equation9',
+  rule: Rule = 'algorithm1',
 ) -> optax.schedules.StatefulSchedule:
   """Lets the loss phase choose a hyperparameter of any Optax optimizer.
 

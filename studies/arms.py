@@ -65,7 +65,7 @@ def make_optimizer(
   learning_rate, high, low = numbers
   if rule == 'weights':
     tracker = (
-      loss_phase_tracker(steps_per_epoch=steps_per_epoch)
+      loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule='equation9')
       if phases is None
       else replay_tracker(phases, rule='equation9')
     )

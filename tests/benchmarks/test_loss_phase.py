@@ -60,7 +60,7 @@ def test_deviations_are_those_that_lcam_decides_by():
   for loss in losses:
     _, state = optimizer.update(jnp.zeros(1), state, value=loss)
     phases.append(bool(optax.tree.get(state, 'high_loss_phase')))
-  assert (minus_mean_so_far(losses) > 0).tolist() == phases
+  assert (minus_mean_so_far(losses) >= 0).tolist() == phases
 
 
 def test_correlations_are_numpys_without_the_first_step_of_an_epoch():

@@ -29,11 +29,12 @@ def test_every_layout_is_timed_against_sgd_and_sgd_against_itself(capsys, monkey
 
 
 @pytest.mark.skipif(jax.default_backend() != 'cpu', reason="about XLA's loops on CPU")
-def test_the_momentum_is_not_chosen_again_for_every_element():
-  solver = lcam(0.1, 0.95, 0.9, steps_per_epoch=10)
+@pytest.mark.parametrize('rule', ['algorithm1', 'equation9'])
+def test_the_momentum_is_not_chosen_again_for_every_element(rule):
+  solver = lcam(0.1, 0.95, 0.9, steps_per_epoch=10, rule=rule)
   leaf = jnp.ones(1009)
   program = jax.jit(solver.update).lower(leaf, solver.init(leaf), value=1.0).compile().as_text()
-  computations = [text for text in program.split('\n}\n') if 'f32[1009]' in text]
+  computations = [text for text in program.split('\n\n') if 'f32[1009]' in text]
   loops = [text for text in computations if 'multiply(' in text and 'ENTRY' not in text]
   assert loops
   for loop in loops:

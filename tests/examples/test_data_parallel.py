@@ -40,6 +40,6 @@ def test_eight_devices_take_the_steps_of_one(trained, which):
   histories, printed = trained
   assert printed.count('on 8 devices') == 10
   losses, momenta = columns(histories[which])
-  expected = reference.momenta(losses, rule='equation9', high=0.93, low=0.857, steps_per_epoch=21)
+  expected = reference.momenta(losses, rule='algorithm1', high=0.93, low=0.857, steps_per_epoch=21)
   np.testing.assert_allclose(momenta, expected, rtol=1e-6)
   np.testing.assert_allclose(losses, losses_on_one_device(), rtol=1e-2)

@@ -16,7 +16,7 @@ EPOCH = {'steps_per_epoch': 21}  # 1,344 digits in batches of 64
 
 
 def assert_chosen_by(losses, momenta, high, low, **mean):
-  expected = reference.momenta(losses, rule='equation9', high=high, low=low, **mean)
+  expected = reference.momenta(losses, rule='algorithm1', high=high, low=low, **mean)
   assert len(set(expected)) == 2
   np.testing.assert_allclose(momenta, expected, rtol=1e-6)
 
@@ -62,5 +62,5 @@ def test_multi_steps_with_the_mean_is_right_and_with_the_last_loss_wrong():
   np.testing.assert_allclose(losses, losses_on_one_device(), rtol=1e-2)
 
   losses, momenta = columns(load('multi_steps')['main'](wrong=True))
-  expected = reference.momenta(losses, rule='equation9', high=0.93, low=0.857, **EPOCH)
+  expected = reference.momenta(losses, rule='algorithm1', high=0.93, low=0.857, **EPOCH)
   assert np.mean(~np.isclose(momenta, expected)) > 0.1

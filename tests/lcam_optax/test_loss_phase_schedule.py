@@ -140,7 +140,7 @@ def test_trace_accumulates_as_scale_by_lcam_does(rule):
 
 def values_used(high, low, name='b1', steps=4, **keywords):
   """Returns the hyperparameter at init and in updates whose losses are low, high, low, high."""
-  schedule = loss_phase_schedule(high, low, steps_per_epoch=100)
+  schedule = loss_phase_schedule(high, low, steps_per_epoch=100, rule='equation9')
   solver = optax.inject_hyperparams(optax.adam, **keywords)(0.1, **{name: schedule})
   state = solver.init(start())
   used = [state.hyperparams[name]]
@@ -204,8 +204,9 @@ def test_a_number_takes_the_dtype_that_optax_gives_its_own():
 
 
 def test_a_weight_decay_and_a_learning_rate_by_phase():
-  rate = loss_phase_schedule(0.5, 0.25, steps_per_epoch=4)
-  decay = loss_phase_schedule(0.125, 0.0, steps_per_epoch=4)
+  mean = {'steps_per_epoch': 4, 'rule': 'equation9'}
+  rate = loss_phase_schedule(0.5, 0.25, **mean)
+  decay = loss_phase_schedule(0.125, 0.0, **mean)
   solver = optax.inject_hyperparams(
     lambda rate, decay: optax.chain(optax.add_decayed_weights(decay), optax.sgd(rate))
   )(rate, decay)

@@ -11,6 +11,8 @@ from lcam_optax import (
   LossPhaseState,
   PhaseMomentumState,
   PhaseTracker,
+  lcam,
+  loss_phase_schedule,
   loss_phase_tracker,
   scale_by_lcam,
   scale_by_phase,
@@ -36,6 +38,18 @@ def test_the_tracker_says_which_phase_each_update_uses(rule, mean):
     assert used == decided
   else:
     assert used[1:] == decided[:-1]
+
+
+def test_the_default_rule_is_algorithm1():
+  b1 = loss_phase_schedule(0.9, 0.5, steps_per_epoch=4)
+  for solver in (
+    lcam(0.1, steps_per_epoch=4),
+    scale_by_lcam(steps_per_epoch=4),
+    scale_by_phase(loss_phase_tracker(steps_per_epoch=4), 0.9, 0.5),
+    optax.inject_hyperparams(optax.adam)(0.1, b1=b1),
+  ):
+    state = solver.init(jnp.ones(2))
+    assert optax.tree.get(state, 'high_loss_phase') == 1  # a tie is high
 
 
 def test_a_restart_waits_for_the_first_loss_of_the_new_epoch():
