@@ -97,6 +97,18 @@ def check_losses(losses: jax.Array) -> None:
     raise ValueError(f'losses must be floating-point numbers, but are {losses.dtype}.')
 
 
+def check_phases(phases: jax.Array) -> None:
+  """Raises ``ValueError`` unless these are the phases of one or more steps."""
+  if phases.ndim != 1 or not phases.size:
+    raise ValueError(
+      f'phases must have shape (steps,), one for each step, but have {phases.shape}.'
+    )
+  if phases.dtype != bool and not jnp.issubdtype(phases.dtype, jnp.integer):
+    raise ValueError(
+      f'phases must be 1 for high and 0 for low, as integers or booleans, but are {phases.dtype}.'
+    )
+
+
 def check_rule(rule: Any, rules: Collection[str]) -> None:
   """Raises ``ValueError`` unless the rule is one of the rules' names."""
   if not isinstance(rule, str) or rule not in rules:

@@ -64,8 +64,8 @@ class LossPhaseState(NamedTuple):
 class PhaseTracker(NamedTuple):
   """Two functions that determine the phase of each update.
 
-  :func:`loss_phase_tracker` makes the tracker of LCAM. Trackers with phases from elsewhere (a coin,
-  a file) are controls for it; :func:`scale_by_phase` accepts any tracker.
+  :func:`loss_phase_tracker` makes the tracker of LCAM, :func:`replay_tracker` and
+  :func:`coin_tracker` make controls for it. :func:`scale_by_phase` accepts any tracker.
 
   Attributes:
     init: ``init() -> state``.

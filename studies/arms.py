@@ -7,8 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from lcam_optax import PhaseTracker, lcam, loss_phase_tracker, scale_by_phase
-from train.problem.controls import replay_tracker
+from lcam_optax import PhaseTracker, lcam, loss_phase_tracker, replay_tracker, scale_by_phase
 
 Number = jax.typing.ArrayLike
 

@@ -8,9 +8,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from lcam_optax import PhaseTracker, loss_phase_tracker, scale_by_phase
+from lcam_optax import (
+  PhaseTracker,
+  ReplayState,
+  loss_phase_tracker,
+  replay_tracker,
+  scale_by_phase,
+)
 from studies.quadratic.theory import Moments, Quadratic
-from train.problem.controls import ReplayState, replay_tracker
 
 RUNS_OF_BLOCK = 500
 _MEAN_DECAY = 0.99
@@ -87,7 +92,7 @@ def _simulate(phase_of, rule, batch_size, steps, stiffness, start, momenta, bloc
 
 def _sign_tracker(rule: str) -> PhaseTracker:
   """Returns a tracker of the sign of a number whose mean is 0, with the timing of the rule."""
-  replay = replay_tracker(jnp.zeros(1), rule=rule)
+  replay = replay_tracker(jnp.zeros(1, jnp.int8), rule=rule)
 
   def update(state: ReplayState, loss: jax.Array) -> tuple[jax.Array, ReplayState]:
     phases = jnp.reshape(loss > 0, 1).astype(jnp.int8)

@@ -12,11 +12,13 @@ import pytest
 import lcam_optax
 from lcam_optax import (
   balanced_momentum,
+  coin_tracker,
   hold_then_decay,
   lcam,
   loss_phase_schedule,
   loss_phase_tracker,
   loss_phase_weights,
+  replay_tracker,
   scale_by_lcam,
   scale_by_phase,
   step_drops,
@@ -99,6 +101,24 @@ def test_two_kinds_of_mean(build):
 def test_unknown_rule(build, rule):
   with pytest.raises(ValueError, match=r"one of 'equation9', 'algorithm1', but is"):
     build(rule=rule, steps_per_epoch=4)
+
+
+def test_controls_check_what_they_are_built_from():
+  for steps in (0, None, 2.5):
+    with pytest.raises(ValueError, match='steps_per_epoch must be a whole number'):
+      coin_tracker(0, steps_per_epoch=steps)
+  for build in (
+    lambda rule: coin_tracker(0, steps_per_epoch=4, rule=rule),
+    lambda rule: replay_tracker([1], rule=rule),
+  ):
+    with pytest.raises(ValueError, match="rule must be one of 'equation9', 'algorithm1'"):
+      build('eq9')
+  for phases in (1, [[1, 0]], np.zeros(0, int)):
+    with pytest.raises(ValueError, match=r'phases must have shape \(steps,\)'):
+      replay_tracker(phases)
+  for phases in ([0.9, 0.95], np.zeros(3)):  # momenta, for one
+    with pytest.raises(ValueError, match='phases must be 1 for high and 0 for low'):
+      replay_tracker(phases)
 
 
 @pytest.mark.parametrize('build', [build_lcam, build_scale_by_lcam, build_scale_by_phase])

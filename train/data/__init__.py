@@ -17,6 +17,6 @@ from train.data.dataset import DataError, Dataset, Split
 from train.data.images import ImagePreprocessing
 from train.data.inputs import Batch, ResidentInput, StreamedInput, gather, make_input
 from train.data.preprocess import AsStored, Preprocessing
-from train.data.randomness import coin_key, step_key
+from train.data.randomness import step_key
 from train.data.source import DataSource
 from train.data.sources import SOURCES, find_source

@@ -8,8 +8,8 @@ from functools import partial, reduce
 import jax
 from jaxtyping import Array, Int32, Key
 
-# Keep the streams of one seed apart; the coin's far from the weights', which NNX numbers from 0.
-_ORDER, _STEP, _COIN = 0, 1, 2**31
+# Keep the streams of one seed apart, also from that of :func:`lcam_optax.coin_tracker`, 2**31.
+_ORDER, _STEP = 0, 1
 
 
 @partial(jax.jit, static_argnums=2)
@@ -21,11 +21,6 @@ def epoch_order(seed: int, epoch: int, examples: int) -> Int32[Array, ' examples
 def step_key(seed: int, epoch: int, step: int) -> Key[Array, '']:
   """Returns the random key of one training step, which no other step of this seed has."""
   return _key(seed, _STEP, epoch, step)
-
-
-def coin_key(seed: int, update: int) -> Key[Array, '']:
-  """Returns the random key of the coin toss, in the ``coin`` control, of one update."""
-  return _key(seed, _COIN, update)
 
 
 def _key(seed, *position):

@@ -1,1 +1,1 @@
-"""What is compared: a comparison, its arms, controls, schedules and networks, and the paper's experiments."""
+"""What is compared: a comparison, its arms, schedules and networks, and the paper's experiments."""

@@ -19,8 +19,7 @@ import jax.numpy as jnp
 import optax
 import optax.contrib
 
-from lcam_optax import lcam, loss_phase_schedule, scale_by_phase
-from train.problem.controls import coin_tracker, replay_tracker
+from lcam_optax import coin_tracker, lcam, loss_phase_schedule, replay_tracker, scale_by_phase
 from train.problem.schedules import Schedule
 from train.system.errors import UserError
 
@@ -169,7 +168,7 @@ class Coin(Pair):
 
 # The names of the arguments are those of the hyperparameters in the state.
 def _coin(learning_rate, high_loss_momentum, low_loss_momentum, steps_per_epoch, rule, coin_seed):
-  tracker = coin_tracker(steps_per_epoch=steps_per_epoch, rule=rule, coin_seed=coin_seed)
+  tracker = coin_tracker(coin_seed, steps_per_epoch=steps_per_epoch, rule=rule)
   return _momentum_sgd(tracker, learning_rate, high_loss_momentum, low_loss_momentum)
 
 

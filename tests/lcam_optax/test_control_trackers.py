@@ -1,12 +1,12 @@
 """The controls: the coin against its definition, the yoked run against the run that it replays."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from lcam_optax import loss_phase_tracker, scale_by_phase
-from train.problem.controls import coin_tracker, replay_tracker
+from lcam_optax import coin_tracker, loss_phase_tracker, replay_tracker, scale_by_phase
 
 COIN = {'steps_per_epoch': 50, 'rule': 'algorithm1'}
 
@@ -23,7 +23,7 @@ def track(tracker, losses):
 
 
 def coin(losses, seed=0):
-  return track(coin_tracker(**COIN, coin_seed=seed), losses)[1]
+  return track(coin_tracker(seed, **COIN), losses)[1]
 
 
 @pytest.fixture(scope='module')
@@ -91,3 +91,23 @@ def test_a_replay_of_its_own_phases_is_the_run_itself(losses):
 
   replay = replay_tracker(phases, rule=COIN['rule'])
   np.testing.assert_array_equal(trace(replay), trace(tracker))
+
+
+def test_the_tosses_of_a_seed_never_change(losses):
+  # Recorded runs depend on them.
+  assert ''.join(map(str, coin(losses)[:40])) == '1000111001000000000001100000011000000110'
+
+
+@pytest.mark.parametrize('make', [coin_tracker, lambda seed, **options: replay_tracker([0, 1])])
+def test_states_keep_their_dtypes_with_strict_promotion(make):
+  with jax.numpy_dtype_promotion('strict'):
+    tracker = make(0, **COIN)
+    before = tracker.init()
+    phase, after = tracker.update(before, jnp.bfloat16(1.0))
+  assert (phase.dtype, phase.shape) == (jnp.int32, ())
+  chex.assert_trees_all_equal_shapes_and_dtypes(before, after)
+
+
+def test_a_replay_repeats_the_last_phase_after_its_end():
+  used, _, _ = track(replay_tracker([True, False, True], rule='equation9'), np.ones(5))
+  np.testing.assert_array_equal(used, [1, 0, 1, 1, 1])
