@@ -1,9 +1,12 @@
 """SGD whose momentum depends on the loss."""
 
+from __future__ import annotations
+
 from typing import Any, NamedTuple
 
 import jax
 import optax
+from jax.typing import ArrayLike
 
 from lcam_optax._checks import check_momentum, check_trace, check_value
 from lcam_optax._loss_phase import LossPhaseState, PhaseTracker, Rule, make_tracker
@@ -39,11 +42,11 @@ class LcamState(NamedTuple):
 
 
 def scale_by_lcam(
-  high_loss_momentum: jax.typing.ArrayLike = 0.95,
-  low_loss_momentum: jax.typing.ArrayLike = 0.9,
+  high_loss_momentum: ArrayLike = 0.95,
+  low_loss_momentum: ArrayLike = 0.9,
   *,
-  steps_per_epoch: jax.typing.ArrayLike | None = None,
-  mean_decay: jax.typing.ArrayLike | None = None,
+  steps_per_epoch: ArrayLike | None = None,
+  mean_decay: ArrayLike | None = None,
   rule: Rule = 'algorithm1',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,
@@ -114,7 +117,7 @@ def _scale(
     state: Any,
     params: optax.Params | None = None,
     *,
-    value: jax.typing.ArrayLike | None = None,
+    value: ArrayLike | None = None,
     **extra_args: Any,
   ) -> tuple[optax.Updates, LcamState]:
     del extra_args
@@ -127,11 +130,11 @@ def _scale(
 
 def lcam(
   learning_rate: optax.ScalarOrSchedule,
-  high_loss_momentum: jax.typing.ArrayLike = 0.95,
-  low_loss_momentum: jax.typing.ArrayLike = 0.9,
+  high_loss_momentum: ArrayLike = 0.95,
+  low_loss_momentum: ArrayLike = 0.9,
   *,
-  steps_per_epoch: jax.typing.ArrayLike | None = None,
-  mean_decay: jax.typing.ArrayLike | None = None,
+  steps_per_epoch: ArrayLike | None = None,
+  mean_decay: ArrayLike | None = None,
   rule: Rule = 'algorithm1',
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,

@@ -1,5 +1,7 @@
 """Tracks in which phase a loss is."""
 
+from __future__ import annotations
+
 import warnings
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
@@ -7,6 +9,7 @@ from typing import Any, Literal, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from lcam_optax._checks import check_mean_decay, check_rule, checked_steps_per_epoch
 from lcam_optax._running_mean import exponential_mean, mean_of_all
@@ -89,8 +92,8 @@ class PhaseTracker(NamedTuple):
 
 def loss_phase_tracker(
   *,
-  steps_per_epoch: jax.typing.ArrayLike | None = None,
-  mean_decay: jax.typing.ArrayLike | None = None,
+  steps_per_epoch: ArrayLike | None = None,
+  mean_decay: ArrayLike | None = None,
   rule: Rule = 'algorithm1',
 ) -> PhaseTracker:
   """Tracks whether the loss is above its running mean.
@@ -163,9 +166,7 @@ def make_tracker(steps_per_epoch: Any, mean_decay: Any, rule: str) -> PhaseTrack
       exponential=jnp.asarray(exponential, jnp.int32),
     )
 
-  def update(
-    state: LossPhaseState, loss: jax.typing.ArrayLike | None
-  ) -> tuple[jax.Array, LossPhaseState]:
+  def update(state: LossPhaseState, loss: ArrayLike | None) -> tuple[jax.Array, LossPhaseState]:
     loss = _scalar_loss(loss).astype(state.loss_sum.dtype)
     state = _with_kind_of_mean(state, exponential)
 

@@ -1,11 +1,14 @@
 """Accumulates gradients with a momentum that depends on the phase."""
 
+from __future__ import annotations
+
 import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from lcam_optax._checks import check_momentum, check_trace
 from lcam_optax._loss_phase import PhaseTracker
@@ -35,8 +38,8 @@ def choose(phase: jax.Array, high: Any, low: Any, dtype: Any) -> jax.Array:
 
 def scale_by_phase(
   tracker: PhaseTracker,
-  high_phase_momentum: jax.typing.ArrayLike,
-  low_phase_momentum: jax.typing.ArrayLike,
+  high_phase_momentum: ArrayLike,
+  low_phase_momentum: ArrayLike,
   *,
   nesterov: bool = False,
   accumulator_dtype: Any | None = None,

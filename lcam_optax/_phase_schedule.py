@@ -1,11 +1,14 @@
 """Lets the loss choose any hyperparameter of any optimizer."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from lcam_optax._checks import check_value
 from lcam_optax._loss_phase import PhaseTracker, Rule, make_tracker
@@ -69,11 +72,11 @@ class _LossPhaseSchedule(optax.schedules.StatefulSchedule):
 
 
 def loss_phase_schedule(
-  high_loss_value: jax.typing.ArrayLike | optax.Schedule,
-  low_loss_value: jax.typing.ArrayLike | optax.Schedule,
+  high_loss_value: ArrayLike | optax.Schedule,
+  low_loss_value: ArrayLike | optax.Schedule,
   *,
-  steps_per_epoch: jax.typing.ArrayLike | None = None,
-  mean_decay: jax.typing.ArrayLike | None = None,
+  steps_per_epoch: ArrayLike | None = None,
+  mean_decay: ArrayLike | None = None,
   rule: Rule = 'algorithm1',
 ) -> optax.schedules.StatefulSchedule:
   """Lets the loss phase choose a hyperparameter of any Optax optimizer.

@@ -1,5 +1,7 @@
 """The two learning-rate schedules of the paper."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Sequence
 

@@ -1,6 +1,8 @@
 """What a user hears who passes something wrong."""
 
 import fractions
+import inspect
+import typing
 
 import jax
 import jax.numpy as jnp
@@ -303,6 +305,16 @@ def test_every_public_name_has_an_example():
     documented = getattr(lcam_optax, name).__doc__
     assert documented, name
     assert name.endswith('State') or '>>>' in documented, name
+
+
+def test_signatures_are_short_and_their_types_can_be_resolved():
+  for name in lcam_optax.__all__:
+    function = getattr(lcam_optax, name)
+    if inspect.isfunction(function):
+      signature = inspect.signature(function)
+      assert 'jaxlib' not in str(signature), name  # unions of arrays fill a screen
+      hints = typing.get_type_hints(function)
+      assert hints.keys() == {*signature.parameters, 'return'}, name
 
 
 @pytest.mark.parametrize(
