@@ -1,0 +1,1 @@
+"""Study: does LCAM help where labels are wrong?"""
