@@ -15,6 +15,7 @@ from train.problem.arms import (  # noqa: F401
   Pair,
   ScheduleFreeSgd,
   Setting,
+  Weighted,
   Yoked,
   arm_of_name,
 )

@@ -3,6 +3,7 @@
 The name of an arm says what it is; users select arms by name, with any momenta::
 
     fixed-0.9   low0.9-high0.95   coin0.9-0.95   yoked0.9-0.95      (low before high)
+    easy-0.475   hard-0.475
     adam   adamw   amsgrad   rmsprop   adagrad   lion   ademamix   momo   schedule-free-sgd
     adam-low0.85-high0.95   lion-low0.85-high0.95
 """
@@ -202,6 +203,45 @@ class Yoked(Pair):
 
 
 @dataclasses.dataclass(frozen=True)
+class Weighted(Arm):
+  """SGD with one momentum, with examples weighted by :func:`lcam_optax.loss_phase_weights`.
+
+  The training step finds the strength in the optimizer's state. Below 0, easy examples count more.
+
+  Raises:
+    UserError: If the strength is 0, or so large that an example could count less than nothing.
+  """
+
+  strength: float
+  momentum: float = 0.9
+  kind: ClassVar[str] = 'weighted'
+  program: ClassVar[str] = 'weighted'
+
+  def __post_init__(self):
+    if not 0 < abs(self.strength) <= 0.5:
+      raise UserError(
+        f'The strength of an arm must be above 0 and at most 0.5, so that no example counts less than '
+        f'nothing, not {abs(self.strength):g}.'
+      )
+
+  @property
+  def name(self) -> str:
+    return f'{"easy" if self.strength < 0 else "hard"}-{abs(self.strength):g}'
+
+  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
+    injected = optax.inject_hyperparams(_with_strength)
+    numbers = setting.learning_rate(), self.momentum
+    return setting.coupled(injected(*numbers, **setting.phases, strength=self.strength))
+
+
+# The state keeps the strength, which is for the training step; `momentum` is a field of LCAM's own.
+def _with_strength(learning_rate, fixed_momentum, steps_per_epoch, rule, strength):
+  del strength
+  pair = fixed_momentum, fixed_momentum
+  return lcam(learning_rate, *pair, steps_per_epoch=steps_per_epoch, rule=rule)
+
+
+@dataclasses.dataclass(frozen=True)
 class Adaptive(Arm):
   """An optimizer of Optax with its usual settings: a row of the table below.
 
@@ -339,12 +379,15 @@ _PATTERNS: dict[str, Callable[..., Arm]] = {
   rf'low{_NUMBER}-high{_NUMBER}': Lcam,
   rf'coin{_NUMBER}-{_NUMBER}': Coin,
   rf'yoked{_NUMBER}-{_NUMBER}': Yoked,
+  rf'easy-{_NUMBER}': lambda strength: Weighted(-strength),
+  rf'hard-{_NUMBER}': Weighted,
   rf'adam-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=ADAM),
   rf'lion-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=LION),
 }
 ARM_FORMS = (
   'fixed-M, lowA-highB, coinA-B, yokedA-B, adam-lowA-highB, lion-lowA-highB (momenta M, A, B in '
-  f'[0, 1)), {", ".join(arm.name for arm in OTHERS)}'
+  '[0, 1)), easy-S, hard-S (strength S above 0 and at most 0.5), '
+  f'{", ".join(arm.name for arm in OTHERS)}'
 )
 
 

@@ -13,7 +13,17 @@ from flax import nnx
 from jaxtyping import Array, Key
 
 from train.data import AsStored, Dataset, DataSource, Preprocessing
-from train.problem.arms import Arm, Coin, Fixed, Lcam, Pair, Setting, Yoked, arm_of_name
+from train.problem.arms import (
+  Arm,
+  Coin,
+  Fixed,
+  Lcam,
+  Pair,
+  Setting,
+  Weighted,
+  Yoked,
+  arm_of_name,
+)
 from train.problem.networks import Network, OwnNetwork
 from train.problem.own_code import explain_errors, is_users
 from train.problem.schedules import Drops, Schedule
@@ -278,6 +288,12 @@ def _check(comparison: Comparison) -> None:
       arm_of_name(comparison.baseline)
     except UserError as error:
       raise UserError(f'baseline: {error}') from error
+  weighted = [arm.name for arm in comparison.arms if isinstance(arm, Weighted)]
+  if comparison.batch_size == 1 and weighted:
+    raise UserError(
+      f'{weighted[0]} weighs the examples of a batch against each other, and a batch of 1 has one: '
+      'choose a larger batch_size, or an LCAM such as low0.95-high0.'
+    )
   require_all('seeds', int, 'at least one whole number')
   require_once('seeds', comparison.seeds)
   for seed in comparison.seeds:

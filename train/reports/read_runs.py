@@ -195,7 +195,14 @@ def _check_comparable(folder: pathlib.Path, configs: dict[pathlib.Path, dict[str
 
 def _position(name: str, arm: dict[str, Any], baseline: str) -> tuple:
   """Returns the sort key of an arm; an LCAM with the higher momentum in the high phase is first."""
-  kinds = ('fixed', 'lcam', 'yoked', 'coin', *dict.fromkeys(other.kind for other in OTHERS))
+  kinds = (
+    'fixed',
+    'lcam',
+    'yoked',
+    'coin',
+    'weighted',
+    *dict.fromkeys(other.kind for other in OTHERS),
+  )
   rank = kinds.index(arm['kind']) if arm['kind'] in kinds else len(kinds)
   low, high = arm.get('low_loss_momentum', 0.0), arm.get('high_loss_momentum', 0.0)
   return name != baseline, rank, low > high, min(low, high), max(low, high), name

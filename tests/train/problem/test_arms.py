@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 from train.data import AsStored
-from train.problem.arms import OTHERS, Coin, Fixed, Lcam, Setting, Yoked, arm_of_name
+from train.problem.arms import OTHERS, Coin, Fixed, Lcam, Setting, Weighted, Yoked, arm_of_name
 from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
 from train.problem.schedules import Constant, Cosine, Drops
 from train.system.errors import UserError
@@ -30,6 +30,8 @@ PARAMS = {'weight': jnp.array([1.0, -2.0, 3.0])}
     'coin0.8-0.95',
     'yoked0.8-0.95',
     'low0-high0.5',
+    'easy-0.475',
+    'hard-0.5',
     'adam-low0.85-high0.95',
     'lion-low0.9-high0.8',
     *(arm.name for arm in OTHERS),
@@ -47,6 +49,17 @@ def test_every_name_is_that_of_its_arm(name):
 def test_other_names_are_told_what_there_is(name):
   with pytest.raises(UserError, match='fixed-M, lowA-highB, coinA-B, yokedA-B'):
     arm_of_name(name)
+
+
+@pytest.mark.parametrize('name', ['easy-0', 'easy-0.6', 'hard-0.51'])
+def test_weights_below_zero_are_refused(name):
+  with pytest.raises(UserError, match=r'strength of an arm must be above 0 and at most 0\.5'):
+    arm_of_name(name)
+
+
+def test_weights_need_more_than_one_example_in_a_batch():
+  with pytest.raises(UserError, match='weighs the examples of a batch against each other'):
+    dataclasses.replace(QUICKSTART, arms=('fixed-0.9', 'easy-0.3'), batch_size=1)
 
 
 def test_controls_are_those_of_the_pair():
@@ -72,6 +85,14 @@ def test_fixed_momentum_is_sgd():
     expected, state = sgd.update(params, state)
     np.testing.assert_allclose(updates['weight'], expected['weight'], rtol=1e-6)
     params = optax.apply_updates(params, expected)
+
+
+def test_weighted_arms_take_the_steps_of_fixed_momentum():
+  for weighted, fixed in zip(
+    steps(Weighted(-0.475), [1.0, 3.0, 2.0]), steps(Fixed(0.9), [1.0, 3.0, 2.0]), strict=True
+  ):
+    np.testing.assert_array_equal(weighted[0]['weight'], fixed[0]['weight'])
+    assert optax.tree.get(weighted[1], 'strength') == np.float32(-0.475)
 
 
 @pytest.mark.parametrize('arm', [Lcam(0.4, 0.8), Coin(0.4, 0.8), Yoked(0.4, 0.8)])

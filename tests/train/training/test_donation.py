@@ -37,6 +37,7 @@ ARMS = [
   'low0.9-high0.95',
   'coin0.9-0.95',
   'yoked0.9-0.95',
+  'easy-0.475',
   'adam-low0.85-high0.95',
   'lion-low0.85-high0.95',
   *(arm.name for arm in OTHERS),
