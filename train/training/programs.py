@@ -14,6 +14,7 @@ import optax
 from flax import nnx
 from jaxtyping import Array, Float, Int, Int8, Key
 
+from lcam_optax import loss_phase_weights
 from train.data import Batch, Preprocessing, gather, step_key
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.system.devices import ONE_DEVICE, Devices
@@ -111,13 +112,22 @@ class Programs:
 
     return TrainState(params, model_state, *start(params))
 
-  def loss(self, params, model_state, inputs, targets) -> tuple[jax.Array, Any]:
-    """Returns the mean loss of a batch in training mode, and the model state after it."""
+  def loss(self, params, model_state, inputs, targets, strength=None) -> tuple[jax.Array, Any]:
+    """Returns the mean loss of a batch in training mode, and the model state after it.
+
+    With a strength the gradient, but not the mean, is that of the losses times their weights.
+    """
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
     outputs = in_float32(model(inputs))
     _, _, model_state = split_network(model)
-    return in_float32(self._loss(outputs, targets)).mean(), model_state
+    losses = in_float32(self._loss(outputs, targets))
+    mean = losses.mean()
+    if strength is not None:
+      weights = loss_phase_weights(losses.astype(mean.dtype), strength)
+      weighted = (weights * losses).mean()
+      mean = jax.lax.stop_gradient(mean) + (weighted - jax.lax.stop_gradient(weighted))
+    return mean, model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
     """Returns a jitted training step.
@@ -132,7 +142,11 @@ class Programs:
       inputs, targets = self._devices.divide(gather(batch))
       inputs = self.preprocessing.train(step_key(seed, epoch, step), inputs)
       (loss, model_state), grads = jax.value_and_grad(self.loss, has_aux=True)(
-        state.params, state.model_state, inputs, targets
+        state.params,
+        state.model_state,
+        inputs,
+        targets,
+        optax.tree.get(state.opt_state, 'strength'),
       )
       updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
       params = optax.apply_updates(state.params, updates)
