@@ -23,7 +23,6 @@ from train.reports import check_results, report
 from train.storage.locks import in_use
 from train.system import processes
 from train.system.caches import keep_compiled_programs
-from train.system.environment import settle_jax
 from train.system.errors import UserError
 from train.training.loop import Settings
 from train.training.memory import out_of_memory_explained
@@ -37,7 +36,6 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   options.check()
   folder = pathlib.Path.cwd()
   comparisons = changed_comparisons(options.name, options.changes)
-  settle_jax()
   if saving.compilation_cache:
     keep_compiled_programs()
   _join_other_processes(options)

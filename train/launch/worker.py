@@ -81,8 +81,8 @@ def train_task(task: Task) -> Result:
 def _train(task: Task, said: list[str]) -> Outcome:
   shared, workdir = task.shared, task.workdir
   with Interrupts() as interrupts:
-    comparisons = changed_comparisons(shared.problem, shared.changes)
     settle_jax()
+    comparisons = changed_comparisons(shared.problem, shared.changes)
     if shared.compilation_cache:
       keep_compiled_programs()
     comparison = next(one for one in comparisons if one.name == task.part)

@@ -51,7 +51,8 @@ def read_module(path: pathlib.Path) -> types.ModuleType:
 def explain_errors(what: str) -> Iterator[None]:
   """Turns an error in the user's code into a ``UserError`` that names file and line.
 
-  The code can import what lies beside the user's file. Warnings are shown only if it succeeds.
+  The code can import what lies beside the user's file. Warnings are shown only if it succeeds. It
+  leaves no setting of JAX behind, and no ``XLA_FLAGS`` that would end the process.
 
   Args:
     what: Names the code in the message if the error did not occur in a file of the user's.
@@ -128,6 +129,17 @@ def _place(error: BaseException) -> str | None:
 def is_users(thing: Any) -> bool:
   """Returns whether a function, class or instance is not the trainer's."""
   return getattr(thing, '__module__', type(thing).__module__).partition('.')[0] != 'train'
+
+
+def own_modules() -> list[types.ModuleType]:
+  """Returns the user's file and what was imported from its folder, as modules."""
+  return [
+    module
+    for module in list(sys.modules.values())
+    if (file := getattr(module, '__file__', None))
+    and _is_own(file)
+    and any(pathlib.Path(file).resolve().is_relative_to(folder) for folder in _folders)
+  ]
 
 
 def source_digest(things: Iterable[Any]) -> str:

@@ -18,17 +18,24 @@ from train.system.errors import UserError
 from train.system.files import first_line, read_object, write_whole
 
 CHECKOUT = pathlib.Path(__file__).resolve().parents[2]
-# Settings of JAX that change random numbers, precision, or what may be computed; with their values here.
+# Settings of JAX that change random numbers, precision, programs, or what may be computed; with
+# their values here.
 _SETTINGS = {
   'jax_enable_x64': False,
   'jax_default_prng_impl': 'threefry2x32',
   'jax_threefry_partitionable': True,
+  'jax_random_seed_offset': 0,
+  'jax_high_dynamic_range_gumbel': False,
   'jax_numpy_dtype_promotion': 'standard',
   'jax_numpy_rank_promotion': 'allow',
   'jax_transfer_guard': 'allow',
+  'jax_disable_jit': False,
+  'jax_disable_most_optimizations': False,
+  'jax_debug_nans': False,  # a run that diverges ends in a sentence, not in an exception
+  'jax_debug_infs': False,
 }
 # Settings that change rounding, or nothing.
-_RECORDED = ('jax_default_matmul_precision', 'jax_disable_jit')
+_RECORDED = ('jax_default_matmul_precision',)
 # Log an error in a callback of the user's with a traceback, and then raise it.
 _LOG_CALLBACKS = ('jax._src.callback', 'jax._src.debugging')
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
@@ -43,7 +50,7 @@ def python_path() -> str:
 def settle_jax() -> None:
   """Gives JAX the settings that the trainer computes with, whatever the environment says.
 
-  Call it again after the user's code was loaded, which may change them.
+  Call it again whenever code of the user's has run, which may change them.
   """
   for name, value in _SETTINGS.items():
     jax.config.update(name, value)

@@ -15,6 +15,7 @@ from train.data import Dataset, make_input
 from train.data.randomness import epoch_order
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison, wrong_answer
+from train.problem.own_code import explain_errors
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, compared_fields
 from train.storage.tables import TABLES, EpochRecord, Recorder, check_start
@@ -91,7 +92,8 @@ class Trainer:
 
   def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:
     """Returns the sums over the whole test split, still on the device."""
-    params = arm.evaluation_params(state.opt_state, state.params)
+    with explain_errors(f'evaluation_params of {arm.name}'):
+      params = arm.evaluation_params(state.opt_state, state.params)
     # Whole batches are divided evenly.
     batch_size = -(-EVAL_BATCH_SIZE // self.devices.count) * self.devices.count
     batches = self.test_input.in_order(batch_size)

@@ -17,6 +17,7 @@ from jaxtyping import Array, Float, Int, Int8, Key
 from lcam_optax import loss_phase_weights
 from train.data import Batch, Preprocessing, gather, step_key
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
+from train.problem.own_code import explain_errors
 from train.system.devices import ONE_DEVICE, Devices
 from train.training.compiler_options import CompilerOptions, compiler_options
 from train.training.memory import check_parameters_fit
@@ -89,8 +90,9 @@ class Programs:
     self.model = model
     self._graphdef, _, _ = split_network(model)
     self.preprocessing = preprocessing
-    self._loss = loss
-    self._metric = metric
+    self._loss, self._metric = (
+      explain_errors(function.__name__)(function) for function in (loss, metric)
+    )
     self._devices = devices
     self.jit = partial(jax.jit, out_shardings=devices.replicated, compiler_options=compiler_options)
     self.eval_step = self.jit(self.evaluate)
@@ -106,7 +108,8 @@ class Programs:
 
     @jax.jit  # one program; one for each shape would take a second to compile
     def start(params):
-      opt_state = optimizer.init(params)
+      with explain_errors('The optimizer'):
+        opt_state = optimizer.init(params)
       has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
       return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
 
@@ -119,7 +122,7 @@ class Programs:
     """
     model = nnx.merge(self._graphdef, params, model_state, copy=True)
     model.train()
-    outputs = in_float32(model(inputs))
+    outputs = _outputs(model, inputs)
     _, _, model_state = split_network(model)
     losses = in_float32(self._loss(outputs, targets))
     mean = losses.mean()
@@ -136,6 +139,7 @@ class Programs:
     differ only in what their states hold. The state is donated. The augmentation is a pure function
     of the integers ``seed``, ``epoch`` and ``step``.
     """
+    update = explain_errors('The optimizer')(optimizer.update)
 
     @partial(self.jit, donate_argnums=0)
     def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
@@ -148,7 +152,7 @@ class Programs:
         targets,
         optax.tree.get(state.opt_state, 'strength'),
       )
-      updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
+      updates, opt_state = update(grads, state.opt_state, state.params, value=loss)
       params = optax.apply_updates(state.params, updates)
       sums = _add_step(state.sums, loss, grads, opt_state, step)
       return TrainState(params, model_state, opt_state, sums)
@@ -157,9 +161,7 @@ class Programs:
 
   def evaluate(self, params, model_state, batch: Batch) -> EvalSums:
     inputs, targets = self._devices.divide(gather(batch))
-    model = nnx.merge(self._graphdef, params, model_state, copy=True)
-    model.eval()
-    outputs = in_float32(model(self.preprocessing.evaluate(inputs)))
+    outputs = self._evaluated(params, model_state, inputs)
     # Sums in a shorter dtype, or in int32, overflow.
     loss, metric = (
       function(outputs, targets).astype(jnp.float32).sum()
@@ -167,12 +169,16 @@ class Programs:
     )
     return EvalSums(loss, metric)
 
+  def _evaluated(self, params, model_state, inputs) -> Any:
+    """Returns the outputs of the network in evaluation mode."""
+    model = nnx.merge(self._graphdef, params, model_state, copy=True)
+    model.eval()
+    return _outputs(model, self.preprocessing.evaluate(inputs))
+
   def finite_examples(self, params, model_state, batch: Batch) -> tuple[jax.Array, jax.Array]:
     """Returns for each example of a batch whether its outputs, and its loss, are finite."""
     inputs, targets = gather(batch)
-    model = nnx.merge(self._graphdef, params, model_state, copy=True)
-    model.eval()
-    outputs = in_float32(model(self.preprocessing.evaluate(inputs)))
+    outputs = self._evaluated(params, model_state, inputs)
     rows = [
       jnp.isfinite(leaf).reshape(len(targets), -1).all(1) for leaf in jax.tree.leaves(outputs)
     ]
@@ -220,6 +226,11 @@ def make_initializer(
     return model
 
   return initialize
+
+
+@explain_errors('The network')
+def _outputs(model: nnx.Module, inputs: Any) -> Any:
+  return in_float32(model(inputs))
 
 
 def in_float32(tree: Any) -> Any:

@@ -26,10 +26,14 @@ def run(workdir, **environment):
 
 def test_settings_of_jax_and_matplotlib_change_no_byte(tmp_path):
   several = {
+    'JAX_DEBUG_NANS': '1',
     'JAX_DEFAULT_PRNG_IMPL': 'rbg',
+    'JAX_DISABLE_JIT': '1',
+    'JAX_DISABLE_MOST_OPTIMIZATIONS': '1',
     'JAX_ENABLE_X64': '1',
     'JAX_NUMPY_DTYPE_PROMOTION': 'strict',
     'JAX_NUMPY_RANK_PROMOTION': 'raise',
+    'JAX_RANDOM_SEED_OFFSET': '3',
     'JAX_THREEFRY_PARTITIONABLE': '0',
     'JAX_TRANSFER_GUARD': 'disallow',
     'MPLBACKEND': 'module://matplotlib_inline.backend_inline',
