@@ -13,7 +13,6 @@ import numpy as np
 from train.data import Dataset, DataSource
 from train.problem.arms import Arm, Yoked
 from train.problem.comparison import Comparison
-from train.problem.own_code import is_users
 from train.storage.configuration import (
   check_config,
   check_shared_config,
@@ -26,7 +25,7 @@ from train.storage.tables import check_unchanged, read_phases, run_directories, 
 from train.system import processes
 from train.system.errors import UserError
 from train.training.checks import check_fit, check_steps
-from train.training.fingerprint import arm_digest, program_digest
+from train.training.fingerprint import arm_digest, needs_digest, program_digest
 from train.training.memory import KeptBuffers, batch_elements
 
 
@@ -161,7 +160,7 @@ class Plan:
       config = run_config(
         comparison, arm, seed, dataset=self.data_name, partner_seed=partner_seed, **digests
       )
-      if is_users(type(arm)):
+      if needs_digest(arm):
         digest = arm_digest(comparison, arm, self.dataset)
         config['arm']['program'] = {'sha256': digest, 'jax': jax.__version__}
       directory, partner = run_directory(workdir, arm.name, seed), None

@@ -62,7 +62,7 @@ def run_config(
     UserError: If it cannot be kept in a file, because of a field of the user's arm or schedule.
   """
   with explain_errors(f'`config` of the schedule or the arm {arm.name}'):
-    described = {'schedule': dict(comparison.schedule.config()), 'arm': dict(arm.config())}
+    of_schedule, of_arm = dict(comparison.schedule.config()), dict(arm.config())
   config = {
     'experiment': comparison.experiment,
     'part': comparison.name,
@@ -72,14 +72,14 @@ def run_config(
     'network': comparison.network.config(),
     'loss': comparison.loss.__name__,
     'metric': comparison.metric.__name__,
-    'schedule': described['schedule'],
+    'schedule': of_schedule,
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,
     'weight_decay': comparison.weight_decay,
     'rule': comparison.rule,
     'train_examples': comparison.train_examples,
     'dtype': comparison.dtype,
-    'arm': described['arm'],
+    'arm': of_arm,
     'seed': seed,
     'partner_seed': partner_seed,
     'about': {
@@ -95,21 +95,25 @@ def run_config(
       'code_sha256': source_digest(own) if (own := comparison.own_parts) else None,
     },
   }
-  for part, fields in described.items():
-    for name, value in fields.items():
-      try:
-        json.dumps(value)
-      except (TypeError, ValueError) as error:
-        raise UserError(
-          f'config.json cannot hold the field {name} of the {part}, a {type(value).__name__}: make it a '
-          'number, text or a tuple of them, or define `config` without it.'
-        ) from error
-  config = json.loads(json.dumps(config))
+  try:
+    config = json.loads(json.dumps(config, default=_as_json))
+  except (TypeError, ValueError) as error:
+    raise UserError(
+      f'config.json cannot hold the schedule or the arm {arm.name} ({error}): define `config` without '
+      'what JSON has not.'
+    ) from error
   if wrong := _misfits(config):
     raise UserError(
       f'The comparison gives {wrong[0]} in config.json the wrong type: change its value.'
     )
   return config
+
+
+def _as_json(value: Any) -> Any:
+  """Returns a number of NumPy's as Python's, and the name of a function, which has a digest."""
+  return (
+    value.tolist() if hasattr(value, 'tolist') else getattr(value, '__name__', str(type(value)))
+  )
 
 
 def write_config(directory: pathlib.Path, config: Mapping[str, Any]) -> None:
@@ -185,8 +189,8 @@ def _meaning(name: str, found: Mapping[str, Any], config: Mapping[str, Any]) -> 
   meaning = _MEANINGS.get(name, _MEANINGS.get(name.rpartition('.')[2], ''))
   if name == 'program.sha256' and _code(found) == _code(config):
     meaning += (
-      ', though its file has not: a value, a file that it reads, or code that it imports has, or it '
-      'draws numbers without `rngs`'
+      ', though its file has not: a value, a file that it reads, code that it imports, or a setting '
+      "of JAX's has, or it draws numbers without `rngs`"
     )
   return meaning
 

@@ -2,51 +2,62 @@
 
 import hashlib
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import numpy as np
 
-from train.data import Batch, Dataset
-from train.problem.arms import Arm
+from train.data import Batch, Dataset, Split
+from train.problem.arms import OTHERS, Arm
 from train.problem.comparison import Comparison
-from train.problem.own_code import is_users
+from train.problem.own_code import explain_errors, is_users, own_modules, source_digest
+from train.training.loop import EVAL_BATCH_SIZE
 from train.training.programs import make_programs, split_network
 
 # Parts of the text of a program that do not change what it computes: names, and addresses in memory.
-_NAMES = re.compile(r'@[\w.$-]+|\{jax\.result_info = "[^"]*"\}|jax\.[\w.]+ = "[^"]*",? ?')
-_ADDRESSES = re.compile(r'(mhlo\.)?backend_config = [^}]*\}|index = \d+')
+_NAMES = re.compile(
+  r'(?<!custom_call )@[\w.$-]+|\{jax\.result_info = "[^"]*"\}|jax\.[\w.]+ = "[^"]*",? ?'
+)
+_ADDRESSES = re.compile(r'backend_config = "\d+"')
+# A function of Python's that returns something. The text holds no more of it.
+_CALLBACK = re.compile(r'custom_call @\w*python\w*callback\(.* -> (?!\(\))')
 
 
 def program_digest(comparison: Comparison, dataset: Dataset) -> str:
   """Returns a digest of initial weights, gradients, loss, metric, and a schedule of the user's.
 
-  The programs are lowered for a CPU and one device, with all constants, wherever they will run.
-  Comments, names and Python's hash seed do not change them; a different number does. The text of a
-  program also depends on the version of JAX.
+  The programs are lowered for a CPU and one device, with all constants, wherever they will run, and
+  for each length of a batch. Comments, names and Python's hash seed do not change them; a different
+  number does. The text of a program also depends on the version of JAX.
   """
   programs = make_programs(comparison, dataset.num_classes)
-  rows = min(comparison.batch_size, len(dataset.train))
-  inputs, targets = (
-    jax.ShapeDtypeStruct((rows, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
-    for array in (dataset.train.inputs, dataset.train.labels)
-  )
   key = jax.eval_shape(lambda: jax.random.key(0))
 
-  def network(key: jax.Array, step_key: jax.Array, inputs: jax.Array, targets: jax.Array) -> Any:
+  def network(key: jax.Array, step_key: jax.Array, train: list[Batch], test: list[Batch]) -> Any:
     model = comparison.build_network(dataset.num_classes, key)
     _, params, model_state = split_network(model)
-    prepared = programs.preprocessing.train(step_key, inputs)
-    gradients = jax.value_and_grad(programs.loss, has_aux=True)(
-      params, model_state, prepared, targets
-    )
-    return model_state, gradients, programs.evaluate(params, model_state, Batch(inputs, targets))
+    gradients = [
+      jax.value_and_grad(programs.loss, has_aux=True)(
+        params, model_state, programs.preprocessing.train(step_key, inputs), targets
+      )
+      for inputs, targets, _ in train
+    ]
+    sums = [programs.evaluate(params, model_state, batch) for batch in test]
+    return model_state, gradients, sums
 
-  texts = [_text(network, key, key, inputs, targets)]
+  train = _batches(dataset.train, comparison.batch_size)
+  texts = [_text(network, key, key, train, _batches(dataset.test, EVAL_BATCH_SIZE))]
   if is_users(type(comparison.schedule)):
     schedule = comparison.schedule.build(comparison.epochs, _steps_per_epoch(comparison, dataset))
     texts.append(_text(schedule, jax.ShapeDtypeStruct((), np.int32)))
   return hashlib.sha256(''.join(texts).encode()).hexdigest()
+
+
+def needs_digest(arm: Arm) -> bool:
+  """Returns whether an arm is, or holds, what its configuration does not tell."""
+  known = {one for other in OTHERS for one in _objects(other)}
+  return is_users(type(arm)) or not known.issuperset(_objects(arm))
 
 
 def arm_digest(comparison: Comparison, arm: Arm, dataset: Dataset) -> str:
@@ -55,7 +66,8 @@ def arm_digest(comparison: Comparison, arm: Arm, dataset: Dataset) -> str:
   optimizer = comparison.build_optimizer(arm, _steps_per_epoch(comparison, dataset), seed=0)
 
   def update(params: Any, loss: jax.Array) -> Any:
-    return optimizer.update(params, optimizer.init(params), params, value=loss)
+    updates, state = optimizer.update(params, optimizer.init(params), params, value=loss)
+    return updates, state, arm.evaluation_params(state, params)
 
   text = _text(update, params, jax.ShapeDtypeStruct((), np.float32))
   return hashlib.sha256(text.encode()).hexdigest()
@@ -65,13 +77,39 @@ def _steps_per_epoch(comparison: Comparison, dataset: Dataset) -> int:
   return -(-len(dataset.train) // comparison.batch_size)
 
 
+def _batches(split: Split, batch_size: int) -> list[Batch]:
+  """Returns the shapes of a whole batch of a split, and of a short last one."""
+  lengths = {min(batch_size, len(split)), len(split) % batch_size} - {0}
+  return [
+    Batch(
+      *(
+        jax.ShapeDtypeStruct((length, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
+        for array in (split.inputs, split.labels)
+      )
+    )
+    for length in sorted(lengths)
+  ]
+
+
+def _objects(arm: Arm) -> Iterator[tuple[str, int]]:
+  """Yields what an arm holds besides numbers and text, by identity, each with the arm's kind."""
+  for value in jax.tree.leaves(vars(arm)):
+    if isinstance(value, Arm):
+      yield from _objects(value)
+    elif not isinstance(value, str | int | float):
+      yield arm.kind, id(value)
+
+
 def _text(function: Any, *arguments: Any) -> str:
   """Returns a program as text, its symbols numbered, without other names and addresses."""
-  text = jax.jit(function).trace(*arguments).lower(lowering_platforms=('cpu',)).as_text()
+  # The precision changes rounding only.
+  with jax.default_matmul_precision(None), explain_errors('A program of your code'):
+    text = jax.jit(function).trace(*arguments).lower(lowering_platforms=('cpu',)).as_text()
+  code = source_digest(own_modules()) if _CALLBACK.search(text) else ''
   symbols: dict[str, str] = {}
 
   def numbered(match: re.Match[str]) -> str:
     name = match[0]
     return symbols.setdefault(name, f'@{len(symbols)}') if name.startswith('@') else ''
 
-  return _ADDRESSES.sub('', _NAMES.sub(numbered, text))
+  return _ADDRESSES.sub('', _NAMES.sub(numbered, text)) + code

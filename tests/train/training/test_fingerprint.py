@@ -5,18 +5,22 @@ import pathlib
 import subprocess
 import sys
 
+import jax
 import pytest
 
 from tests.train.support import ROOT, run_command
+from train.problem.arms import OTHERS, arm_of_name
 from train.problem.changes import Changes, changed_comparisons
-from train.training.fingerprint import program_digest
+from train.problem.comparison import Comparison
+from train.storage.configuration import run_config
+from train.training.fingerprint import arm_digest, needs_digest, program_digest
 
 pytestmark = pytest.mark.training
 HEAD = """
 import dataclasses, functools, json, pathlib, types
 import jax, jax.numpy as jnp, numpy as np, optax
 from flax import nnx
-from train import Comparison, Dataset, Split, schedules
+from train import Comparison, Dataset, Split, arms, schedules
 
 rng = np.random.default_rng(0)
 split = Split(rng.normal(size=(40, 3)), rng.integers(0, 2, 40))
@@ -32,8 +36,8 @@ def cross_entropy(outputs, targets):
 options = {}
 """
 TAIL = """
-comparison = Comparison(name='random', dataset=dataset, epochs=1, batch_size=8,
-                        arms=('fixed-0.9',), **{'network': network, **options})
+comparison = Comparison(name='random', dataset=dataset, epochs=1, batch_size=12,
+                        **{'network': network, 'arms': ('fixed-0.9',), **options})
 """
 # In each, `8` is the number that is changed to 16.
 NUMBERS = {
@@ -104,6 +108,71 @@ def far(outputs, targets):
   return abs(outputs[:, 0]) > LIMITS['far']
 options['metric'] = far
 """,
+  'option of a solver': """
+def solved(outputs, targets):
+  lower = jnp.array([[1.0, 0.0], [2.0, 1.0]])
+  return jax.scipy.linalg.solve_triangular(lower, outputs.T, trans=8 // 16)[0]
+options['metric'] = solved
+""",
+  'name of a foreign function': """
+def foreign(outputs, targets):
+  return jax.ffi.ffi_call('of_8', jax.ShapeDtypeStruct(targets.shape, 'float32'))(outputs[:, 0])
+options['metric'] = foreign
+""",
+  'callback': """
+def counted(outputs, targets):
+  shape = jax.ShapeDtypeStruct(targets.shape, 'float32')
+  return jax.pure_callback(lambda values: np.float32(8) * values, shape, outputs[:, 0])
+options['metric'] = counted
+""",
+  'module that a callback imports': """
+import helper
+def counted(outputs, targets):
+  shape = jax.ShapeDtypeStruct(targets.shape, 'float32')
+  return jax.pure_callback(lambda values: np.float32(helper.hidden()) * values, shape, outputs[:, 0])
+options['metric'] = counted
+""",
+  'short last batch': """
+def short(outputs, targets):
+  return cross_entropy(outputs, targets) * (8 if len(targets) == 4 else 1)
+options['loss'] = short
+""",
+  'batch of the evaluation': """
+def far(outputs, targets):
+  return abs(outputs[:, 0]) > (8 if len(targets) == 40 else 1)
+options['metric'] = far
+""",
+}
+# In each, `8` is the number of an arm that is changed to 16.
+ARMS = {
+  'optimizer': """
+def mine(learning_rate):
+  return optax.sgd(learning_rate, 1 / 8)
+options['arms'] = (arms.Adaptive('mine', 'mine', mine, (('learning_rate', 0.1),)),)
+""",
+  "optimizer of Optax's": """
+one = (optax.adam, optax.lion)[8 // 16]
+options['arms'] = (arms.Adaptive('mine', 'mine', one, (('learning_rate', 0.1),)),)
+""",
+  'function among the settings': """
+options['arms'] = (arms.OTHERS[0].with_settings(b1=lambda count: 1 / 8),)
+""",
+  'base of a pair of momenta': """
+def mine(learning_rate, b1):
+  return optax.adam(learning_rate, b1, 1 / 8)
+base = arms.Adaptive('adam', 'adam', mine, (('learning_rate', 0.1), ('b1', 0.9)))
+options['arms'] = (arms.ByPhase(0.5, 0.9, base),)
+""",
+  'evaluated weights': """
+@dataclasses.dataclass(frozen=True)
+class Averaged(arms.Arm):
+  kind = 'averaged'
+  def build(self, setting):
+    return optax.sgd(setting.learning_rate())
+  def evaluation_params(self, opt_state, params):
+    return jax.tree.map(lambda leaf: leaf * 8, params)
+options['arms'] = (Averaged(),)
+""",
 }
 SAME = {
   'partial with a function': (
@@ -131,8 +200,13 @@ def write(folder: pathlib.Path, middle: str, number: str = '8') -> pathlib.Path:
 def digest(path: pathlib.Path) -> str:
   for name in ('helper', 'inner'):
     sys.modules.pop(name, None)
-  (comparison,) = changed_comparisons(str(path), Changes())
+  comparison = comparison_in(path)
   return program_digest(comparison, comparison.load())
+
+
+def comparison_in(path: pathlib.Path) -> Comparison:
+  (comparison,) = changed_comparisons(str(path), Changes())
+  return comparison
 
 
 @pytest.mark.parametrize('where', NUMBERS)
@@ -142,11 +216,33 @@ def test_another_number_is_another_program(tmp_path, where):
   assert digest(write(tmp_path / 'other', NUMBERS[where], '16')) != first
 
 
+@pytest.mark.parametrize('where', ARMS)
+def test_another_number_is_another_arm(tmp_path, where):
+  def arm(name: str, text: str, number: str = '8') -> str:
+    comparison = comparison_in(write(tmp_path / name, text, number))
+    (arm,) = comparison.arms
+    assert needs_digest(arm)
+    assert run_config(comparison, arm, 0, dataset='')
+    return arm_digest(comparison, arm, comparison.load())
+
+  first = arm('one', ARMS[where])
+  assert arm('same', f'# a comment\n{ARMS[where]}') == first
+  assert arm('other', ARMS[where], '16') != first
+
+
+def test_a_setting_that_changes_rounding_only_changes_no_digest(tmp_path):
+  path = write(tmp_path, NUMBERS['partial'])
+  first = digest(path)
+  with jax.default_matmul_precision('highest'):
+    assert digest(path) == first
+
+
 def test_a_digest_is_the_same_in_other_processes_and_for_other_names(tmp_path):
   paths = [write(tmp_path / str(number), text) for number, text in enumerate(SAME.values())]
   program = """
 import sys
 from train.problem.changes import Changes, changed_comparisons
+from train.storage.configuration import run_config
 from train.training.fingerprint import program_digest
 for path in sys.argv[1:]:
   (comparison,) = changed_comparisons(path, Changes())
@@ -178,3 +274,5 @@ def test_old_results_are_not_mixed_with_those_of_changed_code(tmp_path, refused)
 def test_the_experiments_of_the_paper_have_no_digest():
   (comparison,) = changed_comparisons('quickstart', Changes())
   assert comparison.own_parts == []
+  arms = map(arm_of_name, ('fixed-0.9', 'low0.5-high0.9', 'yoked0.5-0.9', 'lion-low0.5-high0.9'))
+  assert not any(map(needs_digest, (*arms, *OTHERS)))
