@@ -16,6 +16,11 @@ if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python
 
   sys.excepthook = explain_shadowed
   let_ctrl_c_kill(True)  # during the imports below, which take seconds
+  try:
+    import jax  # noqa: F401
+  except ValueError as error:  # about JAX_ENABLE_X64, for example
+    print(f'JAX refuses a variable of the environment: {error}.', file=sys.stderr)
+    sys.exit(2)
 
 from train import arms, schedules
 from train.data import Dataset, Split

@@ -50,6 +50,7 @@ def test_settings_of_jax_and_matplotlib_change_no_byte(tmp_path):
 @pytest.mark.parametrize(
   ('name', 'value', 'sentence'),
   [
+    ('JAX_ENABLE_X64', 'nonsense', 'JAX refuses a variable of the environment: invalid'),
     ('JAX_PLATFORMS', 'nonsense', 'JAX finds no device with JAX_PLATFORMS=nonsense'),
     ('XLA_FLAGS', '--xla_nonsense=1', 'XLA refuses XLA_FLAGS=--xla_nonsense=1'),
   ],
