@@ -13,6 +13,10 @@ _HARMLESS = {
   'JAX_ENABLE_X64': ['1'],
   'JAX_DEFAULT_PRNG_IMPL': ['rbg', 'unsafe_rbg'],
   'JAX_THREEFRY_PARTITIONABLE': ['0'],
+  'JAX_RANDOM_SEED_OFFSET': ['3'],
+  'JAX_DISABLE_JIT': ['1'],
+  'JAX_DISABLE_MOST_OPTIMIZATIONS': ['1'],
+  'JAX_DEBUG_NANS': ['1'],
   'JAX_NUMPY_DTYPE_PROMOTION': ['strict'],
   'JAX_NUMPY_RANK_PROMOTION': ['raise', 'warn'],
   'JAX_TRANSFER_GUARD': ['disallow', 'log', 'disallow_explicit'],
@@ -29,6 +33,8 @@ _HARMLESS = {
 # Those that no command can be trained with.
 _IMPOSSIBLE = {
   'JAX_PLATFORMS': ['nonsense', 'cpu,nonsense', 'cuda', 'tpu'],
+  'JAX_ENABLE_X64': ['nonsense'],
+  'JAX_RANDOM_SEED_OFFSET': ['nonsense'],
   'XLA_FLAGS': ['--xla_nonsense=1', '--xla_cpu_enable_fast_math=nonsense'],
 }
 _ARM = 'fixed-0.9'
