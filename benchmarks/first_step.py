@@ -13,7 +13,7 @@ def take(experiment: str) -> None:
   import train.launch.run  # noqa: F401  a run imports it when it begins
   from train.problem.experiments import find_comparisons
   from train.system.caches import keep_compiled_programs
-  from train.training.loop import Trainer
+  from train.training.trainer import Trainer
 
   times.append(time.perf_counter())
   comparison = find_comparisons(experiment)[0]

@@ -34,7 +34,7 @@ from train.data import (
   step_key,
 )
 from train.problem.comparison import Comparison
-from train.training.loop import Trainer
+from train.training.trainer import Trainer
 
 
 def main(network: str = 'WRN-16-1', steps: int = 10, rounds: int = 7) -> None:

@@ -92,7 +92,7 @@ def main(
   (comparison,) = changed_comparisons(
     'figure3',
     Changes(
-      seeds=seeds,
+      seeds=tuple(map(str, seeds)),
       dataset=dataset,
       depth=10,
       width=1,

@@ -24,7 +24,8 @@ from train.command.progress import RunTable
 from train.launch.plan import plan_runs
 from train.launch.run import run_comparison
 from train.storage.locks import sole_writer_of
-from train.training.loop import Settings, Trainer, Training
+from train.training.loop import Run, Training
+from train.training.trainer import Settings, Start, Trainer
 
 _STEPS = 50  # in each epoch; a table holds the phase of each
 
@@ -63,8 +64,8 @@ class Finished:
     with sole_writer_of(run.directory) as held:
       assert held
       start = time.perf_counter()
-      arguments = run.arm, run.seed, run.directory, run.config
-      with Training(self._trainer, *arguments, _unexpected) as training:
+      runs = [Run(Start(run.arm, run.seed), run.directory, run.config)]
+      with Training(self._trainer, runs, run.directory, _unexpected) as training:
         assert training.epoch == self._trainer.comparison.epochs
       return time.perf_counter() - start
 

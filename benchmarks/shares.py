@@ -37,7 +37,7 @@ from train.command.costs import FLOP, in_unit, step_flops
 from train.data import gather, step_key
 from train.problem.comparison import Comparison
 from train.problem.networks import Network
-from train.training.loop import Trainer
+from train.training.trainer import Trainer
 
 
 @dataclasses.dataclass(frozen=True)

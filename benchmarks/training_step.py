@@ -32,7 +32,7 @@ from train.problem.comparison import Comparison
 from train.problem.experiments import QUICKSTART
 from train.problem.networks import M11, Network, VitB16, WideResNet
 from train.system.environment import environment
-from train.training.loop import Trainer
+from train.training.trainer import Trainer
 
 Dtype = Literal['float32', 'bfloat16']
 

@@ -13,7 +13,7 @@ from studies.convolutions.definition import comparisons
 from studies.convolutions.report import write_report
 from train.command.progress import RunTable
 from train.launch.run import run_comparison
-from train.training.loop import Settings
+from train.training.trainer import Settings
 
 
 def main(

@@ -21,6 +21,7 @@ from tests.attack import world
 from train.__main__ import main
 
 ROOT = pathlib.Path(__file__).parents[2]
+ALONE = ('--together', 'off')  # small networks are otherwise trained many at once
 LCAM, YOKED = world.ARMS
 
 _TYPES = {

@@ -22,7 +22,7 @@ from train.problem.experiments import EXPERIMENTS, find_comparisons
 from train.system.devices import ONE_DEVICE, Devices, choose_devices
 from train.system.environment import check_devices
 from train.system.errors import UserError
-from train.training.memory import memory_limit
+from train.training.memory import memory_limit, step_bytes
 from train.training.programs import TrainState, TrainStep, make_programs
 
 _PROBE_SECONDS = 10.0
@@ -186,14 +186,6 @@ def step_flops(comparison: Comparison) -> float:
     step, state, batch = abstract_step(comparison)
     lowered = step.lower(state, batch, 0, 0, 0)
     return (lowered if host else lowered.compile()).cost_analysis()['flops']
-
-
-def step_bytes(program: jax.stages.Compiled) -> int:
-  """Returns the memory of a compiled step's buffers."""
-  needs = program.memory_analysis()
-  # Donated buffers count among arguments and outputs alike.
-  kept = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
-  return kept + needs.temp_size_in_bytes + needs.generated_code_size_in_bytes
 
 
 def data_bytes(source: DataSource) -> tuple[int, int]:

@@ -5,7 +5,7 @@ import pathlib
 import re
 import typing
 from collections.abc import Sequence
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -27,6 +27,10 @@ _JOBS = (
   'Train N runs at a time, in N processes that share the CPU cores (default: 1, which trains one '
   'after the other in this process; `python -m train` alone takes up to 4).'
 )
+_TOGETHER = (
+  'Train N runs at once, as one program on one device (default: auto, which trains 16 at once where '
+  'that is faster: networks without convolutions, and on accelerators all that fit 16 times).'
+)
 _CLUSTER = (
   'Train runs at the same time on a Ray cluster: a new one on this machine (local), one that is '
   'running (auto, which looks at RAY_ADDRESS too), or one elsewhere.'
@@ -47,6 +51,8 @@ class Saving:
   """Also save a run within an epoch, every N minutes (default: 10)."""
   compilation_cache: _Switch = True
   """Keep compiled programs in the user's cache folder, for the next start."""
+  tensorboard: _Switch = False
+  """Write events for TensorBoard of runs that are trained together, too."""
 
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible."""
@@ -61,6 +67,7 @@ class Place:
 
   stream: _Switch = False
   """Stream the data to the device even if they would fit there."""
+  together: Annotated[str, option('auto|off|N', _TOGETHER)] = 'auto'
   devices: NumberOrNone = None
   """Divide batches among N devices of each process (default: all)."""
   coordinator: Annotated[str | None, option('HOST:PORT')] = None
@@ -83,6 +90,8 @@ class Place:
   def check(self) -> None:
     """Raises a ``UserError`` if a number is not possible, or options do not go together."""
     check_at_least(1, self, 'devices', 'jobs', 'cpus_per_run')
+    if not re.fullmatch(r'auto|off|0*[1-9]\d{0,3}', self.together, re.ASCII):
+      raise UserError(f'--together must be auto, off or 1 to 9999, not {self.together}.')
     check_at_least(0, self, 'gpus_per_run', 'tpus_per_run')
     for name in ('gpus_per_run', 'tpus_per_run'):
       if getattr(self, name) and self.cluster is None:
@@ -111,6 +120,11 @@ class Place:
         'Processes that train together take one run after the other: leave --jobs and --cluster '
         'out.'
       )
+
+  @property
+  def runs_at_once(self) -> int | Literal['auto', 'off']:
+    """The value of ``--together``."""
+    return int(self.together) if self.together.isdecimal() else self.together
 
   def _check_coordinator(self) -> None:
     if self.coordinator is not None and self.distributed:

@@ -24,8 +24,8 @@ from train.storage.locks import in_use
 from train.system import processes
 from train.system.caches import keep_compiled_programs
 from train.system.errors import UserError
-from train.training.loop import Settings
 from train.training.memory import out_of_memory_explained
+from train.training.trainer import Settings
 
 Folders = Mapping[pathlib.Path, Comparison]
 
@@ -44,8 +44,15 @@ def run_and_report(options: RunOptions, console: Console) -> None:
   workdir, folders = options.folders(comparisons)
   if pathlib.Path.cwd() != folder:  # the user's file has changed the working directory
     workdir, folders = folder / workdir, {folder / path: one for path, one in folders.items()}
-  saved = saving.checkpoint_epochs, saving.checkpoint_minutes, saving.data_dir
-  settings = Settings(*saved, place.stream or None, place.devices)
+  settings = Settings(
+    checkpoint_epochs=saving.checkpoint_epochs,
+    checkpoint_minutes=saving.checkpoint_minutes,
+    data_dir=saving.data_dir,
+    stream=place.stream or None,
+    device_limit=place.devices,
+    together=place.runs_at_once,
+    tensorboard=saving.tensorboard,
+  )
   failure = None
   if place.jobs > 1 or place.cluster is not None:
     failure = _run_together(options, settings, folders, console)

@@ -70,6 +70,11 @@ class ResidentInput(_Input):
     super().__init__(split, devices)
     self._inputs, self._labels = devices.replicate((split.inputs, split.labels))
 
+  @property
+  def whole(self) -> Batch:
+    """The split as one batch."""
+    return Batch(self._inputs, self._labels)
+
   def _batches(self, order, batch_size, start_step):
     order = self._devices.replicate(order)
     for start in range(start_step * batch_size, len(order), batch_size):

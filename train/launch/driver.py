@@ -2,16 +2,18 @@
 
 import contextlib
 import dataclasses
+import functools
 import os
 import pathlib
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import jax
 from rich.console import Console
 
 from train.launch.cluster import Cluster
+from train.launch.groups import Group, Grouping
 from train.launch.jobs import Jobs
 from train.launch.plan import Plan, PlannedRun, plan_runs
 from train.launch.rows import Board, Row, Show, numbers_words
@@ -23,7 +25,7 @@ from train.storage.locks import has_writer
 from train.storage.tables import has_ended, read_phases, read_table
 from train.system.errors import UserError
 from train.system.signals import Interrupts, command_line
-from train.training.checks import check_fit
+from train.training.trainer import Trainer
 
 _SECONDS_TO_SAVE = 120
 _SECONDS_BETWEEN_LOOKS = 0.5
@@ -34,10 +36,9 @@ _TRIES = 5  # of a run whose process dies each time before it has saved anything
 class _Run(Row):
   """A run and where it stands."""
 
-  def __init__(self, plan: Plan, run: PlannedRun, shared: Shared, name: str):
+  def __init__(self, plan: Plan, run: PlannedRun, name: str):
     super().__init__(name, plan.comparison.epochs)
-    self.comparison, self.run = plan.comparison, run
-    self.task = Task(shared, plan.comparison.name, plan.workdir.absolute(), run.arm.name, run.seed)
+    self.plan, self.comparison, self.run = plan, plan.comparison, run
     self.submitted = False  # to the workers
     self.not_before = 0.0  # the time from which it may be submitted
     self.written: tuple[int, ...] = ()  # see `_stat`, when its table was last read
@@ -65,36 +66,41 @@ def run_together(
   """
   jax.config.update('jax_platforms', 'cpu')  # the accelerators are for the runs
   with contextlib.closing(workers), contextlib.ExitStack() as folders, Interrupts() as interrupts:
-    plans = []
+    plans, groupings = [], {}
     for folder, comparison in comparisons.items():
       folders.enter_context(working_in(folder))
       plan = plan_runs(comparison, folder, shared.settings.data_dir, partners_elsewhere=True)
-      check_fit(comparison, plan.dataset)
+      trainer = Trainer(comparison, plan.dataset, shared.settings)
+      say = functools.partial(console.print, highlight=False, markup=False)
+      groupings[folder] = Grouping(trainer, say)
       plans.append(plan)
     for plan in plans:
       plan.claim()
       introduce(plan, console)
     runs = [
-      _Run(plan, run, shared, f'{plan.comparison.name}: {run.name}' if len(plans) > 1 else run.name)
+      _Run(plan, run, f'{plan.comparison.name}: {run.name}' if len(plans) > 1 else run.name)
       for plan in plans
       for run in plan.runs
     ]
     with show(console, runs) as table:
-      return _Driver(runs, workers, table, interrupts).drive()
+      return _Driver(runs, groupings, shared, workers, table, interrupts).drive()
 
 
 @dataclasses.dataclass
 class _Driver:
-  """Submits runs when they are ready, and follows them."""
+  """Submits groups of runs when they are ready, and follows them."""
 
   runs: Sequence[_Run]
+  groupings: Mapping[pathlib.Path, Grouping]  # by the working directories of their comparisons
+  shared: Shared
   workers: Jobs | Cluster
   table: Board
   interrupts: Interrupts
 
   def __post_init__(self):
-    self.by_task = {run.task: run for run in self.runs}
     self.by_directory = {run.run.directory: run for run in self.runs}
+    self.submitted: dict[Task, Group] = {}
+    self.waiting: list[Group] = []
     self.failures: dict[str, Result] = {}
     self._look()
 
@@ -102,6 +108,7 @@ class _Driver:
     """Returns when all runs are over."""
     for run in self.runs:
       self._end_if_over(run, 'before')
+    self._wait_for(self.runs)
     self._submit()
     import_what_reports_need()  # while the processes start, which takes longer
     while not all(run.over for run in self.runs):
@@ -109,7 +116,7 @@ class _Driver:
         self._stop()
       self._submit()
       for task, result in self.workers.wait(_SECONDS_BETWEEN_LOOKS):
-        self._take(self.by_task[task], result)
+        self._take(self.submitted.pop(task), result)
       if time.monotonic() - self.looked > _SECONDS_BETWEEN_TRIES:
         self._look()
       self.table.refresh()
@@ -127,25 +134,49 @@ class _Driver:
     """Has all runs saved, waits for them, and leaves; those that take too long are ended."""
     self.table.say('The runs are saved and stopped ...')
     self.workers.request_stop()
-    left = sum(run.submitted for run in self.runs)
+    left = len(self.submitted)
     deadline = time.monotonic() + _SECONDS_TO_SAVE
     while left and time.monotonic() < deadline:
       left -= len(self.workers.wait(_SECONDS_BETWEEN_LOOKS))
     self.interrupts.leave_if_requested('wherever each run was')
 
+  def _wait_for(self, runs: Iterable[_Run]) -> None:
+    """Adds the groups of those of these runs that are not over to those that wait."""
+    for folder, grouping in self.groupings.items():
+      left = [run.run for run in runs if not run.over and run.plan.workdir == folder]
+      self.waiting += grouping.groups(left, folder)
+
   def _submit(self) -> None:
-    for run in self.runs:
-      if run.over or run.submitted or time.monotonic() < run.not_before:
-        continue
+    for group in tuple(self.waiting):
       if not self.workers.has_room():
         break
-      if not self._has_partner(run) or self._end_if_over(run, 'elsewhere'):
+      runs = [self.by_directory[run.directory] for run in group.runs]
+      if any(time.monotonic() < run.not_before for run in runs):
         continue
-      if has_writer(run.run.directory):
+      ready = [self._has_partner(run) for run in runs]
+      if any(not is_ready and not run.over for run, is_ready in zip(runs, ready, strict=True)):
+        continue
+      self.waiting.remove(group)
+      runs = [run for run in runs if not run.over and not self._end_if_over(run, 'elsewhere')]
+      busy = [run for run in runs if has_writer(run.run.directory)]
+      for run in busy:
         run.put_off('trained by another process')
-        continue
+      self._wait_for(busy)
+      if runs := [run for run in runs if run not in busy]:
+        self._submit_group(dataclasses.replace(group, runs=[run.run for run in runs]))
+
+  def _submit_group(self, group: Group) -> None:
+    for run in self._runs_of(group):
       run.submitted, run.state, run.written = True, 'waits for its turn', _stat(run.run.directory)
-      self.workers.submit(run.task)
+    plan = self._runs_of(group)[0].plan
+    names = tuple((run.arm.name, run.seed) for run in group.runs)
+    workdir, folder = plan.workdir.absolute(), group.folder.absolute()
+    task = Task(self.shared, plan.comparison.name, workdir, names, group.lanes, folder)
+    self.submitted[task] = group
+    self.workers.submit(task)
+
+  def _runs_of(self, group: Group) -> list[_Run]:
+    return [self.by_directory[run.directory] for run in group.runs]
 
   def _end_if_over(self, run: _Run, where: str) -> bool:
     """Ends a run if its tables say that it is finished or diverged; returns whether."""
@@ -174,37 +205,45 @@ class _Driver:
     run.end('left out')
     return False
 
-  def _take(self, run: _Run, result: Result) -> None:
-    run.submitted = False
-    self._say_of(run, result.said)
-    match result.outcome:
-      case Outcome.ENDED | Outcome.BEFORE:
+  def _take(self, group: Group, result: Result) -> None:
+    runs = self._runs_of(group)
+    self._say_of(runs[0], result.said)
+    for run in runs:
+      run.submitted = False
+      if end := end_of(run.run.directory):
         self._read_numbers(run)
-        run.end(end_of(run.run.directory) or 'finished')
-      case Outcome.ELSEWHERE:
-        run.put_off('trained by another process')
+        run.end(end)
+    left = [run for run in runs if not run.over]
+    match result.outcome:
       case Outcome.STOPPED | Outcome.DIED | Outcome.NO_PARTNER:
-        self._try_again(run, result.reason or result.outcome.value)
+        self._try_again(group, left, result.reason or result.outcome.value)
       case Outcome.REFUSED | Outcome.FAILED:
-        self._fail(run, result)
+        self._fail(left, result)
+      case _:
+        for run in left:
+          run.put_off('trained by another process')
+    self._wait_for(left)
 
-  def _try_again(self, run: _Run, reason: str) -> None:
-    names = [path.name for path in run.run.directory.glob('checkpoints/*')]  # their steps
+  def _try_again(self, group: Group, runs: Sequence[_Run], reason: str) -> None:
+    names = [path.name for path in group.folder.glob('checkpoints/*')]  # their steps
     saved = max((int(name) for name in names if name.isdigit()), default=-1)
-    run.tries = 1 if saved > run.saved else run.tries + 1
-    run.saved = max(saved, run.saved)
-    if run.tries < _TRIES:
-      self.table.say(f'{run.name}: to be tried again, from its newest checkpoint: {reason}')
+    for run in runs:
+      run.tries = 1 if saved > run.saved else run.tries + 1
+      run.saved = max(saved, run.saved)
       run.put_off('to be tried again')
-    else:
-      reason = f'{run.name} ended {_TRIES} times without getting any further: {reason}'
-      self._fail(run, Result(Outcome.REFUSED, reason=reason))
+    tries = max((run.tries for run in runs), default=0)
+    if tries >= _TRIES:
+      reason = f'{group.name} ended {_TRIES} times without getting any further: {reason}'
+      self._fail(runs, Result(Outcome.REFUSED, reason=reason))
+    elif runs:
+      self.table.say(f'{group.name}: to be tried again, from its newest checkpoint: {reason}')
 
-  def _fail(self, run: _Run, result: Result) -> None:
+  def _fail(self, runs: Iterable[_Run], result: Result) -> None:
     if all(result.reason != other.reason for other in self.failures.values()):
       print(result.reason, file=sys.stderr, flush=True)
-    self.failures[run.name] = result
-    run.end('failed')
+    for run in runs:
+      self.failures[run.name] = result
+      run.end('failed')
 
   def _say_of(self, run: _Run, words: str) -> None:
     """Says lines that name a run, with its part where several parts have the same names."""

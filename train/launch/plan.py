@@ -59,7 +59,6 @@ class Plan:
   workdir: pathlib.Path
   data_dir: str | None
   partners_elsewhere: bool  # whether partners may be planned by another command, and not finished
-  known_program: str | None  # its digest, if it was computed before
   runs: list[PlannedRun] = dataclasses.field(default_factory=list)
 
   @functools.cached_property
@@ -83,8 +82,8 @@ class Plan:
   def program_sha256(self) -> str | None:
     """The digest of what the user's own code computes; None if all code is the trainer's."""
     comparison, dataset = self.comparison, self.dataset
-    if self.known_program or not (comparison.own_parts or comparison.own_arms):
-      return self.known_program
+    if not (comparison.own_parts or comparison.own_arms):
+      return None
     KeptBuffers(batch_elements(comparison, dataset))  # before JAX is used
     check_fit(comparison, dataset)
     check_steps(comparison, dataset)
@@ -190,10 +189,9 @@ def plan_runs(
   data_dir: str | None = None,
   *,
   partners_elsewhere: bool = False,
-  known_program: str | None = None,
 ) -> Plan:
   """Plans the runs of a comparison, and writes nothing; checks them against those in the folder."""
-  plan = Plan(comparison, workdir, data_dir, partners_elsewhere, known_program)
+  plan = Plan(comparison, workdir, data_dir, partners_elsewhere)
   plan._configure(processes.from_first(plan._partner_seeds))
   processes.check_same('configuration', [run.config for run in plan.runs])
   processes.from_first(plan._check)

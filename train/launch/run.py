@@ -1,14 +1,16 @@
-"""Trains the runs of a comparison: one of them, or all, one after the other."""
+"""Trains the runs of a comparison: a group of them, or all, one group after the other."""
 
 import contextlib
+import dataclasses
 import enum
 import functools
 import pathlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console
 
+from train.launch.groups import Group, Grouping
 from train.launch.plan import Plan, PlannedRun, plan_runs
 from train.launch.rows import Row, Show, numbers_words
 from train.problem.comparison import Comparison
@@ -19,7 +21,11 @@ from train.system import processes
 from train.system.errors import StorageError, UserError
 from train.system.files import errors_explained
 from train.system.signals import Interrupts
-from train.training.loop import Settings, Trainer, Training
+from train.training.lanes import lane_programs
+from train.training.loop import Run, Training, Watcher
+from train.training.trainer import Settings, Start, Trainer
+
+_MOST_LINES = 60  # of runs that end; of more runs, each group has one
 
 
 class Outcome(enum.Enum):
@@ -35,51 +41,97 @@ class Outcome(enum.Enum):
   FAILED = 'there was an unexpected error'
 
 
-def train_run(
+def train_group(
   trainer: Trainer,
-  run: PlannedRun,
+  group: Group,
   interrupts: Interrupts,
-  row: Row,
+  rows: Mapping[PlannedRun, Row],
   say: Callable[[str], None],
   refresh: Callable[[], None] = lambda: None,
-) -> Outcome:
-  """Trains a run to its end, from its newest checkpoint if it has one.
+) -> dict[PlannedRun, Outcome]:
+  """Trains the runs of a group to their ends, from the newest checkpoint if there is one.
 
-  Trains nothing if the run has ended before, if another process trains it, or if it replays phases
-  that are not recorded. Updates the row, and calls ``refresh`` after each epoch.
+  Leaves out runs that have ended before, that another process trains, or that replay phases that are
+  not recorded. Updates their rows, and calls ``refresh`` after each epoch.
   """
   quiet_background_errors()
+  comparison, outcomes = trainer.comparison, {}
+  with contextlib.ExitStack() as locks:
+    runs: list[PlannedRun] = []
+    all_phases: list[np.ndarray | None] = []
+    for run in group.runs:
+      if not locks.enter_context(processes.on_first(sole_writer_of(run.directory))):
+        outcomes[run] = Outcome.ELSEWHERE
+        continue
+      if ended := processes.from_first(lambda run=run: end_of(run.directory)):
+        say(f'{run.name}: {ended} before')
+        rows[run].end(ended)
+        outcomes[run] = Outcome.BEFORE
+        continue
+      phases = _phases_of(run.partner, comparison.epochs) if run.partner else None
+      if run.partner and phases is None:
+        outcomes[run] = Outcome.NO_PARTNER
+        continue
+      runs.append(run)
+      all_phases.append(phases)
+    if runs and group.lanes and not locks.enter_context(sole_writer_of(group.folder)):
+      return outcomes | dict.fromkeys(runs, Outcome.ELSEWHERE)
+    if runs:
+      _train(
+        trainer, dataclasses.replace(group, runs=runs), all_phases, interrupts, rows, say, refresh
+      )
+    return outcomes | dict.fromkeys(runs, Outcome.ENDED)
+
+
+def _train(
+  trainer: Trainer,
+  group: Group,
+  all_phases: Sequence[np.ndarray | None],
+  interrupts: Interrupts,
+  rows: Mapping[PlannedRun, Row],
+  say: Callable[[str], None],
+  refresh: Callable[[], None],
+) -> None:
+  """Trains runs that this process is the one writer of."""
   epochs, label = trainer.comparison.epochs, trainer.comparison.metric_label
-  with processes.on_first(sole_writer_of(run.directory)) as held:
-    if not held:
-      return Outcome.ELSEWHERE
-    if ended := processes.from_first(lambda: end_of(run.directory)):
-      say(f'{run.name}: {ended} before')
-      row.end(ended)
-      return Outcome.BEFORE
-    phases = _phases_of(run.partner, epochs) if run.partner else None
-    if run.partner and phases is None:
-      return Outcome.NO_PARTNER
+  name = group.name
 
-    def on_epoch(record: EpochRecord, steps_per_second: float) -> None:
-      words = numbers_words(record.train_loss, label, record.metric)
-      row.epoch, row.numbers = record.epoch, f'{words}  {steps_per_second:.1f} steps/s'
-      if record.epoch == epochs:
+  def on_epoch(index: int, record: EpochRecord, steps_per_second: float) -> None:
+    run = group.runs[index]
+    row, words = rows[run], numbers_words(record.train_loss, label, record.metric)
+    speed = '' if group.lanes else f'  {steps_per_second:.1f} steps/s'
+    row.epoch, row.numbers = record.epoch, f'{words}{speed}'
+    if record.epoch == epochs:
+      row.end('finished')
+      if len(rows) <= _MOST_LINES:
         say(f'{run.name}  epoch {epochs}/{epochs}  {row.numbers}')
-      refresh()
+    refresh()
 
-    warn_of_run = functools.partial(warn, run.directory, say)
-    arguments = trainer, run.arm, run.seed, run.directory, run.config, warn_of_run, phases
-    # A failed write in the background would keep the process from ending as usual.
-    with errors_explained(run.directory, StorageError), Training(*arguments) as training:
-      row.state, row.epoch, row.moving = 'compiling ...', training.epoch, True
-      if training.epoch:
-        say(f'{run.name}: goes on after epoch {training.epoch}')
-      diverged = training.train(interrupts, on_epoch)
-    if diverged:
-      say(f'{run.name} {diverged}.')
-    row.end('diverged' if diverged else 'finished')
-    return Outcome.ENDED
+  def on_divergence(index: int, words: str) -> None:
+    run = group.runs[index]
+    say(f'{run.name} {words}.')
+    rows[run].end('diverged')
+
+  programs = lane_programs(trainer, group.lanes) if group.lanes else None
+  if programs:
+    group.write_members()
+  planned = [
+    Run(Start(run.arm, run.seed, phases), run.directory, run.config)
+    for run, phases in zip(group.runs, all_phases, strict=True)
+  ]
+  warn_of_group = functools.partial(warn, group.folder, say)
+  # A failed write in the background would keep the process from ending as usual.
+  with (
+    errors_explained(group.folder, StorageError),
+    Training(trainer, planned, group.folder, warn_of_group, programs) as training,
+  ):
+    for run in group.runs:
+      rows[run].state, rows[run].epoch, rows[run].moving = 'compiling ...', training.epoch, True
+    if training.epoch:
+      say(f'{name}: goes on after epoch {training.epoch}')
+    training.train(interrupts, Watcher(on_epoch, on_divergence))
+  if len(rows) > _MOST_LINES:
+    say(f'{name}: ended')
 
 
 def end_of(directory: pathlib.Path) -> str | None:
@@ -116,6 +168,8 @@ def run_comparison(
   with processes.on_first(working_in(workdir)), processes.interrupts() as interrupts:
     plan = plan_runs(comparison, workdir, settings.data_dir)
     trainer = Trainer(comparison, plan.dataset, settings)
+    say = functools.partial(console.print, highlight=False, markup=False)
+    grouping = Grouping(trainer, say)
     plan.claim()
     introduce(plan, console, trainer.where)
     rows = {run: Row(run.name, comparison.epochs) for run in plan.runs}
@@ -124,9 +178,9 @@ def run_comparison(
     with show(console, list(rows.values())) as table:
       # Runs that were left are tried again for as long as others end: these may be their partners.
       while left and left != left_before:
-        for run in left:
+        for group in grouping.groups(left, workdir):
           interrupts.leave_if_requested('between two runs')
-          outcomes[run] = train_run(trainer, run, interrupts, rows[run], table.say, table.refresh)
+          outcomes |= train_group(trainer, group, interrupts, rows, table.say, table.refresh)
         left_before = left
         left = [run for run in left if outcomes[run] in (Outcome.ELSEWHERE, Outcome.NO_PARTNER)]
       for run in left:

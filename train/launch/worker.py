@@ -1,4 +1,4 @@
-"""Trains a run in a process that was started for it, on this machine or another one."""
+"""Trains a group of runs in a process that was started for it, on this machine or another one."""
 
 import os
 import pathlib
@@ -7,9 +7,10 @@ import sys
 import traceback
 from typing import NamedTuple
 
-from train.launch.plan import plan_runs
+from train.launch.groups import Group
+from train.launch.plan import Plan, plan_runs
 from train.launch.rows import Row
-from train.launch.run import Outcome, train_run, working_in
+from train.launch.run import Outcome, train_group, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.problem.own_code import own_errors_explained
 from train.storage.tables import run_directory
@@ -17,8 +18,8 @@ from train.system.caches import keep_compiled_programs
 from train.system.environment import settle_jax
 from train.system.errors import UserError
 from train.system.signals import InterruptedRunError, Interrupts
-from train.training.loop import Settings, Trainer
 from train.training.memory import out_of_memory_explained
+from train.training.trainer import Settings, Trainer
 
 
 class Shared(NamedTuple):
@@ -34,13 +35,14 @@ class Shared(NamedTuple):
 
 
 class Task(NamedTuple):
-  """A run, described so that another process can train it."""
+  """A group of runs, described so that another process can train it."""
 
   shared: Shared
   part: str  # the name of its comparison
   workdir: pathlib.Path  # of its comparison; absolute
-  arm: str
-  seed: int
+  runs: tuple[tuple[str, int], ...]  # arms and seeds
+  lanes: int | None  # see `Group`
+  folder: pathlib.Path
 
 
 class Result(NamedTuple):
@@ -51,16 +53,15 @@ class Result(NamedTuple):
   reason: str = ''  # why it did not end well: a sentence, or the traceback of an unexpected error
 
 
-# The data and programs of the newest comparison, which the next task may share.
-_trainers: dict[tuple[Shared, str], Trainer] = {}
-_programs: dict[tuple[Shared, str], str | None] = {}  # digests, which take half a second each
+# Plan, data and programs of the newest comparison, which the next task may share.
+_newest: dict[tuple[Shared, str], tuple[Plan, Trainer]] = {}
 
 
 def train_task(task: Task) -> Result:
-  """Trains a run from its newest checkpoint; raises nothing.
+  """Trains runs from their newest checkpoint; raises nothing.
 
   The first call in a process must come before JAX is used. A signal, or the interrupt of Ray, saves
-  and stops the run.
+  and stops the runs.
   """
   sys.argv = [sys.argv[0], *task.shared.command]
   os.environ['PJRT_NPROC'] = str(task.shared.threads)
@@ -79,32 +80,36 @@ def train_task(task: Task) -> Result:
 
 
 def _train(task: Task, said: list[str]) -> Outcome:
+  with (
+    Interrupts() as interrupts,
+    working_in(task.workdir),
+    own_errors_explained(),
+    out_of_memory_explained(),
+  ):
+    if (key := (task.shared, task.part)) not in _newest:
+      _newest.clear()  # before others are loaded
+      _newest[key] = _prepare(task)
+    plan, trainer = _newest[key]
+    runs = [run for run in plan.runs if (run.arm.name, run.seed) in task.runs]
+    interrupts.leave_if_requested('before the first step')
+    rows = {run: Row(run.name, plan.comparison.epochs) for run in plan.runs}
+    group = Group(runs, task.lanes, task.folder)
+    outcomes = train_group(trainer, group, interrupts, rows, said.append)
+    return max(outcomes.values(), key=list(Outcome).index)
+
+
+def _prepare(task: Task) -> tuple[Plan, Trainer]:
+  """Returns the plan of the task's comparison, and its data and programs."""
   shared, workdir = task.shared, task.workdir
-  with Interrupts() as interrupts:
-    settle_jax()
-    comparisons = changed_comparisons(shared.problem, shared.changes)
-    if shared.compilation_cache:
-      keep_compiled_programs()
-    comparison = next(one for one in comparisons if one.name == task.part)
-    if not run_directory(workdir, task.arm, task.seed).is_dir():
-      raise UserError(
-        f'{workdir} on {platform.node()} is not the one that the command planned its runs in: choose '
-        'a --workdir on a file system that all machines share.'
-      )
-    with working_in(workdir), own_errors_explained(), out_of_memory_explained():
-      key = shared, task.part
-      plan = plan_runs(
-        comparison,
-        workdir,
-        shared.settings.data_dir,
-        partners_elsewhere=True,
-        known_program=_programs.get(key),
-      )
-      _programs[key] = plan.program_sha256
-      run = next(run for run in plan.runs if (run.arm.name, run.seed) == (task.arm, task.seed))
-      if key not in _trainers:
-        _trainers.clear()  # before others are loaded
-        _trainers[key] = Trainer(comparison, plan.dataset, shared.settings)
-      interrupts.leave_if_requested('before the first step')
-      row = Row(run.name, comparison.epochs)
-      return train_run(_trainers[key], run, interrupts, row, said.append)
+  settle_jax()
+  comparisons = changed_comparisons(shared.problem, shared.changes)
+  if shared.compilation_cache:
+    keep_compiled_programs()
+  if not run_directory(workdir, *task.runs[0]).is_dir():
+    raise UserError(
+      f'{workdir} on {platform.node()} is not the one that the command planned its runs in: choose '
+      'a --workdir on a file system that all machines share.'
+    )
+  comparison = next(one for one in comparisons if one.name == task.part)
+  plan = plan_runs(comparison, workdir, shared.settings.data_dir, partners_elsewhere=True)
+  return plan, Trainer(comparison, plan.dataset, shared.settings)

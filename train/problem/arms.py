@@ -87,6 +87,11 @@ class Arm(abc.ABC):
     """A hashable value, equal for arms that share a compiled program."""
     return self
 
+  @property
+  def general(self) -> 'Arm':
+    """The arm of a more general kind that it equals, if there is one."""
+    return self
+
   def config(self) -> dict[str, Any]:
     """Returns what determines the arm, as JSON-able values."""
     return {'name': self.name, 'kind': self.kind, **dataclasses.asdict(self)}
@@ -112,8 +117,12 @@ class Fixed(Arm):
   def name(self) -> str:
     return f'fixed-{self.momentum:g}'
 
+  @property
+  def general(self) -> Arm:
+    return Lcam(self.momentum, self.momentum)
+
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
-    return Lcam(self.momentum, self.momentum).build(setting)
+    return self.general.build(setting)
 
 
 @dataclasses.dataclass(frozen=True)

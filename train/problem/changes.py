@@ -2,8 +2,10 @@
 
 import contextlib
 import dataclasses
+import itertools
 import os
 import pathlib
+import re
 from typing import Annotated, Any, Literal
 
 import tyro
@@ -16,6 +18,7 @@ from train.problem.networks import Network, VitB16, WideResNet
 from train.problem.own_code import read_module
 from train.system.errors import UserError
 
+_MOST_SEEDS = 100_000  # of a range
 _GREATEST_DEPTH = 1_000  # Python builds the layers one by one
 
 
@@ -45,8 +48,8 @@ class Changes:
   parts: Annotated[tuple[str, ...], option('PART')] = ()
   """Parts of an experiment that has several; `list` shows them (default: all)."""
   arms: Annotated[tuple[str, ...], option('ARM', _ARMS)] = ()
-  seeds: Annotated[tuple[int, ...], option('SEED')] = ()
-  """Seeds; each arm is trained once per seed (default: the experiment's)."""
+  seeds: Annotated[tuple[str, ...], option('SEED|FIRST-LAST')] = ()
+  """Seeds, as 0 1 2 or 0-99; each arm is trained once per seed (default: the experiment's)."""
   dataset: Annotated[str | None, option('DATASET', f'The data set: {", ".join(SOURCES)}.')] = None
   depth: NumberOrNone = None
   """Depth of the wide residual network, 6n + 4."""
@@ -136,7 +139,7 @@ def _change(comparison: Comparison, changes: Changes) -> Comparison:
       changed['baseline'] = comparison.baseline
     changed.setdefault('baseline', '')
   if changes.seeds:
-    changed['seeds'] = changes.seeds
+    changed['seeds'] = tuple(itertools.chain.from_iterable(map(_seeds, changes.seeds)))
   if changes.learning_rate is not None:
     own = [arm.name for arm in changed['arms'] if arm.learning_rate is not None]
     if own:
@@ -146,6 +149,18 @@ def _change(comparison: Comparison, changes: Changes) -> Comparison:
       )
     changed['schedule'] = dataclasses.replace(comparison.schedule, init_value=changes.learning_rate)
   return dataclasses.replace(comparison, **changed)
+
+
+def _seeds(text: str) -> range:
+  """Returns the seeds of ``7`` or of ``0-99``."""
+  found = re.fullmatch(r'(\d+)(?:-(\d+))?', text, re.ASCII)
+  first, last = (int(found[1]), int(found[2] or found[1])) if found else (0, -1)
+  if not 0 <= last - first < _MOST_SEEDS:
+    raise UserError(
+      f'--seeds cannot be {text}: give whole numbers or ranges from the first to the last, at most '
+      f'{_MOST_SEEDS:,} of them, as 0 1 2 or 0-99 (separate several values with spaces).'
+    )
+  return range(first, last + 1)
 
 
 def _other_dataset(comparison: Comparison, name: str, title: str) -> DataSource:

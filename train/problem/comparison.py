@@ -2,6 +2,7 @@
 
 import collections
 import dataclasses
+import functools
 import pathlib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
@@ -25,7 +26,7 @@ from train.problem.arms import (
   arm_of_name,
 )
 from train.problem.networks import Network, OwnNetwork
-from train.problem.own_code import explain_errors, is_users
+from train.problem.own_code import explain_errors, is_users, source_digest
 from train.problem.schedules import Drops, Schedule
 from train.system.errors import UserError, value_errors_explained
 
@@ -210,19 +211,25 @@ class Comparison:
       self.network.load_pretrained(model)
 
   def build_optimizer(
-    self, arm: Arm, steps_per_epoch: int, seed: int, partner_phases: Any = None
+    self, arm: Arm, steps_per_epoch: int, seed: Any, partner_phases: Any = None, name: str = ''
   ) -> optax.GradientTransformationExtraArgs:
-    """Returns the optimizer of an arm in one run; ``Setting`` describes the arguments."""
+    """Returns the optimizer of an arm in one run; ``Setting`` describes the arguments.
+
+    With a ``name`` for errors, the numbers of the arm may be traced.
+    """
+    name = name or arm.name
     steps = self.epochs, steps_per_epoch
     setting = Setting(self.schedule, *steps, self.weight_decay, self.rule, seed, partner_phases)
-    with explain_errors(f'The arm {arm.name}'):
+    with explain_errors(f'The arm {name}'):
       optimizer = arm.build(setting)
     if not isinstance(optimizer, optax.GradientTransformation):
       raise UserError(
-        f'`build` of the arm {arm.name} must return an optimizer of Optax, but returned '
+        f'`build` of the arm {name} must return an optimizer of Optax, but returned '
         f'{optimizer!r:.60}.'
       )
-    return optax.with_extra_args_support(optimizer)
+    explained = explain_errors(f'The optimizer of {name}')
+    update = optax.with_extra_args_support(optimizer).update
+    return optax.GradientTransformationExtraArgs(explained(optimizer.init), explained(update))
 
   @property
   def own_parts(self) -> list[Any]:
@@ -235,6 +242,11 @@ class Comparison:
   def own_arms(self) -> list[Arm]:
     """The arms that may run code of the user's: those that are not the ones of their name."""
     return [arm for arm in self.arms if not _is_named(arm)]
+
+  @functools.cached_property
+  def code_sha256(self) -> str | None:
+    """The digest of the source of the user's own parts; None without any."""
+    return source_digest(own) if (own := self.own_parts) else None
 
   def load(self, data_dir: str | None = None) -> Dataset:
     """Loads the data set, with ``train_examples`` training examples.

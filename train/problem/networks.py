@@ -111,7 +111,9 @@ class OwnNetwork(Network):
   kind: ClassVar[str] = 'own'
 
   def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
-    takes_dtype = 'dtype' in inspect.signature(self.function).parameters
+    function = self.function
+    called = function.__init__ if isinstance(function, type) else function
+    takes_dtype = 'dtype' in inspect.signature(called).parameters
     if dtype != 'float32' and not takes_dtype:
       raise UserError(
         f'{self.describe()} cannot compute in {dtype}: let it take `dtype`, or omit --dtype.'

@@ -12,7 +12,7 @@ import jax
 
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison
-from train.problem.own_code import explain_errors, source_digest
+from train.problem.own_code import explain_errors
 from train.system.errors import UserError
 from train.system.files import read_object, write_whole
 
@@ -92,7 +92,7 @@ def run_config(
       'reported': comparison.about.reported,
       'published_network': comparison.about.published_network,
       'curves': comparison.about.curves,
-      'code_sha256': source_digest(own) if (own := comparison.own_parts) else None,
+      'code_sha256': comparison.code_sha256,
     },
   }
   try:

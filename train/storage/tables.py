@@ -66,6 +66,11 @@ def run_directory(workdir: pathlib.Path, arm: str, seed: int) -> pathlib.Path:
   return workdir / arm / f'seed-{seed}'
 
 
+def run_name(directory: pathlib.Path) -> str:
+  """Returns the name of a run in its working directory, from its own directory."""
+  return f'{directory.parent.name}/{directory.name}'
+
+
 def run_directories(workdir: pathlib.Path) -> dict[pathlib.Path, tuple[str, int]]:
   """Returns arm and seed of each run in a working directory, by its folder; copies are left out."""
   found = {}
@@ -95,54 +100,79 @@ class Recorder:
     directory: pathlib.Path,
     config: Mapping[str, Any],
     rows: Mapping[str, Sequence[str]],
-    devices_used: int = 1,
+    made: Mapping[str, Any],
+    *,
+    at_once: bool = True,
+    events: bool = True,
   ):
-    """Writes the configuration, and the tables anew from the rows of a checkpoint, if there is one."""
+    """Writes the configuration, and the tables anew from the rows of a checkpoint, if there is one.
+
+    Args:
+      directory: The directory of the run.
+      config: Its configuration.
+      rows: Of each table, from a checkpoint.
+      made: How the run is trained, for environment.json.
+      at_once: Whether each epoch is written at once, instead of by ``flush`` and at the end.
+      events: Whether TensorBoard gets the metrics.
+    """
     self._directory = directory
     self._epochs = config['epochs']
     self._columns = metrics_columns(config['about']['metric_column'])
+    self._at_once = at_once
     self.rows = {table: list(rows.get(table, ())) for table in TABLES}
     write_config(directory, config)
-    write_environment(directory, devices_used)
-    for table in TABLES:
-      write_whole(self._path(table), self._text(table))
-    if len(self.rows['metrics']) == self._epochs:
+    write_environment(directory, **made)
+    if at_once or rows:
+      self.flush()
+    if is_complete(self.rows, self._epochs):
       self._write_sums()
-    self._events = EventsWriter(str(directory / 'events'))
-    # TensorBoard drops what an earlier process wrote about later epochs.
-    start = SessionLog(status=SessionLog.START)
-    step = len(self.rows['metrics']) + 1
-    self._events.write_event(Event(step=step, wall_time=time.time(), session_log=start))
-    self._events.flush()
+    self._events = EventsWriter(str(directory / 'events')) if events else None
+    if self._events:
+      # TensorBoard drops what an earlier process wrote about later epochs.
+      start = SessionLog(status=SessionLog.START)
+      step = len(self.rows['metrics']) + 1
+      self._events.write_event(Event(step=step, wall_time=time.time(), session_log=start))
+      self._events.flush()
 
-  def write(self, record: EpochRecord, phases: Iterable[int], seconds: float, steps: int) -> None:
+  def write(self, record: EpochRecord, phases: Any, seconds: float, steps: int) -> None:
     """Appends an epoch, and ends the run with its last epoch or if it diverged.
 
-    ``phases`` has 1 for each step whose loss was high, else 0; it is empty for an optimizer without
-    phases. ``seconds`` is the time of ``steps``, which are fewer than the epoch's in a resumed run.
+    ``phases`` has 1 for each step whose loss was high, else 0; None for an optimizer without phases.
+    ``seconds`` is the time of ``steps``, which are fewer than the epoch's in a resumed run.
     """
+    digits = b'' if phases is None else (np.asarray(phases, np.uint8) + ord('0')).tobytes()
     new = {
-      'phases': f'{record.epoch},{"".join(map(str, phases))}',
+      'phases': f'{record.epoch},{digits.decode()}',
       'timing': f'{record.epoch},{seconds:.3f},{steps / seconds:.2f}',
       # 9 digits give a float32 back exactly.
       'metrics': ','.join(f'{value:.9g}' for value in record),
     }
     for table in TABLES:
       self.rows[table].append(new[table])
-      with self._path(table).open('r+') as file:  # fails if the file was removed
-        file.seek(0, os.SEEK_END)
-        file.write(new[table] + '\n')
-    if record.epoch == self._epochs or not math.isfinite(record.train_loss):
+      if self._at_once:
+        with self._path(table).open('r+') as file:  # fails if the file was removed
+          file.seek(0, os.SEEK_END)
+          file.write(new[table] + '\n')
+    if is_complete(self.rows, self._epochs):
+      if not self._at_once:
+        self.flush()
       self._write_sums()
-    for name, value in zip(self._columns, record, strict=True):
-      if name != 'epoch' and math.isfinite(value):
-        event = Event(step=record.epoch, wall_time=time.time(), summary=scalar(name, value))
-        self._events.write_event(event)
-    self._events.flush()
+    if self._events:
+      for name, value in zip(self._columns, record, strict=True):
+        if name != 'epoch' and math.isfinite(value):
+          event = Event(step=record.epoch, wall_time=time.time(), summary=scalar(name, value))
+          self._events.write_event(event)
+      self._events.flush()
+
+  def flush(self) -> None:
+    """Writes the tables."""
+    for table in TABLES:
+      write_whole(self._path(table), self._text(table))
 
   def close(self) -> None:
     """Closes TensorBoard's file."""
-    self._events.close()
+    if self._events:
+      self._events.close()
 
   def _path(self, table: str) -> pathlib.Path:
     return self._directory / f'{table}.csv'
@@ -161,6 +191,15 @@ class Recorder:
     contents['config.json'] = (self._directory / 'config.json').read_bytes()
     lines = [f'{_digest(contents[name])}  {name}\n' for name in _SUMMED]
     write_whole(self._directory / SUMS, ''.join(lines))
+
+
+def is_complete(rows: Mapping[str, Sequence[str]], epochs: int) -> bool:
+  """Returns whether the rows of the tables are those of all epochs, or end where the run diverged."""
+  metrics = rows.get('metrics', ())
+  if len(metrics) >= epochs or not metrics:
+    return len(metrics) >= epochs
+  loss = metrics[-1].split(',')[EpochRecord._fields.index('train_loss')]
+  return not math.isfinite(float(loss))
 
 
 def _quoted(columns: Iterable[str]) -> str:
@@ -184,9 +223,11 @@ def check_start(directory: pathlib.Path, numbers: Mapping[str, float]) -> None:
   """
   for other in directory.parents[1].glob(f'*/{directory.name}'):
     found = read_object(other / 'start.json')
+    if not found or found.get('jax') == jax.__version__:
+      continue
     for name, value in numbers.items():
       was = found.get(name, value)
-      if found.get('jax') != jax.__version__ and not math.isclose(was, value, rel_tol=_ROUNDING):
+      if not math.isclose(was, value, rel_tol=_ROUNDING):
         raise UserError(
           f'{other} was trained with JAX {found.get("jax")}, where the {name} was {was:.6g}, and is '
           f'{value:.6g} with JAX {jax.__version__}: choose another --workdir.'

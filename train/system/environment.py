@@ -81,9 +81,12 @@ def check_xla_flags() -> None:
     raise UserError(f'XLA refuses XLA_FLAGS={flags} ({reason}): correct the variable, or unset it.')
 
 
-def write_environment(directory: pathlib.Path, devices_used: int = 1) -> None:
-  """Writes environment.json of a run, again each time it is started."""
-  found = {**environment(), 'devices_used': devices_used}
+def write_environment(directory: pathlib.Path, **made: Any) -> None:
+  """Writes environment.json of a run, again each time it is started.
+
+  ``made`` is what differs between the runs of a process: how each is trained.
+  """
+  found = {**environment(), **made}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 
 

@@ -12,8 +12,7 @@ from train.data import Batch, Dataset, Split
 from train.problem.arms import OTHERS, Arm
 from train.problem.comparison import Comparison
 from train.problem.own_code import explain_errors, is_users, own_modules, source_digest
-from train.training.loop import EVAL_BATCH_SIZE
-from train.training.programs import make_programs, split_network
+from train.training.programs import EVAL_BATCH_SIZE, make_programs, split_network
 
 # Parts of the text of a program that do not change what it computes: names, and addresses in memory.
 _NAMES = re.compile(

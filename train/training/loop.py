@@ -1,108 +1,48 @@
-"""Trains one run: one arm, one seed, from the first epoch to the last."""
+"""Trains runs from the first epoch to the last: one alone, or several at once."""
 
-import dataclasses
 import math
 import pathlib
 import time
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 
-from train.data import Dataset, make_input
 from train.data.randomness import epoch_order
-from train.problem.arms import Arm
-from train.problem.comparison import Comparison, wrong_answer
-from train.problem.own_code import explain_errors
+from train.problem.comparison import wrong_answer
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, compared_fields
-from train.storage.tables import TABLES, EpochRecord, Recorder, check_start
+from train.storage.tables import TABLES, EpochRecord, Recorder, check_start, is_complete, run_name
 from train.system import processes
-from train.system.devices import choose_devices, describe_devices
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
-from train.training.checks import check_fit
-from train.training.memory import KeptBuffers, batch_elements
-from train.training.programs import (
-  EVAL_BATCH_SIZE,
-  EpochSums,
-  EvalSums,
-  TrainState,
-  TrainStep,
-  make_initializer,
-  make_programs,
-)
+from train.training.lanes import LanePrograms, Lanes
+from train.training.programs import EvalSums
+from train.training.trainer import Alone, Start, Trainer
+
+SECONDS_BETWEEN_SAVES = 10.0  # of runs trained at once, whose epochs may be shorter than a save
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-  """How runs are saved, and where their data are; it does not change their numbers."""
+class Run(NamedTuple):
+  """A run to train."""
 
-  checkpoint_epochs: int = 1  # a run is saved every this many epochs, and at its end,
-  checkpoint_minutes: float = 10.0  # and within an epoch, this many minutes after the last time
-  data_dir: str | None = None  # where TFDS keeps its data sets; None is TFDS's own default
-  stream: bool | None = None  # whether to stream data to the devices; None decides by size
-  device_limit: int | None = None  # at most this many devices of each process; None means all
+  start: Start
+  directory: pathlib.Path
+  config: Mapping[str, Any]
 
 
-_DEFAULTS = Settings()
+class Watcher(NamedTuple):
+  """Learns how runs are, each by its index."""
 
-
-class Trainer:
-  """What the runs of a comparison share: their data on the devices, and compiled programs.
-
-  ``where`` is a sentence on the devices that a batch is divided among; empty for a single device.
-  """
-
-  def __init__(self, comparison: Comparison, dataset: Dataset, settings: Settings = _DEFAULTS):
-    """Puts the data on the devices and checks that network, loss and metric fit them.
-
-    Raises:
-      UserError: If there is no such network, something does not fit, or devices are missing.
-    """
-    self.comparison = comparison
-    self.settings = settings
-    rows = min(comparison.batch_size, len(dataset.train))
-    self.buffers = KeptBuffers(batch_elements(comparison, dataset))  # before JAX is used
-    check_fit(comparison, dataset)
-    self.devices = choose_devices(rows, settings.device_limit)
-    self.where = describe_devices(self.devices, rows, settings.device_limit)
-    self.programs = make_programs(comparison, dataset.num_classes, self.devices)
-    self._initialize = make_initializer(comparison, dataset.num_classes, self.programs.model)
-    self.train_input = make_input(dataset.train, settings.stream, self.devices)
-    self.test_input = make_input(dataset.test, settings.stream, self.devices)
-    self.train_examples, self.test_examples = len(dataset.train), len(dataset.test)
-    self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
-    self._train_steps: dict[Any, TrainStep] = {}
-
-  def start(
-    self, arm: Arm, seed: int, partner_phases: np.ndarray | None = None
-  ) -> tuple[TrainState, TrainStep]:
-    """Returns the state before the first step of a run, and its training step.
-
-    The arms of a seed start from the same weights. Arms that differ only in numbers share a step.
-    """
-    optimizer = self.comparison.build_optimizer(arm, self.steps_per_epoch, seed, partner_phases)
-    if arm.program not in self._train_steps:
-      self._train_steps[arm.program] = self.programs.make_train_step(optimizer)
-    state = self.programs.initial_state(self._initialize(seed), optimizer, self.steps_per_epoch)
-    return self.devices.replicate(state), self._train_steps[arm.program]
-
-  def evaluate(self, arm: Arm, state: TrainState) -> EvalSums:
-    """Returns the sums over the whole test split, still on the device."""
-    with explain_errors(f'evaluation_params of {arm.name}'):
-      params = arm.evaluation_params(state.opt_state, state.params)
-    # Whole batches are divided evenly.
-    batch_size = -(-EVAL_BATCH_SIZE // self.devices.count) * self.devices.count
-    batches = self.test_input.in_order(batch_size)
-    sums = [self.programs.eval_step(params, state.model_state, batch) for batch in batches]
-    return jax.tree.map(lambda *parts: sum(parts), *sums)
+  on_epoch: Callable[[int, EpochRecord, float], None]  # called with a record and steps per second
+  on_divergence: Callable[[int, str], None]  # called with words that follow the name of the run
 
 
 class Training:
-  """Trains one run and saves it; a context manager.
+  """Trains runs and saves them; a context manager.
 
   ``state`` is the state after ``epoch`` whole epochs and ``step`` steps of the next one.
   """
@@ -110,38 +50,54 @@ class Training:
   def __init__(
     self,
     trainer: Trainer,
-    arm: Arm,
-    seed: int,
-    directory: pathlib.Path,
-    config: Mapping[str, Any],
+    runs: Sequence[Run],
+    folder: pathlib.Path,
     warn: Callable[[str], None],
-    partner_phases: np.ndarray | None = None,
+    programs: LanePrograms | None = None,
   ):
-    """Resumes the newest checkpoint in the directory of the run, or starts it.
+    """Resumes the newest checkpoint in a folder, or starts the runs.
 
-    Calls ``warn`` with a sentence about each damaged checkpoint. A yoked arm replays the phases of
-    its partner.
+    Calls ``warn`` with a sentence about each damaged checkpoint. With ``programs`` the runs are
+    trained at once; otherwise there is one.
 
     Raises:
-      UserError: If none of its checkpoints can be read, or they are of another configuration.
+      UserError: If no checkpoint can be read, or they are of another configuration.
     """
-    self._trainer = trainer
-    self._arm = arm
-    self._seed = seed
-    self._config = config
-    self._checkpoints = Checkpoints(directory / 'checkpoints', warn, trainer.devices)
-    self.state, self._train_step = trainer.start(arm, seed, partner_phases)
+    self._trainer, self._runs = trainer, runs
+    starts = [run.start for run in runs]
+    self._engine = Lanes(programs, starts) if programs else Alone(trainer, *starts)
+    self.state = self._engine.state
     self.epoch = self.step = 0
-    self._directory = directory
-    self._check_start({'norm of the initial weights': float(optax.tree.norm(self.state.params))})
-    rows: dict[str, list[str]] = {}
+    self._start_numbers = [
+      {'norm of the initial weights': norm.item()}
+      for norm in self._engine.by_run(self._engine.norm(self.state.params))
+    ]
+    self._checkpoints = Checkpoints(folder / 'checkpoints', warn, trainer.devices)
     restored = self._checkpoints.restore(self.state, self._check_notes)
+    rows: list[dict[str, list[str]]] = [{} for _ in runs]
     if restored is not None:
-      self.state, notes = restored
-      check_same_run(directory, notes['config'], config)
-      self.epoch, self.step, rows = notes['epoch'], notes['step'], notes['rows']
-    is_first = processes.is_first()
-    self._recorder = Recorder(directory, config, rows, trainer.devices.count) if is_first else None
+      state, notes = restored
+      self.epoch, self.step = notes['epoch'], notes['step']
+      names = [saved['name'] for saved in notes['runs']]
+      lanes = [names.index(run_name(run.directory)) for run in runs]
+      self.state = self._engine.pick(state, lanes)
+      for run, saved in zip(runs, (notes['runs'][lane] for lane in lanes), strict=True):
+        check_same_run(run.directory, saved['config'], run.config)
+      rows = [notes['runs'][lane]['rows'] for lane in lanes]
+      self._check_start()
+    epochs = trainer.comparison.epochs
+    self._active = [index for index in range(len(runs)) if not is_complete(rows[index], epochs)]
+    self._recorders: list[Recorder] = []
+    if processes.is_first():
+      environment = {'devices_used': trainer.devices.count, 'lanes': self._engine.lanes}
+      if programs:
+        environment['together'] = folder.name
+      alone = programs is None
+      events = alone or trainer.settings.tensorboard
+      self._recorders = [
+        Recorder(run.directory, run.config, rows[index], environment, at_once=alone, events=events)
+        for index, run in enumerate(runs)
+      ]
     self._saved_at = time.monotonic()
 
   def __enter__(self) -> 'Training':
@@ -150,60 +106,87 @@ class Training:
   def __exit__(self, kind: type[BaseException] | None, *_) -> None:
     """Waits until everything is written, unless writing failed."""
     if kind is None or not issubclass(kind, OSError | StorageError):
-      if self._recorder is not None:
-        self._recorder.close()
+      for recorder in self._recorders:
+        recorder.close()
       self._checkpoints.close()
 
-  def train(
-    self, interrupts: Interrupts, on_epoch: Callable[[EpochRecord, float], None]
-  ) -> str | None:
-    """Trains to the end, or until the run diverges.
+  def train(self, interrupts: Interrupts, watcher: Watcher) -> None:
+    """Trains until each run has reached its last epoch or has diverged.
 
     Within an epoch the host only queues work for the device; it waits at the end of the epoch.
-    Calls ``on_epoch`` with each epoch's record and its steps per second.
-
-    Returns:
-      None, or words about where the run diverged, to follow its name.
 
     Raises:
-      InterruptedRunError: If a signal came; the run is saved.
+      InterruptedRunError: If a signal came; the runs are saved.
     """
     comparison = self._trainer.comparison
-    while self.epoch < comparison.epochs:
+    while self._active and self.epoch < comparison.epochs:
       start, first_step = time.perf_counter(), self.step
       self._train_epoch(interrupts)
       jax.block_until_ready(self.state.sums)
       seconds, steps = time.perf_counter() - start, self.step - first_step
-      record = self._record(self._trainer.evaluate(self._arm, self.state))
-      phases = self.state.sums.phases
-      if self._recorder is not None:
-        self._recorder.write(record, () if phases is None else np.asarray(phases), seconds, steps)
-      on_epoch(record, steps / seconds)
-      if not math.isfinite(record.train_loss):
-        step = int(self.state.sums.finite) + 1
-        reason = 'try a lower learning rate or momentum'
-        if record.epoch == step == 1 and not processes.together():
-          reason = self._why_not_finite()
-        return (
-          f'diverged in epoch {record.epoch}, step {step}: its loss is NaN or infinite; {reason}'
-        )
+      records, phases = self._records(self._engine.evaluate(self.state))
+      for index in tuple(self._active):
+        record = records[index]
+        if self._recorders:
+          self._recorders[index].write(record, phases[index], seconds, steps)
+        watcher.on_epoch(index, record, steps / seconds)
+        if not math.isfinite(record.train_loss):
+          self._active.remove(index)
+          watcher.on_divergence(index, self._where_diverged(index))
       self.epoch, self.step = self.epoch + 1, 0
-      sums = EpochSums.zeros(None if phases is None else len(phases))
+      if not self._active:
+        return
+      # Each in a buffer of its own, so that they can be donated.
+      sums = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), self.state.sums)
       self.state = self.state._replace(sums=self._trainer.devices.replicate(sums))
-      if (
-        self.epoch % self._trainer.settings.checkpoint_epochs == 0
-        or self.epoch == comparison.epochs
-      ):
+      if self._is_to_be_saved():
         self._save()
-    return None
 
-  def _why_not_finite(self) -> str:
+  def _is_to_be_saved(self) -> bool:
+    """Returns whether to save after this epoch."""
+    is_last = self.epoch == self._trainer.comparison.epochs
+    if self._engine.lanes:  # at their end, runs have all their tables, and none goes on
+      recently = time.monotonic() - self._saved_at < SECONDS_BETWEEN_SAVES
+      if is_last or recently:
+        return False
+    return is_last or self.epoch % self._trainer.settings.checkpoint_epochs == 0
+
+  def _train_epoch(self, interrupts: Interrupts) -> None:
+    trainer = self._trainer
+    for state, step in self._engine.train(self.state, self.epoch, self.step):
+      self.state, self.step = state, step
+      if self.epoch == 0 and self.step == 1:
+        losses = self._engine.by_run(jax.device_get(self.state.sums.loss))
+        for numbers, loss in zip(self._start_numbers, losses, strict=True):
+          numbers['loss of the first batch'] = loss.item()
+        self._check_start()
+      trainer.buffers.give_back_if_scarce()
+      if time.monotonic() - self._saved_at > 60 * trainer.settings.checkpoint_minutes:
+        self._save()
+      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
+
+  def _check_start(self) -> None:
+    def check() -> None:
+      for run, numbers in zip(self._runs, self._start_numbers, strict=False):
+        check_start(run.directory, numbers)
+
+    processes.from_first(check)
+
+  def _where_diverged(self, index: int) -> str:
+    sums = self._engine.by_run(jax.device_get(self.state.sums))[index]
+    step = int(sums.finite) + 1
+    reason = 'try a lower learning rate or momentum'
+    if self.epoch == 0 and step == 1 and not processes.together():
+      reason = self._why_not_finite(self._runs[index].start)
+    return f'diverged in epoch {self.epoch + 1}, step {step}: its loss is NaN or infinite; {reason}'
+
+  def _why_not_finite(self, start: Start) -> str:
     """Returns words about a first batch whose loss is not finite, before any update."""
     trainer = self._trainer
-    state, _ = trainer.start(self._arm, self._seed)
-    batch = next(iter(trainer.train_input.epoch(self._seed, 0, trainer.comparison.batch_size)))
+    state, _ = trainer.start(*start)
+    batch = next(iter(trainer.train_input.epoch(start.seed, 0, trainer.comparison.batch_size)))
     outputs, losses = trainer.programs.finite_examples(state.params, state.model_state, batch)
-    order = np.asarray(epoch_order(self._seed, 0, trainer.train_examples))
+    order = np.asarray(epoch_order(start.seed, 0, trainer.train_examples))
     for what, finite in (('outputs of the network', outputs), ('losses', losses)):
       if not finite.all():
         return (
@@ -213,61 +196,54 @@ class Training:
         )
     return 'before any update it is so for the whole batch only: check the network and the loss'
 
-  def _train_epoch(self, interrupts: Interrupts) -> None:
-    trainer = self._trainer
-    batch_size = trainer.comparison.batch_size
-    for batch in trainer.train_input.epoch(self._seed, self.epoch, batch_size, self.step):
-      self.state = self._train_step(self.state, batch, self._seed, self.epoch, self.step)
-      self.step += 1
-      if self.epoch == 0 and self.step == 1:
-        self._check_start({'loss of the first batch': float(self.state.sums.loss)})
-      trainer.buffers.give_back_if_scarce()
-      if time.monotonic() - self._saved_at > 60 * trainer.settings.checkpoint_minutes:
-        self._save()
-      interrupts.leave_if_requested(f'in epoch {self.epoch + 1} after step {self.step}', self._save)
-
-  def _check_start(self, numbers: dict[str, float]) -> None:
-    processes.from_first(lambda: check_start(self._directory, numbers))
-
   def _save(self) -> None:
-    if self._recorder is not None:
-      notes = {
-        'epoch': self.epoch,
-        'step': self.step,
-        'rows': self._recorder.rows,
-        'config': compared_fields(self._config),
-      }
+    if self._recorders:
+      runs = []
+      for run, recorder in zip(self._runs, self._recorders, strict=True):
+        recorder.flush()
+        config = compared_fields(run.config)
+        runs.append({'name': run_name(run.directory), 'rows': recorder.rows, 'config': config})
+      notes = {'epoch': self.epoch, 'step': self.step, 'runs': runs}
       steps_before = self.epoch * self._trainer.steps_per_epoch
       self._checkpoints.save(steps_before + self.step, self.state, notes)
     self._saved_at = time.monotonic()
 
   def _check_notes(self, steps: int, notes: Mapping[str, Any]) -> None:
     """Raises a ``ValueError`` if the notes of a checkpoint do not fit its number of steps."""
-    epoch, step, rows = (notes.get(name) for name in ('epoch', 'step', 'rows'))
-    if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(rows, dict)):
-      raise ValueError('its notes lack epoch, step or rows')
+    epoch, step, saved = (notes.get(name) for name in ('epoch', 'step', 'runs'))
+    if not (isinstance(epoch, int) and isinstance(step, int) and isinstance(saved, list)):
+      raise ValueError('its notes lack epoch, step or runs')
     if epoch * self._trainer.steps_per_epoch + step != steps:
       raise ValueError(f'its notes are those of epoch {epoch}, step {step}')
-    if any(len(rows.get(table) or ()) != epoch for table in TABLES):
-      raise ValueError(f'its notes do not hold {epoch} rows of each table')
+    for run in saved:
+      rows = run['rows']
+      lengths = {len(rows.get(table) or ()) for table in TABLES}
+      ended = len(lengths) == 1 and max(lengths) < epoch and is_complete(rows, epoch)
+      if lengths != {epoch} and not ended:
+        raise ValueError(f'its notes do not hold {epoch} rows of each table')
 
-  def _record(self, test: EvalSums) -> EpochRecord:
-    """Waits for the sums of the epoch and returns its record."""
-    sums, test, hyperparams = jax.device_get(
-      (self.state.sums, test, optax.tree.get(self.state.opt_state, 'hyperparams'))
-    )
-    examples = self._trainer.test_examples
+  def _records(self, test: EvalSums) -> tuple[list[EpochRecord], list[Any]]:
+    """Waits for the sums of the epoch; returns the record and the phases of each lane."""
+    hyperparams = optax.tree.get(self.state.opt_state, 'hyperparams') or {}
     has_momentum = optax.tree.get(self.state.opt_state, 'momentum') is not None
+    fetched = jax.device_get((self.state.sums, test, hyperparams.get('learning_rate')))
+    examples = self._trainer.test_examples
     percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
-    return EpochRecord(
-      epoch=self.epoch + 1,
-      train_loss=float(sums.loss / sums.steps),
-      test_loss=float(test.loss / examples),
-      metric=percent * test.metric.item() / examples,
-      learning_rate=float((hyperparams or {}).get('learning_rate', math.nan)),
-      high_loss_share=(
-        math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
-      ),
-      mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
-      gradient_norm=float(sums.gradient_norm / sums.steps),
-    )
+    records, phases = [], []
+    for sums, test, learning_rate in self._engine.by_run(fetched):
+      phases.append(sums.phases)
+      records.append(
+        EpochRecord(
+          epoch=self.epoch + 1,
+          train_loss=float(sums.loss / sums.steps),
+          test_loss=float(test.loss / examples),
+          metric=percent * test.metric.item() / examples,
+          learning_rate=math.nan if learning_rate is None else float(learning_rate),
+          high_loss_share=(
+            math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
+          ),
+          mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
+          gradient_norm=float(sums.gradient_norm / sums.steps),
+        )
+      )
+    return records, phases

@@ -44,6 +44,14 @@ def check_parameters_fit(parameters: int, network: str) -> None:
     )
 
 
+def step_bytes(program: jax.stages.Compiled) -> int:
+  """Returns the memory of a compiled step's buffers."""
+  needs = program.memory_analysis()
+  # Donated buffers count among arguments and outputs alike.
+  kept = needs.argument_size_in_bytes + needs.output_size_in_bytes - needs.alias_size_in_bytes
+  return kept + needs.temp_size_in_bytes + needs.generated_code_size_in_bytes
+
+
 @contextlib.contextmanager
 def out_of_memory_explained() -> Iterator[None]:
   """Raises a ``UserError`` in place of the errors of Python and JAX that memory ran out."""

@@ -1,8 +1,4 @@
-"""The jitted programs of a network: initial weights, training steps, and an evaluation step.
-
-The steps are called from a Python loop, because XLA compiles a convolution inside one of its own
-loops to much slower code on a CPU.
-"""
+"""The programs of a network: initial weights, training steps, and an evaluation step."""
 
 from collections.abc import Callable
 from functools import partial
@@ -106,14 +102,17 @@ class Programs:
     """Returns the state before the first step, on this process's default device."""
     _, params, model_state = split_network(model)
 
-    @jax.jit  # one program; one for each shape would take a second to compile
-    def start(params):
-      with explain_errors('The optimizer'):
-        opt_state = optimizer.init(params)
-      has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
-      return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
-
+    # One program; one for each shape would take a second to compile.
+    start = jax.jit(lambda params: self.start(params, optimizer, steps_per_epoch))
     return TrainState(params, model_state, *start(params))
+
+  def start(
+    self, params: Any, optimizer: optax.GradientTransformationExtraArgs, steps_per_epoch: int
+  ) -> tuple[Any, EpochSums]:
+    """Returns the state of the optimizer before the first step, and the sums of no steps."""
+    opt_state = optimizer.init(params)
+    has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
+    return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
 
   def loss(self, params, model_state, inputs, targets, strength=None) -> tuple[jax.Array, Any]:
     """Returns the mean loss of a batch in training mode, and the model state after it.
@@ -133,15 +132,17 @@ class Programs:
     return mean, model_state
 
   def make_train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
-    """Returns a jitted training step.
+    """Returns the training step, jitted; the state is donated."""
+    return self.jit(self.train_step(optimizer), donate_argnums=0)
+
+  def train_step(self, optimizer: optax.GradientTransformationExtraArgs) -> TrainStep:
+    """Returns a training step, not jitted.
 
     It is ``train_step(state, batch, seed, epoch, step) -> state``, and serves for all optimizers that
-    differ only in what their states hold. The state is donated. The augmentation is a pure function
-    of the integers ``seed``, ``epoch`` and ``step``.
+    differ only in what their states hold. The augmentation is a pure function of the integers
+    ``seed``, ``epoch`` and ``step``.
     """
-    update = explain_errors('The optimizer')(optimizer.update)
 
-    @partial(self.jit, donate_argnums=0)
     def train_step(state: TrainState, batch: Batch, seed, epoch, step) -> TrainState:
       inputs, targets = self._devices.divide(gather(batch))
       inputs = self.preprocessing.train(step_key(seed, epoch, step), inputs)
@@ -152,7 +153,7 @@ class Programs:
         targets,
         optax.tree.get(state.opt_state, 'strength'),
       )
-      updates, opt_state = update(grads, state.opt_state, state.params, value=loss)
+      updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
       params = optax.apply_updates(state.params, updates)
       sums = _add_step(state.sums, loss, grads, opt_state, step)
       return TrainState(params, model_state, opt_state, sums)

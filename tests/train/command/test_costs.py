@@ -9,10 +9,11 @@ import pytest
 
 from tests.train.support import run_command
 from train.command import costs
-from train.command.costs import Costs, data_bytes, step_bytes
+from train.command.costs import Costs, data_bytes
 from train.data import find_source, inputs
 from train.problem.experiments import EXPERIMENTS
 from train.system.errors import UserError
+from train.training.memory import step_bytes
 
 COSTS = Costs(
   devices=1,

@@ -16,7 +16,7 @@ from train.launch.run import Outcome
 from train.launch.worker import Result, Shared
 from train.problem.changes import Changes, changed_comparisons
 from train.storage.tables import SUMS, run_directory
-from train.training.loop import Settings
+from train.training.trainer import Settings
 
 EPOCHS = 3
 
@@ -32,7 +32,7 @@ class ScriptedWorkers:
     return True
 
   def submit(self, task):
-    self.submitted.append((task.arm, task.seed))
+    self.submitted += task.runs
     self.waiting.append(task)
 
   def wait(self, seconds):
@@ -40,12 +40,13 @@ class ScriptedWorkers:
     return [(task, self._result(task)) for task in ended]
 
   def _result(self, task):
-    scripted = self.results.get(f'seed{task.seed}' if task.arm == LCAM else 'yoked')
+    ((arm, seed),) = task.runs
+    scripted = self.results.get(f'seed{seed}' if arm == LCAM else 'yoked')
     if scripted:
       result = scripted.pop(0)
       return Result(result) if isinstance(result, Outcome) else result
-    finish(run_directory(task.workdir, task.arm, task.seed))
-    return Result(Outcome.ENDED, f'{task.arm} seed {task.seed} is done\n')
+    finish(run_directory(task.workdir, arm, seed))
+    return Result(Outcome.ENDED, f'{arm} seed {seed} is done\n')
 
   def request_stop(self):
     pass
@@ -136,7 +137,7 @@ def test_deaths_after_new_checkpoints_do_not_count(run_with):
 
   class Further(ScriptedWorkers):
     def _result(self, task):
-      if (task.arm, task.seed) == (LCAM, 0):
+      if task.runs == ((LCAM, 0),):
         (directory / str(len(self.submitted))).mkdir(parents=True)
       return super()._result(task)
 

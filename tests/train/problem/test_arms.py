@@ -15,8 +15,8 @@ from train.problem.arms import OTHERS, Coin, Fixed, Lcam, Setting, Weighted, Yok
 from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
 from train.problem.schedules import Constant, Cosine, Drops
 from train.system.errors import UserError
-from train.training.loop import Trainer
 from train.training.programs import Programs
+from train.training.trainer import Trainer
 
 SETTING = Setting(Constant(0.1), epochs=4, steps_per_epoch=5, weight_decay=0.0, rule='equation9')
 PARAMS = {'weight': jnp.array([1.0, -2.0, 3.0])}

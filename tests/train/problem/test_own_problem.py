@@ -7,7 +7,7 @@ import shutil
 import numpy as np
 import pytest
 
-from tests.train.support import ROOT, run_command
+from tests.train.support import ALONE, ROOT, run_command
 from train.storage.tables import read_table
 
 EXAMPLE = ROOT / 'examples' / 'own_problem.py'
@@ -94,7 +94,7 @@ def begun(tmp_path_factory):
 @pytest.mark.training
 def test_the_example_answers_the_question(tmp_path):
   assert len(EXAMPLE.read_text().splitlines()) < 40
-  output = run_file(EXAMPLE, '--epochs', 3, workdir=tmp_path)
+  output = run_file(EXAMPLE, '--epochs', 3, '--tensorboard', workdir=tmp_path)
   assert 'yoked0.857-0.93' in output
   errors = read_table(tmp_path / 'fixed-0.9' / 'seed-0' / 'metrics.csv', ['test_error_percent'])[
     'test_error_percent'
@@ -111,7 +111,7 @@ def test_the_readme_shows_the_example_as_it_is():
 
 @pytest.mark.training
 def test_it_goes_on_from_its_last_checkpoint_to_the_same_bytes(tmp_path):
-  arguments = ('--arms', 'low0.5-high0.9', '--seeds', 0, '--checkpoint-epochs', 1)
+  arguments = ('--arms', 'low0.5-high0.9', '--seeds', 0, '--checkpoint-epochs', 1, *ALONE)
   command = ('run', write(tmp_path, CLASSES), *arguments, '--workdir', tmp_path / 'runs')
   run_command(*command)
   run = tmp_path / 'runs' / 'low0.5-high0.9' / 'seed-0'

@@ -5,7 +5,7 @@ import signal
 
 import pytest
 
-from tests.train.support import ROOT, run_command, start
+from tests.train.support import ALONE, ROOT, run_command, start
 from train.system.signals import let_ctrl_c_kill
 
 EXAMPLE = (ROOT / 'examples' / 'own_problem.py').read_text()
@@ -90,7 +90,7 @@ sys.stderr.close()
 for number in range(3):
   os.close(number)
 """)
-  process = start(path, *SHORT, '--workdir', tmp_path / 'runs')
+  process = start(path, *SHORT, *ALONE, '--workdir', tmp_path / 'runs')
   output, errors = process.communicate()
   assert (process.returncode, errors) == (0, '')
   assert 'tensorboard --logdir' in output

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from tests.train.reports.support import printed_report
-from tests.train.support import LCAM, YOKED, run_command, tables, write_problem
+from tests.train.support import ALONE, LCAM, YOKED, run_command, tables, write_problem
 from train.storage.checkpoints import Checkpoints
 from train.storage.tables import SUMS, has_ended, read_phases
 from train.system.devices import ONE_DEVICE
@@ -25,7 +25,7 @@ def undisturbed(tmp_path_factory):
   """Returns the file of a small problem, and the directory of its finished runs."""
   folder = tmp_path_factory.mktemp('problem')
   path = write_problem(folder, EPOCHS)
-  run_command('run', path, '--workdir', folder / 'runs')
+  run_command('run', path, *ALONE, '--workdir', folder / 'runs')
   return path, folder / 'runs'
 
 
@@ -85,7 +85,9 @@ def test_a_run_refuses_and_keeps_what_was_edited(problem, workdir, refused, name
   repeat_a_row(path)
   before = {file: file.read_bytes() for file in path.parent.rglob('*') if file.is_file()}
   for seeds in ((0, 1), (0,), (2,)):
-    message = refused('run', problem, '--workdir', workdir, '--arms', LCAM, '--seeds', *seeds)
+    message = refused(
+      'run', problem, *ALONE, '--workdir', workdir, '--arms', LCAM, '--seeds', *seeds
+    )
     assert f'{path}: not what the run wrote' in message
   assert before == {file: file.read_bytes() for file in path.parent.rglob('*') if file.is_file()}
 
@@ -106,7 +108,7 @@ def test_what_the_user_deletes_is_written_anew(
 ):
   run = workdir / LCAM / 'seed-0'
   repeat_a_row(run / name)
-  arguments = ('run', problem, '--workdir', workdir, '--arms', LCAM, '--seeds', 0)
+  arguments = ('run', problem, *ALONE, '--workdir', workdir, '--arms', LCAM, '--seeds', 0)
   message = refused(*arguments)
   deleted = message.partition('delete ')[2].partition(', then')[0].split(' and ')
   assert set(deleted) == {str(run / name), str(run / SUMS)}
@@ -133,7 +135,7 @@ def test_phases_that_were_edited_are_not_replayed(problem, workdir, refused):
   with pytest.raises(UserError, match=r'phases\.csv: not what the run wrote'):
     read_phases(workdir / LCAM / 'seed-1', EPOCHS)
   shutil.rmtree(workdir / YOKED)
-  message = refused('run', problem, '--workdir', workdir, '--arms', YOKED)
+  message = refused('run', problem, *ALONE, '--workdir', workdir, '--arms', YOKED)
   assert 'phases.csv: not what the run wrote' in message
 
 
@@ -145,7 +147,7 @@ def test_without_its_configuration_a_run_goes_on_as_what_it_was(
   shutil.rmtree(workdir / LCAM / 'seed-1')
   (run / 'config.json').unlink()
   (run / SUMS).unlink()
-  arguments = ('run', problem, '--workdir', workdir, '--arms', LCAM, '--seeds', 0)
+  arguments = ('run', problem, *ALONE, '--workdir', workdir, '--arms', LCAM, '--seeds', 0)
   for _ in range(2):
     message = refused(*arguments, '--learning-rate', 0.5)
     assert 'schedule.init_value was 0.1, is 0.5' in message

@@ -20,7 +20,7 @@ def write(recorder, epoch, train_loss=2.5):
 @pytest.fixture
 def rows(tmp_path):
   """Returns the rows of two epochs of a run, whose tables hold them."""
-  recorder = Recorder(tmp_path, CONFIG, {})
+  recorder = Recorder(tmp_path, CONFIG, {}, {})
   for epoch in (1, 2):
     write(recorder, epoch)
   recorder.close()
@@ -39,7 +39,7 @@ def test_tables_of_a_run_that_goes_on_are_those_of_its_checkpoint(
       (tmp_path / name).unlink()
     else:
       (tmp_path / name).write_bytes(whole[name] + after_the_checkpoint)
-  Recorder(tmp_path, CONFIG, rows).close()
+  Recorder(tmp_path, CONFIG, rows, {}).close()
   assert {name: (tmp_path / name).read_bytes() for name in TABLES} == whole
   assert not has_ended(tmp_path)
 
@@ -50,7 +50,7 @@ def test_a_run_that_is_killed_while_it_ends_goes_on(
   tmp_path, rows, number, train_loss, monkeypatch
 ):
   whole = {name: (tmp_path / name).read_bytes() for name in TABLES}
-  recorder = Recorder(tmp_path, CONFIG, rows)
+  recorder = Recorder(tmp_path, CONFIG, rows, {})
   recorder.rows = {table: list(of_table) for table, of_table in rows.items()}
   # After the last row of each table; after the digests it has ended.
   with monkeypatch.context() as patch:
@@ -59,7 +59,7 @@ def test_a_run_that_is_killed_while_it_ends_goes_on(
     write(recorder, 3, train_loss)
   recorder.close()
   assert not has_ended(tmp_path)
-  recorder = Recorder(tmp_path, CONFIG, rows)
+  recorder = Recorder(tmp_path, CONFIG, rows, {})
   assert {name: (tmp_path / name).read_bytes() for name in TABLES} == whole
   write(recorder, 3, train_loss)
   recorder.close()
@@ -67,19 +67,19 @@ def test_a_run_that_is_killed_while_it_ends_goes_on(
 
 
 def test_a_run_that_goes_on_from_its_last_epoch_ends(tmp_path, rows):
-  recorder = Recorder(tmp_path, CONFIG, rows)
+  recorder = Recorder(tmp_path, CONFIG, rows, {})
   write(recorder, 3)
   recorder.close()
   sums = (tmp_path / SUMS).read_bytes()
   for name in (*TABLES, SUMS):
     (tmp_path / name).unlink()
-  Recorder(tmp_path, CONFIG, recorder.rows).close()
+  Recorder(tmp_path, CONFIG, recorder.rows, {}).close()
   assert (tmp_path / SUMS).read_bytes() == sums
   assert has_ended(tmp_path)
 
 
 def test_digests_are_of_what_the_run_wrote(tmp_path, rows):
-  recorder = Recorder(tmp_path, CONFIG, rows)
+  recorder = Recorder(tmp_path, CONFIG, rows, {})
   path = tmp_path / 'metrics.csv'
   path.write_bytes(path.read_bytes().replace(b'2.5', b'1.5'))
   write(recorder, 3)

@@ -27,7 +27,8 @@ from train.storage.locks import sole_writer_of
 from train.storage.tables import read_phases, run_directory
 from train.system.devices import choose_devices, describe_devices
 from train.system.signals import InterruptedRunError, Interrupts
-from train.training.loop import Settings, Trainer, Training
+from train.training.loop import Run, Training, Watcher
+from train.training.trainer import Settings, Start, Trainer
 
 LCAM = Lcam(0.857, 0.93)
 EPOCHS, BATCH_SIZE = 2, 16
@@ -98,7 +99,7 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
   directory.mkdir(parents=True, exist_ok=True)
   records = []
 
-  def on_epoch(record, _):
+  def on_epoch(index, record, steps_per_second):
     records.append(record)
     if leave_in_second_epoch:
       interrupts.requested = signal.SIGTERM
@@ -106,11 +107,11 @@ def train(comparison, workdir, stream=None, devices=None, leave_in_second_epoch=
   with (
     contextlib.suppress(InterruptedRunError),
     sole_writer_of(directory),
-    Training(trainer, LCAM, 0, directory, config, print) as training,
+    Training(trainer, [Run(Start(LCAM, 0), directory, config)], directory, print) as training,
     Interrupts() as interrupts,
   ):
     start = training.epoch
-    training.train(interrupts, on_epoch)
+    training.train(interrupts, Watcher(on_epoch, lambda index, words: None))
   if leave_in_second_epoch:
     return None
   state = training.state

@@ -154,7 +154,7 @@ class Mine(arms.Arm):
     (Mine(twice), "with mine .*Found multiple values for 'hyperparams'"),
     (Mine(lambda: optax.sgd(0.1), lambda params: None), '`evaluation_params` of mine must return'),
     (Mine(lambda: optax.sgd(0.1), lambda params: 1 / 0), r'test_checks.py, line \d+: ZeroDiv'),
-    (arms.Adaptive('m', 'm', lambda learning_rate: None, RATE), 'with m on 16 examples: Attribute'),
+    (arms.Adaptive('m', 'm', lambda learning_rate: None, RATE), 'The optimizer of m: Attribute'),
     (arms.Adaptive('m', 'm', lambda lr: optax.sgd(lr), RATE), 'The arm m: TypeError: .*argument'),
   ],
 )

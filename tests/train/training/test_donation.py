@@ -13,7 +13,7 @@ from train.command.costs import abstract_step
 from train.data import find_source
 from train.problem.arms import OTHERS, Arm, Lcam
 from train.problem.networks import M11, WideResNet
-from train.training.loop import Trainer
+from train.training.trainer import Trainer
 
 LCAM = Lcam(0.857, 0.93)
 

@@ -13,7 +13,7 @@ from train import Comparison, Dataset, Split
 from train.command.progress import RunTable
 from train.launch.run import run_comparison
 from train.storage.tables import run_directory
-from train.training.loop import Settings
+from train.training.trainer import Settings
 
 pytestmark = pytest.mark.slow
 _PAGE = 4096
