@@ -1,6 +1,6 @@
 """Does LCAM help on my problem? Here: is a tumour malignant, from 30 measurements of its cells.
 
-python -m train run examples/own_problem.py --seeds 0 1 2 3 4
+python -m train run examples/own_problem.py --seeds 0-99
 """
 
 import numpy as np

@@ -51,6 +51,8 @@ _ON_DISKS: dict[Attack, int] = {
   disks.read_only_disk: 4,
   disks.disk_of_programs: 2,
 }
+# Of runs that are trained alone, and of runs that are trained at once.
+_OF_BOTH = (stops.kill, stops.kill_at_save, stops.signals, damage.damage, several.two_writers)
 _ALL = _SHARES | _WITH_RAY | _ON_DISKS
 KINDS = {attack.__name__: attack for attack in _ALL}
 
@@ -84,4 +86,5 @@ def make_attack(world: World, seed: int, number: int, kind: str) -> None:
   Raises:
     tests.attack.checks.Failure: If a promise was not kept.
   """
-  KINDS[kind](world, random.Random(f'{seed} {number} {kind}'))
+  rng, attack = random.Random(f'{seed} {number} {kind}'), KINDS[kind]
+  attack(rng.choice([world, world.at_once or world]) if attack in _OF_BOTH else world, rng)

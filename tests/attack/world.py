@@ -57,6 +57,8 @@ class World:
     tables: The tables of the undisturbed runs, by their path in a working directory.
     report: The report.csv of the undisturbed runs.
     seconds: How long a command takes here that nothing disturbs.
+    together: What it is told about training runs at once.
+    at_once: The same with runs that are trained at once.
   """
 
   folder: pathlib.Path
@@ -67,11 +69,15 @@ class World:
   tables: dict[str, bytes]
   report: bytes
   seconds: float
+  together: str = 'off'
+  at_once: 'World | None' = None
 
   def arguments(self, workdir: pathlib.Path, problem: pathlib.Path | None = None) -> list[object]:
     """Returns the arguments of the command that is disturbed."""
     # Saved within epochs, too.
-    return ['run', problem or self.problem, '--workdir', workdir, '--checkpoint-minutes', 0.001]
+    often = ('--checkpoint-minutes', 0.001)
+    together = ('--together', self.together)
+    return ['run', problem or self.problem, '--workdir', workdir, *often, *together]
 
   def start(self, workdir: pathlib.Path, *further: object, **options) -> Command:
     """Starts the command that is disturbed; see :class:`Command`."""
@@ -112,11 +118,17 @@ def make_world(folder: pathlib.Path) -> World:
   Raises:
     RuntimeError: If the program does not even work undisturbed.
   """
+  at_once = _make_world(folder / 'at-once', '4')
+  return dataclasses.replace(_make_world(folder / 'alone', 'off'), at_once=at_once)
+
+
+def _make_world(folder: pathlib.Path, together: str) -> World:
   problem = folder / 'problem.py'
+  folder.mkdir()
   problem.write_text(PROBLEM)
   cache = pathlib.Path(os.environ['XDG_CACHE_HOME'])
   finished, stopped = folder / 'finished/runs', folder / 'stopped/runs'
-  world = World(folder, problem, cache, finished, stopped, {}, b'', 0.0)
+  world = World(folder, problem, cache, finished, stopped, {}, b'', 0.0, together)
   for workdir in (world.finished, world.stopped):
     workdir.parent.mkdir()
   _expect_success(world.run(world.finished))  # which compiles
@@ -141,7 +153,13 @@ def _stop_midway(world: World) -> None:
   """Leaves finished runs, one in the midst of its epochs, and one that has not begun."""
   third = world.stopped / ARMS[1] / f'seed-{SEEDS[0]}' / 'metrics.csv'
   command = world.start(world.stopped)
-  while command.is_running() and not (third.exists() and len(third.read_text().splitlines()) > 1):
+
+  def is_midway() -> bool:
+    if world.together != 'off':
+      return any(path.name.isdigit() for path in world.stopped.glob('together/*/checkpoints/*'))
+    return third.exists() and len(third.read_text().splitlines()) > 1
+
+  while command.is_running() and not is_midway():
     time.sleep(0.001)
   command.send(signal.SIGTERM)
   done = command.done()
