@@ -39,7 +39,7 @@ def main(
     output: The folder for the tables of the runs that have ended, and the report (default:
       results/figure3-wrn-16-4). Runs that are there are not trained again.
     data_dir: Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own).
-    rehearsal: Do all of it in minutes on a CPU: WRN-10-1, 200 images, few epochs, two seeds.
+    rehearsal: Do all of it in some minutes on a CPU: WRN-10-1, 200 images, few epochs, two seeds.
   """
   if not minutes > 0:
     raise UserError(f'--minutes must be above 0, not {minutes}.')
