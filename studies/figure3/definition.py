@@ -84,8 +84,9 @@ class Size:
     """The arguments of ``python -m train run``, without folders."""
     chosen = [EXPERIMENT, *self.settings, '--epochs', str(self.epochs)]
     chosen += ['--seeds', *map(str, self.seeds), '--arms', *ARMS, *YOKED]
-    # An epoch takes a second or two on a GPU, less than it takes to save.
-    return [*chosen, '--checkpoint-epochs', '25']
+    # Each run has a process, so that their number can be measured. An epoch takes a second or two on a
+    # GPU, less than it takes to save.
+    return [*chosen, '--together', 'off', '--checkpoint-epochs', '25']
 
 
 FULL = Size(
