@@ -1,4 +1,4 @@
-"""Adam whose `b1` depends on the loss; other hyperparameters and optimizers work alike.
+"""Adam whose `b1` depends on the loss; other hyperparameters work alike.
 
 python examples/adam_b1.py
 """
@@ -19,7 +19,7 @@ EPOCHS, BATCH_SIZE = 5, 64
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.adam(3e-3, b1=0.9)
-b1 = loss_phase_schedule(0.95, 0.85, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
+b1 = loss_phase_schedule(0.95, 0.85, steps_per_epoch=STEPS_PER_EPOCH)
 optimizer = optax.inject_hyperparams(optax.adam)(3e-3, b1=b1)
 
 
@@ -29,13 +29,15 @@ def predict(params, images):
 
 def loss_fn(params, images, labels):
   logits = predict(params, images)
-  return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  return losses.mean()
 
 
 @jax.jit
 def train_step(params, opt_state, images, labels):
   loss, grads = jax.value_and_grad(loss_fn)(params, images, labels)
-  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)  # new: value=loss
+  # new: value=loss
+  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)
   return optax.apply_updates(params, updates), opt_state, loss
 
 
@@ -43,14 +45,15 @@ def main():
   """Returns the loss and the b1 of each step."""
   rng, history = np.random.default_rng(0), []
   shapes = {'hidden': (64, 32), 'output': (32, 10)}
-  params = {k: np.float32(rng.normal(0, 0.2, shape)) for k, shape in shapes.items()}
+  params = {k: np.float32(rng.normal(0, 0.2, s)) for k, s in shapes.items()}
   opt_state = optimizer.init(params)
   for epoch in range(1, EPOCHS + 1):
     for rows in rng.permutation(len(x)).reshape(STEPS_PER_EPOCH, BATCH_SIZE):
-      params, opt_state, loss = train_step(params, opt_state, x[rows], y[rows])
+      batch = x[rows], y[rows]
+      params, opt_state, loss = train_step(params, opt_state, *batch)
       history.append((float(loss), float(opt_state.hyperparams['b1'])))
     accuracy = np.mean(predict(params, x_test).argmax(-1) == y_test)
-    print(f'epoch {epoch}: last loss {loss:.3f}, test accuracy {accuracy:.1%}')
+    print(f'epoch {epoch}: loss {loss:.3f}, test accuracy {accuracy:.1%}')
   return history
 
 

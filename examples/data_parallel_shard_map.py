@@ -1,6 +1,7 @@
-"""LCAM on several devices with `jax.shard_map`: average the loss and the gradients.
+"""LCAM on several devices with `jax.shard_map`: average loss and gradients.
 
-XLA_FLAGS=--xla_force_host_platform_device_count=8 python examples/data_parallel_shard_map.py
+XLA_FLAGS=--xla_force_host_platform_device_count=8 \
+  python examples/data_parallel_shard_map.py
 """
 
 import functools
@@ -20,24 +21,30 @@ EPOCHS, BATCH_SIZE = 5, 64  # a multiple of the number of devices
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
 mesh = jax.make_mesh((jax.device_count(),), ('data',), (AxisType.Auto,))
 
 
 def loss_fn(params, images, labels):
   logits = jax.nn.relu(images @ params['hidden']) @ params['output']
-  loss = optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
-  return jax.lax.pmean(loss, 'data')  # new; it must be here, before the gradient is taken
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  loss = losses.mean()
+  # new; it must be here, before the gradient is taken
+  return jax.lax.pmean(loss, 'data')
 
 
 @jax.jit
 @functools.partial(
-  jax.shard_map, mesh=mesh, in_specs=(P(), P(), P('data'), P('data')), out_specs=P()
+  jax.shard_map,
+  mesh=mesh,
+  in_specs=(P(), P(), P('data'), P('data')),
+  out_specs=P(),
 )
 def train_step(params, opt_state, images, labels):
   loss, grads = jax.value_and_grad(loss_fn)(params, images, labels)
   grads = jax.lax.pmean(grads, 'data')
-  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)  # new: value=loss
+  # new: value=loss
+  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)
   return optax.apply_updates(params, updates), opt_state, loss
 
 
@@ -45,13 +52,15 @@ def main():
   """Returns the loss and the momentum of each step."""
   rng, history = np.random.default_rng(0), []
   shapes = {'hidden': (64, 32), 'output': (32, 10)}
-  params = {k: np.float32(rng.normal(0, 0.2, shape)) for k, shape in shapes.items()}
+  params = {k: np.float32(rng.normal(0, 0.2, s)) for k, s in shapes.items()}
   opt_state = optimizer.init(params)
   for epoch in range(1, EPOCHS + 1):
     for rows in rng.permutation(len(x)).reshape(STEPS_PER_EPOCH, BATCH_SIZE):
-      params, opt_state, loss = train_step(params, opt_state, x[rows], y[rows])
-      history.append((float(loss), float(optax.tree.get(opt_state, 'momentum'))))
-    print(f'epoch {epoch}: last loss {loss:.3f}, on {jax.device_count()} devices')
+      batch = x[rows], y[rows]
+      params, opt_state, loss = train_step(params, opt_state, *batch)
+      momentum = optax.tree.get(opt_state, 'momentum')
+      history.append((float(loss), float(momentum)))
+    print(f'epoch {epoch}: loss {loss:.3f}, on {jax.device_count()} devices')
   return history
 
 

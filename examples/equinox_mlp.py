@@ -20,19 +20,21 @@ EPOCHS, BATCH_SIZE = 5, 64
 STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
 
 
 def loss_fn(model, images, labels):
   logits = jax.vmap(model)(images)
-  return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  return losses.mean()
 
 
 @eqx.filter_jit
 def train_step(model, opt_state, images, labels):
   loss, grads = eqx.filter_value_and_grad(loss_fn)(model, images, labels)
   params = eqx.filter(model, eqx.is_inexact_array)
-  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)  # new: value=loss
+  # new: value=loss
+  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)
   return eqx.apply_updates(model, updates), opt_state, loss
 
 
@@ -44,9 +46,10 @@ def main():
   for epoch in range(1, EPOCHS + 1):
     for rows in rng.permutation(len(x)).reshape(STEPS_PER_EPOCH, BATCH_SIZE):
       model, opt_state, loss = train_step(model, opt_state, x[rows], y[rows])
-      history.append((float(loss), float(optax.tree.get(opt_state, 'momentum'))))
+      momentum = optax.tree.get(opt_state, 'momentum')
+      history.append((float(loss), float(momentum)))
     accuracy = np.mean(jax.vmap(model)(x_test).argmax(-1) == y_test)
-    print(f'epoch {epoch}: last loss {loss:.3f}, test accuracy {accuracy:.1%}')
+    print(f'epoch {epoch}: loss {loss:.3f}, test accuracy {accuracy:.1%}')
   return history
 
 

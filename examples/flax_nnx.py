@@ -1,4 +1,4 @@
-"""LCAM with Flax NNX, whose `nnx.Optimizer` passes the loss on: handwritten digits.
+"""LCAM with Flax NNX, whose `nnx.Optimizer` passes the loss on.
 
 python examples/flax_nnx.py
 """
@@ -20,30 +20,37 @@ STEPS_PER_EPOCH = len(x) // BATCH_SIZE
 
 
 def loss_fn(model, images, labels):
-  return optax.softmax_cross_entropy_with_integer_labels(model(images), labels).mean()
+  losses = optax.softmax_cross_entropy_with_integer_labels(
+    model(images), labels
+  )
+  return losses.mean()
 
 
 @nnx.jit
 def train_step(model, optimizer, images, labels):
   loss, grads = nnx.value_and_grad(loss_fn)(model, images, labels)
-  optimizer.update(model, grads, value=loss)  # new: value=loss
+  # new: value=loss
+  optimizer.update(model, grads, value=loss)
   return loss
 
 
 def main():
   """Returns the loss and the momentum of each step."""
   rngs = nnx.Rngs(0)
-  model = nnx.Sequential(nnx.Linear(64, 32, rngs=rngs), nnx.relu, nnx.Linear(32, 10, rngs=rngs))
+  model = nnx.Sequential(
+    nnx.Linear(64, 32, rngs=rngs), nnx.relu, nnx.Linear(32, 10, rngs=rngs)
+  )
   # was: tx = optax.sgd(0.05, momentum=0.9)
-  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH, rule='algorithm1')
+  tx = lcam(0.05, 0.93, 0.857, steps_per_epoch=STEPS_PER_EPOCH)
   optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
   rng, history = np.random.default_rng(0), []
   for epoch in range(1, EPOCHS + 1):
     for rows in rng.permutation(len(x)).reshape(STEPS_PER_EPOCH, BATCH_SIZE):
       loss = train_step(model, optimizer, x[rows], y[rows])
-      history.append((float(loss), float(optax.tree.get(optimizer.opt_state, 'momentum'))))
+      momentum = optax.tree.get(optimizer.opt_state, 'momentum')
+      history.append((float(loss), float(momentum)))
     accuracy = np.mean(model(x_test).argmax(-1) == y_test)
-    print(f'epoch {epoch}: last loss {loss:.3f}, test accuracy {accuracy:.1%}')
+    print(f'epoch {epoch}: loss {loss:.3f}, test accuracy {accuracy:.1%}')
   return history
 
 

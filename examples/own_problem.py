@@ -1,4 +1,4 @@
-"""Does LCAM help on my problem? Here: is a tumour malignant, from 30 measurements of its cells.
+"""Does LCAM help on my problem? Here: is a tumour malignant?
 
 python -m train run examples/own_problem.py --seeds 0-99
 """
@@ -18,14 +18,21 @@ def tumours() -> Dataset:
   x, x_test, y, y_test = train_test_split(
     inputs.astype(np.float32), data.target, test_size=0.4, random_state=0
   )
-  return Dataset('breast cancer', Split(x, y), Split(x_test, y_test), tuple(data.target_names))
+  names = tuple(data.target_names)
+  return Dataset('breast cancer', Split(x, y), Split(x_test, y_test), names)
 
 
 def mlp(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
   """Any Flax NNX network."""
-  return nnx.Sequential(
-    nnx.Linear(30, 32, rngs=rngs), nnx.relu, nnx.Linear(32, num_classes, rngs=rngs)
-  )
+  hidden = nnx.Linear(30, 32, rngs=rngs)
+  output = nnx.Linear(32, num_classes, rngs=rngs)
+  return nnx.Sequential(hidden, nnx.relu, output)
 
 
-comparison = Comparison(name='tumours', dataset=tumours, network=mlp, epochs=10, batch_size=16)
+comparison = Comparison(
+  name='tumours',
+  dataset=tumours,
+  network=mlp,
+  epochs=10,
+  batch_size=16,
+)

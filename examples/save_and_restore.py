@@ -1,4 +1,4 @@
-"""LCAM saved and restored with Orbax: the trace, the running mean and the phase continue.
+"""LCAM saved and restored with Orbax: trace, running mean and phase go on.
 
 python examples/save_and_restore.py
 """
@@ -16,24 +16,29 @@ from lcam_optax import lcam
 images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images[:1344] / 16), labels[:1344]
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=len(x) // 64, rule='algorithm1')
+optimizer = lcam(0.05, 0.93, 0.857, steps_per_epoch=len(x) // 64)
 
 
 def loss_fn(params, images, labels):
   logits = jax.nn.relu(images @ params['hidden']) @ params['output']
-  return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  return losses.mean()
 
 
 @jax.jit
 def train_step(params, opt_state, images, labels):
   loss, grads = jax.value_and_grad(loss_fn)(params, images, labels)
-  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)  # new: value=loss
+  # new: value=loss
+  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)
   return optax.apply_updates(params, updates), opt_state
 
 
 def start():
   shapes = {'hidden': (64, 32), 'output': (32, 10)}
-  params = {k: jax.random.normal(jax.random.key(0), shape) / 8 for k, shape in shapes.items()}
+  params = {
+    k: jax.random.normal(jax.random.key(0), shape) / 8
+    for k, shape in shapes.items()
+  }
   return params, optimizer.init(params)
 
 
@@ -45,8 +50,11 @@ def train(params, opt_state, steps):
 
 
 def main():
-  """Returns the parameters and the optimizer's state, trained without and with a restart."""
-  with tempfile.TemporaryDirectory() as folder, ocp.StandardCheckpointer() as checkpointer:
+  """Returns what training without and with a restart ends with."""
+  with (
+    tempfile.TemporaryDirectory() as folder,
+    ocp.StandardCheckpointer() as checkpointer,
+  ):
     checkpointer.save(f'{folder}/30', train(*start(), range(30)))
     checkpointer.wait_until_finished()
     restored = checkpointer.restore(f'{folder}/30', jax.eval_shape(start))

@@ -16,7 +16,7 @@ images, labels = load_digits(return_X_y=True)
 x, y = np.float32(images / 16), labels
 
 # was: optimizer = optax.sgd(0.05, momentum=0.9)
-optimizer = lcam(0.05, 0.93, 0.857, mean_decay=1 - 1 / 20, rule='algorithm1')
+optimizer = lcam(0.05, 0.93, 0.857, mean_decay=1 - 1 / 20)
 
 
 def stream(batch_size=64):
@@ -28,13 +28,15 @@ def stream(batch_size=64):
 
 def loss_fn(params, images, labels):
   logits = jax.nn.relu(images @ params['hidden']) @ params['output']
-  return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+  losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+  return losses.mean()
 
 
 @jax.jit
 def train_step(params, opt_state, images, labels):
   loss, grads = jax.value_and_grad(loss_fn)(params, images, labels)
-  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)  # new: value=loss
+  # new: value=loss
+  updates, opt_state = optimizer.update(grads, opt_state, params, value=loss)
   return optax.apply_updates(params, updates), opt_state, loss
 
 
@@ -42,14 +44,17 @@ def main(steps=400):
   """Returns the loss and the momentum of each step."""
   rng, history = np.random.default_rng(0), []
   shapes = {'hidden': (64, 32), 'output': (32, 10)}
-  params = {k: np.float32(rng.normal(0, 0.2, shape)) for k, shape in shapes.items()}
+  params = {k: np.float32(rng.normal(0, 0.2, s)) for k, s in shapes.items()}
   opt_state = optimizer.init(params)
   for batch in itertools.islice(stream(), steps):
     params, opt_state, loss = train_step(params, opt_state, *batch)
-    history.append((float(loss), float(optax.tree.get(opt_state, 'momentum'))))
+    momentum = optax.tree.get(opt_state, 'momentum')
+    history.append((float(loss), float(momentum)))
     if len(history) % 100 == 0:
       high = np.mean([momentum > 0.9 for _, momentum in history[-100:]])
-      print(f'step {len(history)}: loss {loss:.3f}, high momentum in {high:.0%} of the last 100')
+      print(
+        f'step {len(history)}: loss {loss:.3f}, high in {high:.0%} of steps'
+      )
   return history
 
 

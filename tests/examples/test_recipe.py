@@ -38,5 +38,5 @@ def test_accumulation_takes_the_steps_of_whole_batches(trained, tmp_path):
 
 
 def test_the_average_of_the_weights_is_not_the_weights(trained):
-  state = trained[0][0]
-  assert not np.allclose(state['ema']['output'], state['params']['output'], rtol=1e-3)
+  params, average, _ = trained[0][0]
+  assert not np.allclose(average['output'], params['output'], rtol=1e-3)
