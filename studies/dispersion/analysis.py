@@ -88,24 +88,6 @@ def shares(batch_size: int) -> Shares:
   return shares_of_luck(TRAIN_EXAMPLES // batch_size, definition.MEAN_MOMENTUM)
 
 
-def predicted_effect(pair: Pair, weights: Sequence[Tested]) -> float | None:
-  """Returns the effect predicted with the memory of the mean.
-
-  Args:
-    pair: A cell of LCAM.
-    weights: The contrasts of weighted gradients, among them that of the same cell.
-
-  Returns:
-    That contrast times the rule's share of luck divided by the share of the weights; None if the
-    cell of weighted gradients is missing.
-  """
-  left = shares(pair.batch_size)
-  for one in weights:
-    if one.pair == dataclasses.replace(pair, rule='weights'):
-      return one.estimate.mean * getattr(left, pair.rule) / left.weights
-  return None
-
-
 def seen_before_memory(pair: Pair) -> bool:
   """Returns whether a pair had been seen when the memory of the mean was added to the theory."""
   softmax_or_mlp = pair.problem in ('digits', 'digits-softmax')

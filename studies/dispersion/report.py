@@ -36,6 +36,12 @@ from train.system.environment import commit_words, environment, read_environment
 from train.system.statistics import Estimate, format_estimate
 
 _LARGEST = max(definition.DELTAS)
+_PLOT = (
+  'A point is a problem, a batch size and a delta, with its 95 % interval. Above, by the dose: the '
+  'theory without the memory of the mean expects blue points beside the grey triangles, and orange '
+  'ones at zero. Below, by what the theory with that memory predicts: the effect of weighted gradients '
+  'times the share of luck that is left. On the line it is right.'
+)
 _WORDS = {'train_loss': 'training loss', 'loss_spread': 'spread of the training losses'}
 
 
@@ -54,8 +60,7 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   write_cells(output / 'cells.csv', pairs)
   write_contrasts(output / 'contrasts.csv', pairs)
   by_rule = {rule: tested(pairs, rule, 'train_loss') for rule in definition.RULES}
-  spreads = {rule: tested(pairs, rule, 'loss_spread') for rule in definition.RULES}
-  plot_doses(output / 'dose-response.png', {'training loss': by_rule, 'spread': spreads})
+  plot_doses(output)
   lines = [
     *_head(pairs, directory),
     *_verdicts(by_rule),
@@ -97,7 +102,11 @@ def _head(pairs: Pairs, directory: pathlib.Path) -> list[str]:
     'a penalty on the dispersion does. *weights* is the theory in its purest form: fixed momentum, '
     'gradients multiplied by `1 + delta * (s - mean s)`.',
     '',
-    '![dose and response](dose-response.png)',
+    '![dose and response, training loss](dose-response-training-loss.png)',
+    f'*Training loss. {_PLOT}*',
+    '',
+    '![dose and response, spread of the losses](dose-response.png)',
+    f'*Spread of the training losses. {_PLOT}*',
   ]
 
 

@@ -138,6 +138,19 @@ def read_results(directory: pathlib.Path) -> Results:
   return Results(repeats, tuned)
 
 
+def read_repeats(path: pathlib.Path) -> Results:
+  """Reads the results again from the table of a report, repeats.csv, as far as it has them."""
+  found: dict[tuple[Setting, str, str], list[list[float]]] = {}
+  settings = {(one.problem_name, one.batch_size): one for one in definition.settings()}
+  fields = [field.name for field in dataclasses.fields(Tuned)]
+  with path.open() as file:
+    for row in csv.DictReader(file):
+      key = settings[row['problem'], int(row['batch'])], row['method'], row['part']
+      found.setdefault(key, []).append([float(row.get(name, 'nan')) for name in fields])
+  tuned = {key: Tuned(*np.array(rows).T) for key, rows in found.items()}
+  return Results(len(next(iter(tuned.values())).test_error), tuned)
+
+
 def _read(path: pathlib.Path, setting: Setting) -> dict[tuple[str, str], list[float]]:
   rows: dict[tuple[str, str], list[dict[str, str]]] = {}
   with path.open() as file:

@@ -25,19 +25,18 @@ from studies.tuned.analysis import (
   p_value,
   read_results,
 )
-from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST, Setting
+from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST
 from studies.tuned.followup_report import (
   followup_answer,
   followup_lines,
   read_followup,
   write_followup,
 )
-from studies.tuned.plot import plot_differences
+from studies.tuned.plot import plot_differences, plot_summary
 from train.system.environment import commit_words, environment, read_environment
 from train.system.statistics import Estimate, estimate, format_estimate
 
 _LCAM_NAMES = tuple(method.name for method in LCAM)
-_WORDS = {'test_error': 'test error', 'test_loss': 'test loss', 'full': 'all', 'half': 'half'}
 
 
 def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
@@ -54,7 +53,8 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   results = read_results(directory)
   _write_repeats(output / 'repeats.csv', results)
   _write_differences(output / 'differences.csv', results)
-  _plot(output / 'differences.png', results)
+  plot_summary(output / 'summary.png', results)
+  plot_differences(output / 'differences.png', results)
   followup = read_followup(results, directory)
   if followup:
     write_followup(output / 'followup.csv', followup)
@@ -105,7 +105,10 @@ def _head(results: Results, directory: pathlib.Path) -> list[str]:
     'half the 95 % interval over the repeats: an effect beyond it is unlikely. * marks a difference '
     'that is *shown*: p < 0.05 after Holm for the number of comparisons.',
     '',
-    '![differences](differences.png)',
+    '![summary](summary.png)',
+    '*Test error, all epochs, averaged over the nine settings: difference to tuned fixed momentum with its '
+    '95 % interval. The first twelve rows are LCAM (rule, phase with the higher momentum, delta); reweigh is '
+    'the theory; the last three are controls.*',
   ]
 
 
@@ -260,6 +263,9 @@ def _settings(results: Results) -> list[str]:
     'the lowest and the highest mean difference of a variant of LCAM (all epochs). The best of twelve '
     'is below 0 by luck alone: look for the *. All differences are in differences.csv.',
     '',
+    '![differences](differences.png)',
+    '*The same as in the first figure, in each setting.*',
+    '',
     '| problem | batch | fixed | fixed, half | best LCAM | worst LCAM | momo |',
     '|---|---|---|---|---|---|---|',
   ]
@@ -298,27 +304,6 @@ def _choices(results: Results) -> list[str]:
     guesses = 100 * np.mean([tuned.guesses for tuned in chosen])
     lines.append(f'| {name} | {ends} | {momentum:.2f} | {guesses:.2f} |')
   return lines
-
-
-def _plot(path: pathlib.Path, results: Results) -> None:
-  names = (*COMPARED, *CONTROLS)
-
-  def panel(setting: Setting) -> tuple[str, dict[str, Estimate]]:
-    title = f'{setting.problem_name}, batch {setting.batch_size}: test error'
-    return title, {name: estimate(results.difference(setting, name)) for name in names}
-
-  panels = [
-    [panel(setting) for setting in definition.settings() if setting.problem_name == problem]
-    for problem in definition.PROBLEM_NAMES
-  ]
-  pooled = [
-    (
-      f'average: {_WORDS[endpoint]}, {_WORDS[part]} epochs',
-      {name: estimate(results.pooled(name, endpoint, part)) for name in names},
-    )
-    for endpoint, part in (('test_error', 'full'), ('test_loss', 'full'), ('test_error', 'half'))
-  ]
-  plot_differences(path, [*panels, pooled])
 
 
 def _write_repeats(path: pathlib.Path, results: Results) -> None:

@@ -1,7 +1,6 @@
 """The study of dispersion: its files, contrasts and report, on results written by hand."""
 
 import csv
-import pathlib
 
 import numpy as np
 import pytest
@@ -184,7 +183,8 @@ def test_the_report_says_what_was_put_in(directory, tmp_path):
   assert 0.8 < float(ratio_text.split('±')[0]) < 1.2
   for name in ('cells.csv', 'contrasts.csv'):
     assert len(list(csv.DictReader((output / name).open()))) > 378
-  assert pathlib.Path(output / 'dose-response.png').read_bytes().startswith(b'\x89PNG')
+  for name in ('dose-response.png', 'dose-response-training-loss.png'):
+    assert (output / name).read_bytes().startswith(b'\x89PNG')
 
 
 def test_the_curves_of_a_cell_are_drawn(tmp_path, monkeypatch):

@@ -1,13 +1,14 @@
 """The report of the study of tuned methods, on results written by hand."""
 
 import csv
+import pathlib
 
 import numpy as np
 import pytest
 from scipy import stats
 
 from studies.tuned import definition
-from studies.tuned.analysis import averaged, by_setting, near_ends, read_results
+from studies.tuned.analysis import averaged, by_setting, near_ends, read_repeats, read_results
 from studies.tuned.definition import FIXED, FIXED_12_FOLD, FIXED_AGAIN, LCAM, LCAM_BEST, Cell
 from studies.tuned.followup import COLUMNS, DECAYED, followup_path
 from studies.tuned.followup_report import against_yoked, read_followup, with_decay
@@ -19,6 +20,7 @@ SETTINGS = definition.settings()
 GOOD, BAD = LCAM[3].name, 'momo'
 EFFECTS = {GOOD: -0.1, BAD: 0.2}
 SEEDS = 3
+COMMITTED = pathlib.Path(__file__).parents[2] / 'results' / 'tuned'
 
 
 def errors_of(name, part):
@@ -142,4 +144,16 @@ def test_the_report_says_what_was_put_in(directory, tmp_path):
   assert '11 of 12 repeats are done. While' in report
   assert len(list(csv.DictReader((tmp_path / 'repeats.csv').open()))) == 9 * 11 * 23 * 2
   assert len(list(csv.DictReader((tmp_path / 'differences.csv').open()))) == 4 * 19 * 10
-  assert (tmp_path / 'differences.png').read_bytes().startswith(b'\x89PNG')
+  for name in ('summary.png', 'differences.png'):
+    assert (tmp_path / name).read_bytes().startswith(b'\x89PNG')
+
+
+def test_the_committed_tables_agree():
+  again = read_repeats(COMMITTED / 'repeats.csv')
+  with (COMMITTED / 'differences.csv').open() as file:
+    rows = [row for row in csv.DictReader(file) if row['problem'] == 'all']
+  assert len(rows) == 19 * 4
+  for row in rows:
+    found = averaged(again, row['endpoint'], row['part'])[row['method']].estimate
+    written = float(row['difference']), float(row['half_width'])
+    assert tuple(found) == pytest.approx(written, rel=0.01, abs=0.01)
