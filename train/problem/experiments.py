@@ -54,7 +54,7 @@ FIGURE_3 = Comparison(
   epochs=150,
   batch_size=128,
   about=About(
-    'momenta .9 and .95 in both directions, with a learning rate that drops early',
+    'two momenta in both directions, with a learning rate that drops early',
     reported='best: low0.9-high0.95',
     curves=('figure3', 'cifar10'),
     published_network=WRN_28_10.describe(),

@@ -102,8 +102,8 @@ def published_curves(figure: str, dataset: str) -> Published:
 def panels(found: FoundRuns, published: Published) -> list[Panel]:
   """Returns the panels of metric and loss, the paper's metric and loss, phases and momenta.
 
-  The paper's curves, if any, have panels of their own, because its networks are larger than most
-  that are trained here. These are as wide, so that equal shares of a training are aligned.
+  The paper's curves, if any, have panels of their own, which are as wide, so that equal shares of a
+  training are aligned.
   """
   epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
   title = f'the paper, {found.about["published_network"]}, one run each'

@@ -36,8 +36,8 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
     _listed(contents.verdict),
     *(block for table in contents.tables for block in (markdown_table(table), *table.notes)),
     _listed(contents.sentences),
-    '![curves](curves.png)',
-    contents.caption,
+    # The site makes a figure of a picture and the emphasized text below it.
+    f'![curves](curves.png)\n*{contents.caption.replace("*", "")}*',
   ]
   write_whole(path, '\n\n'.join(block for block in blocks if block) + '\n')
 

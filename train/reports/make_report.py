@@ -66,7 +66,8 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
     reported = f'The paper{network}: {about["reported"]}.'
   published = {}
   # The runs may have trained on another data set than the paper.
-  if about['curves'] and about['curves'][1] == found.config['dataset']:
+  same = about['published_network'], found.config['dataset']
+  if about['curves'] and same == (about['network'], about['curves'][1]):
     published = published_curves(*about['curves'])
   drawn, last = panels(found, published), last_values(found, rows, compared.rows, spec)
   contents = Contents(

@@ -174,7 +174,7 @@ def plot_differences(
   axis = figure.subplots()
   ticks, labels, height = [], [], 0.0
   for name, (_, several) in differences.items():
-    place = {'x': 0.005, 'transform': axis.get_yaxis_transform()}
+    place = {'x': 0.005, 'transform': axis.get_yaxis_transform(), 'backgroundcolor': 'white'}
     axis.text(y=height, s=name, va='center', weight='bold', **place)
     axis.text(y=height - 0.5, s='\n'.join(captions[name]), va='top', fontsize='x-small', **place)
     height -= heights[name]

@@ -101,6 +101,11 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
       f'The runs were trained in different environments ({"; ".join(differing)}): their numbers may '
       'differ by rounding.'
     )
+  if alone := _without_yoked(found.arms):
+    sentences.append(
+      f'Without yoked runs of {", ".join(alone)}, no difference here tells what their losses do: it may '
+      'be one of schedules of momenta.'
+    )
   with_baseline = {row.arm for row in compared.rows if row.kind == 'baseline'}
   for row in rows:
     if row.seeds > 1 and all_equal(
@@ -123,6 +128,14 @@ def describe_omissions(rows: Sequence[Row], found: FoundRuns, compared: Contrast
     if row.last and row.arm != found.baseline and row.arm not in with_baseline:
       sentences.append(f'{row.arm}: no run of {found.baseline} on the same seeds to compare with.')
   return sentences
+
+
+def _without_yoked(arms: Mapping[str, Mapping[str, Any]]) -> list[str]:
+  """Returns the arms of LCAM that no yoked arm has the momenta of."""
+  momenta = {name: [arm.get(field) for field in _MOMENTA] for name, arm in arms.items()}
+  kinds = {name: arm['kind'] for name, arm in arms.items()}
+  yoked = [momenta[name] for name in arms if kinds[name] == 'yoked']
+  return [name for name in arms if kinds[name] == 'lcam' and momenta[name] not in yoked]
 
 
 def seed_ranges(seeds: Iterable[int]) -> str:
@@ -230,7 +243,9 @@ def setting_line(words: Mapping[str, str]) -> str:
 
 
 def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
-  """Returns a line for each distinct environment; an empty one was not recorded."""
+  """Returns a line for each distinct environment; none if no run has a record of its own."""
+  if not any(environments):
+    return []
   counts = collections.Counter(map(_environment_words, environments))
   if len(counts) == 1:
     return list(counts)

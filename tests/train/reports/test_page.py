@@ -81,7 +81,9 @@ def test_it_says_what_the_other_report_says(tmp_path):
   write_arms(tmp_path, ERRORS, config_of_own())
   text = page_of(tmp_path).text
   markdown = (tmp_path / 'report.md').read_text()
-  setting, *said = re.sub(r'^[#*] |^\|.*|^!.*', '', markdown, flags=re.MULTILINE).split('\n\n')[1:]
+  setting, *said = re.sub(r'^[#*] |^\|.*|^!.*|^\*|\*$', '', markdown, flags=re.MULTILINE).split(
+    '\n\n'
+  )[1:]
   for line in setting.splitlines():
     assert line.split(': ', 1)[1] in text
   for line in '\n'.join(said).splitlines():

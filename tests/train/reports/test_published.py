@@ -24,9 +24,15 @@ def test_the_best_arm_of_figure_3_is_the_papers():
   assert min(last, key=last.get) == 'low0.9-high0.95'
 
 
-@pytest.mark.parametrize(('dataset', 'rows'), [('cifar10', 3), ('digits', 2)])
-def test_the_plot_shows_them_below_runs_of_the_same_data(tmp_path, dataset, rows):
-  config = {**config_of_errors(curves=['figure3', 'cifar10']), 'dataset': dataset}
+@pytest.mark.parametrize(
+  ('dataset', 'network', 'rows'),
+  [('cifar10', 'WRN-28-10', 3), ('digits', 'WRN-28-10', 2), ('cifar10', 'WRN-10-1', 2)],
+)
+def test_the_plot_shows_them_below_runs_of_the_same_data_and_network(
+  tmp_path, dataset, network, rows
+):
+  about = {'curves': ['figure3', 'cifar10'], 'published_network': 'WRN-28-10', 'network': network}
+  config = {**config_of_errors(**about), 'dataset': dataset}
   write_run(tmp_path, 'fixed-0.9', 0, 5.0, config=config)
   report_text(tmp_path)
   height, width, _ = image.imread(tmp_path / 'curves.png').shape
