@@ -22,12 +22,12 @@ class Quickstart:
 
 @dataclasses.dataclass(frozen=True)
 class List:
-  """List the experiments, their arms and what they cost."""
+  """List the experiments; of those that are named, the arms and what they cost."""
 
   names: Annotated[tyro.conf.Positional[tuple[str, ...]], tyro.conf.arg(metavar='[NAME ...]')] = ()
-  """Only these experiments."""
+  """Tell all about these experiments, and leave the others out."""
   probe: Annotated[tuple[str, ...], tyro.conf.arg(metavar='NAME [NAME ...]')] = ()
-  """Only these, and time a step of each network, to estimate their hours here."""
+  """The same, and time a step of each network, to estimate their hours here."""
   compilation_cache: bool = True
   """Keep compiled programs in the user's cache folder, for the next start."""
 

@@ -36,12 +36,15 @@ _LABEL_BYTES = 4
 
 
 def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str, ...]) -> None:
-  """Prints the named experiments, or all, with arms and costs; times a step of the probed ones."""
+  """Prints all experiments in short, or the named ones with costs; times a step of the probed ones."""
+  if not (names or probed):
+    _print_all(console)
+    return
   check_devices()
   for name in (*names, *probed):
     if name.endswith('.py'):
       raise UserError(f'list knows the experiments of the paper only, not {name}.')
-  listed = {name: find_comparisons(name) for name in (*names, *probed)} or EXPERIMENTS
+  listed = {name: find_comparisons(name) for name in (*names, *probed)}
   timed = {_key(comparison) for name in probed for comparison in listed[name]}
   measured: dict[Hashable, Costs] = {}
   with console.status('') as status:
@@ -62,6 +65,30 @@ def list_experiments(console: Console, names: tuple[str, ...], probed: tuple[str
     f'a step, to estimate the hours of a training on this device ({jax.devices()[0].device_kind}).',
     highlight=False,
   )
+
+
+def _print_all(console: Console) -> None:
+  """Prints how long each experiment is, which needs no program."""
+  for experiment, comparisons in EXPERIMENTS.items():
+    first, *others = dict.fromkeys(one.about.summary for one in comparisons)
+    console.print(f'[bold]{experiment}[/]' + ('' if others else f': {first}'), highlight=False)
+    for one in comparisons:
+      steps, runs = _steps_and_runs(one)
+      console.print(
+        f'  {one.name:<16}{one.network.describe():<16}{runs:>3} runs of {steps:>7,} steps, '
+        f'{runs * steps:>9,} in all',
+        highlight=False,
+      )
+  console.print(
+    '\n`list NAME ...` tells arms, memory and arithmetic per run and in all, `list --probe NAME ...` '
+    'also the hours here.',
+    highlight=False,
+  )
+
+
+def _steps_and_runs(comparison: Comparison) -> tuple[int, int]:
+  steps = steps_per_epoch(comparison) * comparison.epochs
+  return steps, len(comparison.arms) * len(comparison.seeds)
 
 
 class Costs(NamedTuple):
@@ -85,15 +112,14 @@ class Costs(NamedTuple):
 
 
 def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
-  steps = steps_per_epoch(comparison) * comparison.epochs
-  runs = len(comparison.arms) * len(comparison.seeds)
+  steps, runs = _steps_and_runs(comparison)
+  training = []
+  for number, words in ((1, 'per run'), (runs, f'in all, {runs} runs')):
+    cost = f'{number * steps:,} steps, {in_unit(number * costs.flops * steps, FLOP)}'
+    if costs.seconds is not None:
+      cost += f', {in_unit(number * steps * costs.seconds, HOURS)} here'
+    training.append(f'{words}: {cost}')
   parameters = sum(leaf.size for leaf in jax.tree.leaves(costs.params))
-  training = (
-    f'{parameters:,} parameters; {runs} runs of {steps:,} steps and '
-    f'{in_unit(costs.flops * steps, FLOP)}'
-  )
-  if costs.seconds is not None:
-    training += f'; {in_unit(runs * steps * costs.seconds, HOURS)} here'
 
   memory = f'each of {costs.devices} x ' if costs.devices > 1 else ''
   memory += (
@@ -116,7 +142,9 @@ def _rows(comparison: Comparison, costs: Costs) -> list[tuple[str, str]]:
   size = f'{comparison.epochs} epochs of batch {comparison.batch_size}'
   rows = (
     ('network', f'{comparison.network.describe()} on {comparison.dataset.name}, {size}'),
-    ('training', training),
+    ('', f'{parameters:,} parameters'),
+    ('training', training[0]),
+    ('', training[1]),
     ('memory', memory),
     ('', f'host: {host}'),
     ('arms', ' '.join(arm.name for arm in comparison.arms)),

@@ -45,8 +45,18 @@ def listed(*arguments):
   return ' '.join(run_command('list', *arguments).split())
 
 
+def test_list_alone_is_short_and_needs_no_program(measured):
+  output = run_command('list', columns=80)
+  assert len(output.splitlines()) <= 40
+  for name, comparisons in EXPERIMENTS.items():
+    assert f'\n{name}' in f'\n{output}'
+    assert all(f'\n  {comparison.name} ' in output for comparison in comparisons)
+  assert 'WRN-28-10        12 runs of  58,650 steps,   703,800 in all' in output
+  assert not measured
+
+
 def test_list_tells_what_experiments_cost(measured):
-  output = run_command('list')
+  output = run_command('list', *EXPERIMENTS)
   words = output.split()
   for name, comparisons in EXPERIMENTS.items():
     assert f'\n{name}\n' in output
@@ -54,14 +64,17 @@ def test_list_tells_what_experiments_cost(measured):
       assert f'\n  {comparison.name}: ' in output
       assert all(arm.name in words for arm in comparison.arms)
   figure3 = output.split('\nfigure3\n')[1].split('\nfigure4\n')[0]
-  assert '131,072 parameters; 12 runs of 58,650 steps and 214 PFLOP' in ' '.join(figure3.split())
+  words = (
+    '131,072 parameters training per run: 58,650 steps, 214 PFLOP in all, 12 runs: 703,800 steps'
+  )
+  assert words in ' '.join(figure3.split())
   everything = sum(len(comparisons) for comparisons in EXPERIMENTS.values())
   assert output.count(' cpu: at least 5 GiB ') == everything
   assert output.count(' host: 1 GiB for the data, ') == everything
 
 
 def test_list_compiles_each_program_once(measured):
-  run_command('list')
+  run_command('list', *EXPERIMENTS)
   programs = [(one.network, one.dataset.name, one.batch_size) for one in measured]
   assert len(programs) == len(set(programs)) == 8
 
@@ -92,7 +105,7 @@ def test_list_prints_what_it_knows_while_it_compiles_the_rest(monkeypatch, measu
     return before(comparison, timed, status)
 
   monkeypatch.setattr(costs, 'measure', measure)
-  assert re.search('arms +fixed-0.9 low0.857', run_command('list', status=2))
+  assert re.search('arms +fixed-0.9 low0.857', run_command('list', *EXPERIMENTS, status=2))
 
 
 def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
@@ -108,8 +121,8 @@ def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
 @pytest.mark.training
 def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   output = run_command('list', '--probe', 'quickstart')
-  (hours,) = re.findall(r'([\d.e-]+)\s+hours\s+here', output)
-  assert float(hours) > 0
+  of_one, of_all = map(float, re.findall(r'([\d.e-]+)\s+hours\s+here', output))
+  assert of_all == pytest.approx(15 * of_one, rel=0.02)
   assert 'figure3' not in output
   assert '\x1b' not in output
   assert 'GFLOP' in output
@@ -118,7 +131,7 @@ def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
 
 @pytest.mark.slow
 def test_list_tells_the_memory_of_all_that_experiments_train():
-  output = run_command('list', columns=400)
+  output = run_command('list', *EXPERIMENTS, columns=400)
   steps = re.findall(r'at least ([\d.]+) (MiB|GiB) for a training step of fixed-0.9, ', output)
   assert len(steps) == sum(len(comparisons) for comparisons in EXPERIMENTS.values())
   assert len(set(steps)) >= 6  # of networks, data sets and batch sizes
@@ -139,7 +152,7 @@ def test_named_experiments_are_listed_with_their_memory():
   assert 2 * 4 * 36_536_884 / 2**20 <= state < 280
   # At least what enters the 25 convolutions of 3x3 of the network's width, for the gradient.
   assert 4 * 128 * 8 * (32**2 * 160 + 16**2 * 320 + 8**2 * 640) / 2**30 < step < 20
-  assert '36,536,884 parameters; 12 runs of 58,650 steps and 215 PFLOP' in output
+  assert '36,536,884 parameters training per run: 58,650 steps, 215 PFLOP in all' in output
   assert 'hours' not in output.split('--arms')[0]
 
 
