@@ -10,6 +10,7 @@ import re
 import sys
 
 ROOT = pathlib.Path(__file__).parents[1]
+LONGEST_CELL = 60  # letters of a cell of numbers, or of a few words
 sys.path.insert(0, str(ROOT))
 
 import docutils.nodes  # noqa: E402
@@ -100,6 +101,32 @@ def _keep_intervals_whole(app, document):
       )
 
 
+def _make_figures(app, document):
+  """Makes an image and the emphasized text below it, in one paragraph, a figure with a caption."""
+  del app
+  for image in list(document.findall(docutils.nodes.image)):
+    paragraph = image.parent
+    if len(paragraph) == 3 and isinstance(paragraph[2], docutils.nodes.emphasis):
+      caption = docutils.nodes.caption('', '', *paragraph[2].children)
+      figure = docutils.nodes.figure('', image, caption)
+      document.set_id(figure)
+      paragraph.replace_self(figure)
+
+
+def _label_long_cells(app, document):
+  """Prepares tables with sentences for phones, where narrow.css shows each row as a list."""
+  del app
+  for table in document.findall(docutils.nodes.table):
+    head, *rows = table.findall(docutils.nodes.row)
+    if max(len(cell.astext()) for row in rows for cell in row) > LONGEST_CELL:
+      table['classes'].append('sentences')
+      for cell, name in (
+        (cell, name) for row in rows for cell, name in zip(row, head, strict=True)
+      ):
+        if cell.children and name.astext():
+          cell[0].insert(0, docutils.nodes.inline('', f'{name.astext()}: ', classes=['column']))
+
+
 def _formula(translator, node):
   """Writes a formula as MathML, which browsers draw; readers would have to download MathJax."""
   display = 'block' if isinstance(node, docutils.nodes.math_block) else 'inline'
@@ -112,4 +139,6 @@ def setup(app):
   app.add_html_math_renderer('mathml', (_formula, None), (_formula, None))
   app.connect('source-read', _unlink_folders)
   app.connect('doctree-read', _leave_reports_to_results)
+  app.connect('doctree-read', _make_figures)
+  app.connect('doctree-read', _label_long_cells)
   app.connect('doctree-read', _keep_intervals_whole)

@@ -134,6 +134,22 @@ def test_each_optimizer_of_a_page_learns(use):
   assert names['loss_fn'](names['params'], names['batch']) < names['loss']
 
 
+@pytest.mark.parametrize('page', [page for page in pages() if '/' in page])
+def test_pictures_have_a_caption_and_code_is_narrow(page):
+  text = (ROOT / page).read_text()
+  for picture, below in re.findall(r'^(!\[.*)\n(.*)', text, re.MULTILINE):
+    assert below.startswith('*'), (
+      f'{picture}: the site takes emphasized text below it as its caption'
+    )
+  if page.startswith(('docs/', 'examples/')):
+    code = re.findall(r'^```\{?\w+.*\n(?:---\n.*?---\n)?(.*?)^```', text, re.DOTALL | re.MULTILINE)
+    code = [block for block in code if not block.startswith(('.. ', ':caption:'))]
+    code += re.findall(
+      r'^ {4}(.*)$', re.sub(r'^```.*?^```', '', text, flags=re.DOTALL | re.MULTILINE), re.MULTILINE
+    )
+    assert max((len(line) for block in code for line in block.splitlines()), default=0) <= 78
+
+
 def test_commands_and_python_are_found():
   assert len(of_the_trainer()) > 15
   assert set(commands().values()) >= {'README.md', 'docs/clusters.md', 'docs/many-devices.md'}
