@@ -1,6 +1,7 @@
-"""Checks what the wheel holds, and what importing it imports."""
+"""Checks what is published: its files, what it imports, its installation, and its address."""
 
 import pathlib
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -39,3 +40,39 @@ def test_importing_the_library_imports_nothing_but_jax_and_optax():
     return set(done.stdout.split())
 
   assert loaded('import lcam_optax') - loaded('import jax, optax') == {'lcam_optax'}
+
+
+@pytest.mark.slow
+def test_wheel_and_sdist_work_where_nothing_else_is_installed(tmp_path):
+  def run(*words):
+    done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+  run(sys.executable, '-m', 'venv', 'builder')
+  run('builder/bin/pip', 'install', 'build')
+  run('builder/bin/python', '-m', 'build', '--outdir', 'dist', ROOT)
+  packages = sorted((tmp_path / 'dist').iterdir())
+  assert [package.suffix for package in packages] == ['.whl', '.gz']
+  for package in packages:
+    run(sys.executable, '-m', 'venv', '--clear', 'venv')
+    run('venv/bin/pip', 'install', package, 'pytest')
+    options = ('--noconftest', '--import-mode=importlib', '--override-ini=addopts=')
+    run('venv/bin/python', '-m', 'pytest', *options, ROOT / 'tests' / 'installed')
+
+
+def test_one_command_fills_in_the_address_of_the_repository(tmp_path):
+  files = ['pyproject.toml', 'README.md', 'CITATION.cff', 'examples/lcam.ipynb', 'examples/lcam.md']
+  files += ['docs/installation.md', '.ci/address']
+  before = {name: (ROOT / name).read_text() for name in files}
+  for name in files:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    shutil.copy(ROOT / name, tmp_path / name)
+  for command in (['git', 'init', '-q'], ['git', 'add', '.'], ['.ci/address', 'some.one/its-name']):
+    subprocess.run(command, check=True, cwd=tmp_path)
+  for name in files[:-1]:
+    text = (tmp_path / name).read_text()
+    assert text != before[name]
+    assert 'OWNER/lcam-optax' not in text
+  text = (tmp_path / 'pyproject.toml').read_text()
+  assert 'Repository = "https://github.com/some.one/its-name"' in text
+  assert 'Documentation = "https://some.one.github.io/its-name"' in text
