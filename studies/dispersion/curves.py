@@ -26,8 +26,8 @@ LOOKS = {
   'lcam': ('LCAM', {'color': 'C0'}),
 }
 TITLES = {
-  'high': 'high momentum while the loss is high',
-  'low': 'high momentum while the loss is low',
+  'high': 'high momentum\nwhile the loss is high',
+  'low': 'high momentum\nwhile the loss is low',
 }
 
 Losses = Float[np.ndarray, 'runs steps']
@@ -52,7 +52,8 @@ def main(
   """Trains the cell in both directions and draws the losses of its batches."""
   problem = next(problem for problem in PROBLEMS if problem.name == PROBLEM)
   runner = Runner(problem, BATCH_SIZE, EPOCHS[BATCH_SIZE], SEEDS)
-  figure = Figure(figsize=(10, 6), layout='constrained')
+  # As wide as this, letters are legible on a phone.
+  figure = Figure(figsize=(5.5, 5.5), layout='constrained')
   panels = figure.subplots(2, 2, sharex=True, sharey='row', height_ratios=(3, 2))
   for direction, (curve, ratio) in zip(DIRECTIONS, panels.T, strict=True):
     results = run_cell(runner, Cell(PROBLEM, BATCH_SIZE, DELTA, RULE, direction))
@@ -61,11 +62,12 @@ def main(
     _draw_losses(curve, losses)
     _draw_ratio(ratio, losses)
   panels[0][0].set_ylabel('loss of the batches')
-  panels[0][1].legend(frameon=False)
+  handles = panels[0][0].get_legend_handles_labels()
+  figure.legend(*handles, loc='outside upper left', frameon=False)
   panels[1][0].set_ylabel('LCAM against yoked (%)')
   figure.supxlabel(f'step (mean of {len(SEEDS)} runs, {WINDOW} steps each)')
   output.parent.mkdir(parents=True, exist_ok=True)
-  figure.savefig(output, dpi=110)
+  figure.savefig(output, dpi=160)
 
 
 def _places(windows: int) -> Float[np.ndarray, ' windows']:

@@ -1,50 +1,57 @@
-"""Draws the predicted and the simulated effect by stiffness."""
+"""Draws the predicted and the simulated effect by stiffness.
 
+python -m studies.quadratic.plot          # from the committed table
+"""
+
+import csv
 import pathlib
-from collections.abc import Mapping, Sequence
+from typing import Annotated
 
+import tyro
 from matplotlib.figure import Figure
 
-from studies.quadratic.theory import Quadratic
-from train.system.statistics import Estimate
+from studies.quadratic.theory import QUADRATIC
 
-_MARKERS = {'luck': 'o', 'running-mean': 's'}
-_LABELS = {'luck': 'simulated, phase of the luck', 'running-mean': 'simulated, running mean'}
+_LOOKS = {
+  'predicted': ('predicted', {'color': 'black'}),
+  'luck': ('simulated, phase of the luck', {'fmt': 'o', 'markersize': 4}),
+  'running-mean': ('simulated, running mean', {'fmt': 's', 'markersize': 4}),
+}
 
 
-def plot_modes(
-  path: pathlib.Path,
-  quadratic: Quadratic,
-  modes: Mapping[str, Mapping[str, Sequence[Estimate]]],
-) -> None:
-  """Draws a panel per rule.
-
-  Args:
-    path: The PNG file.
-    quadratic: The quadratic.
-    modes: An estimate per mode, by rule and kind.
-  """
-  figure = Figure(figsize=(9, 3.6), layout='constrained')
-  panels = figure.subplots(1, len(modes), sharey=True)
-  for panel, (rule, found) in zip(panels, modes.items(), strict=True):
-    predicted = [100 * value.mean for value in found['predicted']]
+def plot_modes(folder: pathlib.Path) -> None:
+  """Draws a panel per rule, from the table of a folder, modes.csv."""
+  with (folder / 'modes.csv').open() as file:
+    rows = list(csv.DictReader(file))
+  rules = list(dict.fromkeys(row['rule'] for row in rows))
+  # As wide as this, letters are legible on a phone.
+  figure = Figure(figsize=(5.5, 6.5), layout='constrained')
+  panels = figure.subplots(len(rules), sharex=True, sharey=True)
+  for panel, rule in zip(panels, rules, strict=True):
     panel.axhline(0, color='0.8', linewidth=1)
-    panel.axvline(quadratic.critical_stiffness, color='0.8', linewidth=1)
-    panel.plot(quadratic.stiffness, predicted, color='black', label='predicted')
-    for kind, marker in _MARKERS.items():
-      means = [100 * value.mean for value in found[kind]]
-      half_widths = [100 * value.half_width for value in found[kind]]
+    panel.axvline(QUADRATIC.critical_stiffness, color='0.8', linewidth=1)
+    for kind, (label, look) in _LOOKS.items():
+      of_kind = [row for row in rows if (row['rule'], row['kind']) == (rule, kind)]
+      columns = ('stiffness', 'contrast_percent', 'half_width')
       panel.errorbar(
-        quadratic.stiffness,
-        means,
-        half_widths,
-        fmt=marker,
-        markersize=4,
-        label=_LABELS[kind],
+        *([float(row[name]) for row in of_kind] for name in columns), label=label, **look
       )
     panel.set_xscale('log')
     panel.set_title(rule)
-    panel.set_xlabel('learning rate x stiffness (right of the line modes swing)')
-  panels[0].set_ylabel('effect on the loss (%)')
-  panels[0].legend(frameon=False, fontsize='small')
-  figure.savefig(path, dpi=120)
+    panel.set_ylabel('effect on the loss (%)')
+  panels[-1].set_xlabel('learning rate x stiffness')
+  panels[0].legend(frameon=False)
+  figure.savefig(folder / 'modes.png', dpi=160)
+
+
+def main(
+  folder: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the report')] = pathlib.Path(
+    'results/quadratic'
+  ),
+) -> None:
+  """Draws the plot of a report again."""
+  plot_modes(folder)
+
+
+if __name__ == '__main__':
+  tyro.cli(main)

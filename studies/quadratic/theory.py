@@ -46,6 +46,16 @@ class Quadratic:
     return (1 - math.sqrt(self.mean_momentum)) ** 2
 
 
+QUADRATIC = Quadratic(
+  stiffness=tuple(np.geomspace(0.0007, 0.5, 9).tolist()),
+  batch_size=8,
+  mean_momentum=0.7,
+  delta=0.25,
+  rule='algorithm1',
+  steps=200,
+)  # of the study
+
+
 class Moments(NamedTuple):
   """Moments before every step.
 
