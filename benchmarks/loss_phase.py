@@ -284,7 +284,8 @@ def plot(means: dict[str, dict[str, Estimate]], title: str, path: pathlib.Path) 
   """Draws the correlations, a row per quantity and a mark per stage."""
   names = list(means)[::-1]
   stages = list(means[names[0]])
-  figure = Figure(figsize=(9.5, 0.38 * len(names) + 1.8), layout='constrained')
+  # As wide as this, letters are legible on a phone.
+  figure = Figure(figsize=(5.5, 0.5 * len(names) + 2), layout='constrained')
   axis = figure.subplots()
   for index, stage in enumerate(stages):
     values = [means[name][stage] for name in names]
@@ -298,10 +299,11 @@ def plot(means: dict[str, dict[str, Estimate]], title: str, path: pathlib.Path) 
     )
   axis.axvline(0, color='black', linewidth=0.8)
   axis.set_yticks(range(len(names)), names)
-  axis.set(xlabel=title.replace('; ', '\n'), xlim=(-1, 1))
+  axis.set(xlim=(-1, 1))
+  figure.supxlabel(title.replace(': ', '\n').replace('; ', '\n'), fontsize='medium')
   axis.grid(alpha=0.3, axis='x')
-  figure.legend(loc='outside upper center', ncols=len(stages), frameon=False)
-  figure.savefig(path, dpi=130)
+  figure.legend(loc='outside upper left', ncols=2, frameon=False)
+  figure.savefig(path, dpi=160)
 
 
 if __name__ == '__main__':
