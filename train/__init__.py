@@ -6,6 +6,7 @@ Start it with ``python -m train``. Describe your own problem in a Python file th
 
 import os
 import sys
+from typing import TYPE_CHECKING, Any
 
 if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python -m train`
   if not sys.flags.safe_path and sys.path[0] != os.path.dirname(__path__[0]):
@@ -25,5 +26,28 @@ if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python
 from train import arms, schedules
 from train.data import Dataset, Split
 from train.problem.comparison import Comparison, cross_entropy, wrong_answer
+from train.system.errors import UserError
 
-__all__ = ['Comparison', 'Dataset', 'Split', 'arms', 'cross_entropy', 'schedules', 'wrong_answer']
+if TYPE_CHECKING:
+  from train.command.compare import compare
+
+__all__ = [
+  'Comparison',
+  'Dataset',
+  'Split',
+  'UserError',
+  'arms',
+  'compare',
+  'cross_entropy',
+  'schedules',
+  'wrong_answer',
+]
+
+
+def __getattr__(name: str) -> Any:
+  """Imports ``compare`` when it is asked for, because it takes seconds."""
+  if name != 'compare':
+    raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+  from train.command.compare import compare
+
+  return compare

@@ -3,17 +3,18 @@
 import importlib
 import pathlib
 import shlex
+from typing import NamedTuple
 
 from rich.console import Console
 from rich.text import Text
 
 from train.reports import words
 from train.reports.contrasts import Contrast, Contrasts, contrasts
-from train.reports.curves import panels, published_curves
+from train.reports.curves import Panel, panels, published_curves
 from train.reports.files import Contents, write_arms, write_csv, write_markdown
-from train.reports.last_values import last_values
+from train.reports.last_values import Histograms, last_values
 from train.reports.read_runs import FoundRuns, find_runs
-from train.reports.tables import Table, arm_columns, arm_rows, contrast_columns, fitted
+from train.reports.tables import Row, Table, arm_columns, arm_rows, contrast_columns, fitted
 from train.system.files import errors_explained
 from train.system.statistics import Estimate
 
@@ -47,11 +48,17 @@ def import_what_reports_need() -> None:
     importlib.import_module(f'train.reports.{name}')
 
 
-def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrasts) -> Contents:
-  """Writes the files of one comparison, and returns what is to be printed of them."""
-  from train.reports.page import write_page
-  from train.reports.plots import draw_curves, write_png
+class Described(NamedTuple):
+  """A comparison in words, tables and curves."""
 
+  contents: Contents
+  rows: list[Row]
+  drawn: list[Panel]
+  last: list[Histograms]
+
+
+def describe(found: FoundRuns, compared: Contrasts) -> Described:
+  """Returns what a report says and draws of a comparison."""
   about, metric = found.about, found.metric
   rows = arm_rows(found)
   estimates = [row.last for row in rows if row.last]
@@ -83,8 +90,17 @@ def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrast
     ],
     caption=words.caption(found, last),
   )
+  return Described(contents, rows, drawn, last)
+
+
+def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrasts) -> Contents:
+  """Writes the files of one comparison, and returns what is to be printed of them."""
+  from train.reports.page import write_page
+  from train.reports.plots import draw_curves, write_png
+
+  contents, rows, drawn, last = describe(found, compared)
   write_markdown(folder / 'report.md', contents)
-  write_arms(folder / 'report.csv', rows, compared.rows, metric)
+  write_arms(folder / 'report.csv', rows, compared.rows, found.metric)
   write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
   write_png(draw_curves(found, drawn, last, contents.caption), folder / 'curves.png')
   write_page(folder / 'report.html', contents, found, drawn, last)

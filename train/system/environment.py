@@ -1,5 +1,6 @@
 """The environment of a run, environment.json, which is not part of its configuration."""
 
+import contextlib
 import functools
 import importlib.metadata
 import json
@@ -9,7 +10,7 @@ import pathlib
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
@@ -56,6 +57,18 @@ def settle_jax() -> None:
     jax.config.update(name, value)
   for name in _LOG_CALLBACKS:
     logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
+@contextlib.contextmanager
+def settled_jax() -> Iterator[None]:
+  """Gives JAX these settings, and its own ones back at the end."""
+  before = {name: jax.config.values[name] for name in _SETTINGS}
+  settle_jax()
+  try:
+    yield
+  finally:
+    for name, value in before.items():
+      jax.config.update(name, value)
 
 
 def check_devices() -> None:
