@@ -24,7 +24,7 @@ _CONTRASTS = (
   'counts as shown if it is below 0.05.'
 )
 _MOMENTA = ('momentum', 'low_loss_momentum', 'high_loss_momentum')
-_NOT_COMPARED = {'commit', 'changed', 'versions', 'settings', 'together', 'lanes'}
+_NOT_COMPARED = {'commit', 'changed', 'versions', 'settings', 'together', 'lanes', 'earlier'}
 _NOT_SHOWN = 'No difference was shown for'
 _ALONE = (
   'No difference was shown after the adjustment for all differences, though the interval alone '
@@ -255,7 +255,8 @@ def environment_lines(environments: Sequence[Mapping[str, Any]]) -> list[str]:
 def _differing(environments: Sequence[Mapping[str, Any]]) -> list[str]:
   """Returns what differs between environments, besides commit and group of runs."""
   found: dict[str, dict[str, None]] = {}  # the values by name, in order
-  for environment in filter(None, environments):
+  earlier = [one for environment in environments for one in environment.get('earlier', ())]
+  for environment in filter(None, [*environments, *earlier]):
     flat = {**environment, 'trained': _lanes(environment) or 'alone'}
     for group in ('versions', 'settings'):
       if isinstance(environment.get(group), dict):

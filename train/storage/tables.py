@@ -121,7 +121,7 @@ class Recorder:
     self._at_once = at_once
     self.rows = {table: list(rows.get(table, ())) for table in TABLES}
     write_config(directory, config)
-    write_environment(directory, **made)
+    write_environment(directory, resumed=bool(rows), **made)
     if at_once or rows:
       self.flush()
     if is_complete(self.rows, self._epochs):

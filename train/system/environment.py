@@ -39,6 +39,7 @@ _SETTINGS = {
 _RECORDED = ('jax_default_matmul_precision',)
 # Log an error in a callback of the user's with a traceback, and then raise it.
 _LOG_CALLBACKS = ('jax._src.callback', 'jax._src.debugging')
+_OF_THE_CODE = {'commit', 'changed'}
 _PACKAGES = ('jax', 'jaxlib', 'optax', 'flax', 'orbax-checkpoint', 'numpy')
 
 
@@ -94,12 +95,18 @@ def check_xla_flags() -> None:
     raise UserError(f'XLA refuses XLA_FLAGS={flags} ({reason}): correct the variable, or unset it.')
 
 
-def write_environment(directory: pathlib.Path, **made: Any) -> None:
+def write_environment(directory: pathlib.Path, *, resumed: bool = False, **made: Any) -> None:
   """Writes environment.json of a run, again each time it is started.
 
-  ``made`` is what differs between the runs of a process: how each is trained.
+  ``made`` is what differs between the runs of a process: how each is trained. If a run is resumed in
+  another environment than before, the file keeps the earlier one, too.
   """
   found = {**environment(), **made}
+  was = read_environment(directory) if resumed else {}
+  earlier = was.pop('earlier', [])
+  if was and any(was.get(name) != found.get(name) for name in {*was, *found} - _OF_THE_CODE):
+    earlier = [*earlier, was]
+  found |= {'earlier': earlier} if earlier else {}
   write_whole(directory / 'environment.json', json.dumps(found, indent=2) + '\n')
 
 

@@ -469,6 +469,11 @@ def test_runs_of_other_environments_are_named(tmp_path):
       'trained in 8 lanes of one program or in 16 lanes of one program',
     ),
     ({'together': 'together/a', 'lanes': 16}, {'together': 'together/b', 'lanes': 16}, ''),
+    (
+      {},
+      {'earlier': [{'together': 'together/a', 'lanes': 8}]},
+      'trained alone or in 8 lanes of one program',
+    ),
   ],
 )
 def test_runs_that_were_trained_together_differ_by_their_lanes_only(tmp_path, one, other, said):
@@ -479,4 +484,4 @@ def test_runs_that_were_trained_together_differ_by_their_lanes_only(tmp_path, on
   assert ('different environments' in output) == bool(said)
   assert f'({said}): their numbers may differ by rounding' in output or not said
   made = (tmp_path / 'report.md').read_text().count('* made with: ')
-  assert made == (2 if said else 1)
+  assert made == (2 if said and 'earlier' not in other else 1)

@@ -7,6 +7,7 @@ import pytest
 from train.problem.experiments import QUICKSTART
 from train.storage.configuration import run_config
 from train.storage.tables import SUMS, EpochRecord, Recorder, has_ended
+from train.system.environment import read_environment
 from train.system.errors import UserError
 
 CONFIG = {**run_config(QUICKSTART, QUICKSTART.arms[0], 0, dataset='digits'), 'epochs': 3}
@@ -86,3 +87,13 @@ def test_digests_are_of_what_the_run_wrote(tmp_path, rows):
   recorder.close()
   with pytest.raises(UserError, match=r'metrics\.csv: not what the run wrote'):
     has_ended(tmp_path)
+
+
+def test_an_earlier_environment_of_a_resumed_run_is_kept(tmp_path, rows):
+  for devices, earlier in ((1, []), (1, []), (2, [1]), (2, [1])):
+    Recorder(tmp_path, CONFIG, rows if earlier else {}, {'devices_used': devices}).close()
+    made = read_environment(tmp_path)
+    assert made['devices_used'] == devices
+    assert [was['devices_used'] for was in made.get('earlier', [])] == earlier
+  Recorder(tmp_path, CONFIG, {}, {'devices_used': 2}).close()
+  assert 'earlier' not in read_environment(tmp_path)
