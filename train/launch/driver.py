@@ -25,6 +25,8 @@ from train.storage.locks import has_writer
 from train.storage.tables import has_ended, read_phases, read_table
 from train.system.errors import UserError
 from train.system.signals import Interrupts, command_line
+from train.training.checks import check_fit
+from train.training.lanes import may_be_together
 from train.training.trainer import Trainer
 
 _SECONDS_TO_SAVE = 120
@@ -70,7 +72,11 @@ def run_together(
     for folder, comparison in comparisons.items():
       folders.enter_context(working_in(folder))
       plan = plan_runs(comparison, folder, shared.settings.data_dir, partners_elsewhere=True)
-      trainer = Trainer(comparison, plan.dataset, shared.settings)
+      trainer = None
+      if may_be_together(comparison, shared.settings.together):
+        trainer = Trainer(comparison, plan.dataset, shared.settings)
+      else:
+        check_fit(comparison, plan.dataset)
       say = functools.partial(console.print, highlight=False, markup=False)
       groupings[folder] = Grouping(trainer, say)
       plans.append(plan)

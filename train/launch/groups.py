@@ -13,7 +13,7 @@ from train.storage.tables import run_name
 from train.system.environment import read_environment
 from train.system.files import read_object, write_whole
 from train.system.processes import from_first
-from train.training.lanes import lane_programs, usual_lanes
+from train.training.lanes import GroupPrograms, lane_programs, usual_lanes
 from train.training.trainer import Trainer
 
 _FOLDER, _MEMBERS = 'together', 'runs.json'
@@ -43,14 +43,14 @@ class Group:
 class Grouping:
   """Decides which runs of a comparison are trained at once, as ``Settings.together`` says."""
 
-  def __init__(self, trainer: Trainer, say: Callable[[str], None]):
-    """Calls ``say`` with a sentence if runs cannot be trained at once.
+  def __init__(self, trainer: Trainer | None, say: Callable[[str], None]):
+    """Calls ``say`` with a sentence if runs cannot be trained at once; without a trainer none are.
 
     Raises:
       UserError: If that was asked for, and the settings rule it out.
     """
     self._trainer, self._say = trainer, say
-    self._usual_lanes = usual_lanes(trainer)
+    self._usual_lanes = usual_lanes(trainer) if trainer else None
     self._lanes: dict[Any, int | None] = {}
     self._said: set[str] = set()
 
@@ -64,9 +64,10 @@ class Grouping:
     groups: list[Group] = []
     newest: dict[Any, list[PlannedRun]] = {}
     for run, (begun, lanes) in zip(runs, places, strict=True):
+      key: Any = begun
       if begun is None:
         lanes = self._lanes_of(run.arm)
-      key = begun or (lane_programs(self._trainer, lanes).of(run.arm) if lanes else run)
+        key = self._programs(run.arm) if lanes else run
       members = newest.get(key)
       if members is None or (begun is None and len(members) == lanes):
         members = newest[key] = []
@@ -88,9 +89,9 @@ class Grouping:
     return sorted(groups, key=lambda group: (turn(group), group.runs[0].partner is not None))
 
   def _lanes_of(self, arm: Arm) -> int | None:
-    if self._usual_lanes is None:
+    if self._trainer is None or self._usual_lanes is None:
       return None
-    programs = lane_programs(self._trainer, self._usual_lanes).of(arm)
+    programs = self._programs(arm)
     if programs not in self._lanes:
       reason = programs.reason_against()
       self._lanes[programs] = self._usual_lanes if reason is None else None
@@ -98,6 +99,11 @@ class Grouping:
         self._said.add(reason)
         self._say(reason)
     return self._lanes[programs]
+
+  def _programs(self, arm: Arm) -> GroupPrograms:
+    assert self._trainer
+    assert self._usual_lanes
+    return lane_programs(self._trainer, self._usual_lanes).of(arm)
 
 
 def _place(directory: pathlib.Path, workdir: pathlib.Path) -> tuple[str | None, int | None]:

@@ -17,6 +17,7 @@ import optax
 from train.data import Batch, ResidentInput
 from train.data.randomness import epoch_order
 from train.problem.arms import Arm
+from train.problem.comparison import Comparison
 from train.problem.networks import OwnNetwork
 from train.problem.numbers import numbers_of, structure_of, with_numbers
 from train.problem.own_code import explain_errors
@@ -280,24 +281,29 @@ _norm = jax.jit(jax.vmap(optax.tree.norm))
 _pick = jax.jit(lambda state, lanes: jax.tree.map(lambda leaf: leaf[lanes], state))
 
 
+def may_be_together(comparison: Comparison, together: int | str) -> bool:
+  """Returns whether runs may be trained at once, before anything is loaded."""
+  convolves = not isinstance(comparison.network, OwnNetwork)  # as all networks of ours do
+  return together != 'off' and not (
+    together == 'auto' and convolves and jax.default_backend() == 'cpu'
+  )
+
+
 def usual_lanes(trainer: Trainer) -> int | None:
   """Returns how many runs the settings train at once; None if each is trained alone.
 
   Raises:
     UserError: If it was asked for, and other settings rule it out.
   """
-  together, comparison = trainer.settings.together, trainer.comparison
-  if together == 'off':
-    return None
-  convolves = not isinstance(comparison.network, OwnNetwork)  # as all networks of ours do
-  if together == 'auto' and convolves and jax.default_backend() == 'cpu':
+  together = trainer.settings.together
+  if together == 'off' or not may_be_together(trainer.comparison, together):
     return None
   reason = None
   if trainer.devices.count > 1:
     reason = 'a batch is divided among devices: add --devices 1'
   elif not isinstance(trainer.train_input, ResidentInput):
     reason = 'the data are streamed: leave --stream out if they fit on the device'
-  elif getattr(comparison.network, 'pretrained', None):
+  elif getattr(trainer.comparison.network, 'pretrained', None):
     reason = 'the network starts from pretrained weights: leave --pretrained out'
   if together == 'auto':
     return USUAL_LANES if reason is None else None
