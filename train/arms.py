@@ -12,6 +12,7 @@ from train.problem.arms import (  # noqa: F401
   Fixed,
   Lcam,
   Momo,
+  Optax,
   Pair,
   ScheduleFreeSgd,
   Setting,

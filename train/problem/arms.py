@@ -11,6 +11,7 @@ The name of an arm says what it is; users select arms by name, with any momenta:
 import abc
 import dataclasses
 import functools
+import inspect
 import re
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple
@@ -79,7 +80,8 @@ class Arm(abc.ABC):
   learning_rate: float | None = None
 
   def __init_subclass__(cls):
-    if not hasattr(cls, 'name') and isinstance(getattr(cls, 'kind', None), str):
+    named = hasattr(cls, 'name') or 'name' in inspect.get_annotations(cls)
+    if not named and isinstance(getattr(cls, 'kind', None), str):
       cls.name = cls.kind
 
   @property
@@ -378,6 +380,76 @@ class ScheduleFreeSgd(Arm):
   def evaluation_params(self, opt_state: optax.OptState, params: optax.Params) -> optax.Params:
     (found,) = (state for _, state in optax.tree.get_all_with_path(opt_state, 'ScheduleFreeState'))
     return optax.contrib.schedule_free_eval_params(found, params)
+
+
+@dataclasses.dataclass(frozen=True)
+class Optax(Arm):
+  """An optimizer of your own, built from the learning rate; the tables show the rate that it gets.
+
+  The comparison's weight decay is not added: only what the function builds decays weights. The
+  optimizer may take further arguments, as ``value``, the loss of the batch.
+
+  Attributes:
+    name: Its name.
+    optimizer: ``function(learning_rate) -> optax.GradientTransformation``. It gets a schedule, as the
+      optimizers of Optax take it, also inside ``optax.inject_hyperparams``; or at each step a number,
+      if it raises a ``TypeError`` for the schedule because it computes with the rate.
+    learning_rate: Its own first learning rate; None for the schedule's.
+
+  Example:
+    >>> Optax('my adamw', lambda rate: optax.adamw(rate, weight_decay=1e-3), learning_rate=1e-3).name
+    'my adamw'
+  """
+
+  name: str
+  optimizer: Callable[[Any], optax.GradientTransformation]
+  learning_rate: float | None = None
+  kind: ClassVar[str] = 'optax'
+
+  def __post_init__(self):
+    if not callable(self.optimizer):
+      raise UserError(
+        f'The optimizer of the arm {self.name} must be a function of the learning rate, such as '
+        f'`lambda learning_rate: optax.adamw(learning_rate)`, not a {type(self.optimizer).__name__}.'
+      )
+
+  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
+    rate = setting.learning_rate(self.learning_rate)
+    try:
+      optimizer = self.optimizer(rate)
+    except TypeError:
+      return self._of_numbers(rate)
+    if not isinstance(optimizer, optax.GradientTransformation):
+      return optimizer  # the comparison says what is wrong
+    return optax.chain(optax.inject_hyperparams(_tells)(learning_rate=rate), optimizer)
+
+  def _of_numbers(self, rate: optax.Schedule) -> optax.GradientTransformationExtraArgs:
+    injected = optax.inject_hyperparams(lambda learning_rate: self.optimizer(learning_rate))(rate)
+
+    def init(params: optax.Params) -> Any:
+      state = injected.init(params)
+      if optax.tree.get_all_with_path(state.inner_state, 'hyperparams'):
+        raise UserError(
+          f'The arm {self.name} gives inject_hyperparams a number, which would never change: give it '
+          'the learning rate as it is, which is a schedule.'
+        )
+      return state
+
+    return optax.GradientTransformationExtraArgs(init, injected.update)
+
+
+def _tells(learning_rate):
+  """Keeps the learning rate in the state, and changes no gradient."""
+  del learning_rate
+  return optax.identity()
+
+
+def learning_rate_in(opt_state: optax.OptState) -> Any:
+  """Returns the first learning rate that ``inject_hyperparams`` keeps; None without one."""
+  for _, hyperparams in optax.tree.get_all_with_path(opt_state, 'hyperparams'):
+    if 'learning_rate' in hyperparams:
+      return hyperparams['learning_rate']
+  return None
 
 
 OTHERS: tuple[Arm, ...] = (*ADAPTIVE, ADEMAMIX, Momo(), ScheduleFreeSgd())

@@ -326,9 +326,10 @@ def _check(comparison: Comparison) -> None:
       raise UserError(
         f'The schedule {type(schedule).__name__} must have a `{field}` in words, not {said!r}.'
       )
-  rate = schedule.init_value
-  if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
-    raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
+  of_arms = [arm.learning_rate for arm in comparison.arms if arm.learning_rate is not None]
+  for rate in (schedule.init_value, *of_arms):
+    if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
+      raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
   require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
   possible = isinstance(decay, int | float) and (decay == 0 or _SMALLEST <= decay <= _LARGEST)
   require(possible, 'weight_decay', f'0 or {_FLOAT32}')

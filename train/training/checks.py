@@ -10,7 +10,7 @@ import optax
 from flax import nnx
 
 from train.data import Batch, Dataset, Split
-from train.problem.arms import Arm
+from train.problem.arms import Arm, learning_rate_in
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.problem.own_code import definition, explain_errors
 from train.system.environment import check_devices
@@ -135,7 +135,7 @@ def _check_step(
       f'{what} adds, removes or reshapes {changed}: make all variables of a network and all states of '
       'an optimizer at the start, with the shape and type that they keep.'
     )
-  rate = (optax.tree.get(before.opt_state, 'hyperparams') or {}).get('learning_rate')
+  rate = learning_rate_in(before.opt_state)
   if getattr(rate, 'shape', ()):
     raise UserError(
       f'The learning rate of {arm.name} must be one number, not of shape {rate.shape}.'

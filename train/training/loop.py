@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from train.data.randomness import epoch_order
+from train.problem.arms import learning_rate_in
 from train.problem.comparison import wrong_answer
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, compared_fields
@@ -20,7 +20,7 @@ from train.system import processes
 from train.system.errors import StorageError
 from train.system.signals import Interrupts
 from train.training.lanes import LanePrograms, Lanes
-from train.training.programs import EvalSums
+from train.training.programs import EvalSums, only_in
 from train.training.trainer import Alone, Start, Trainer
 
 SECONDS_BETWEEN_SAVES = 10.0  # of runs trained at once, whose epochs may be shorter than a save
@@ -224,9 +224,9 @@ class Training:
 
   def _records(self, test: EvalSums) -> tuple[list[EpochRecord], list[Any]]:
     """Waits for the sums of the epoch; returns the record and the phases of each lane."""
-    hyperparams = optax.tree.get(self.state.opt_state, 'hyperparams') or {}
-    has_momentum = optax.tree.get(self.state.opt_state, 'momentum') is not None
-    fetched = jax.device_get((self.state.sums, test, hyperparams.get('learning_rate')))
+    rate = learning_rate_in(self.state.opt_state)
+    has_momentum = only_in(self.state.opt_state, 'momentum') is not None
+    fetched = jax.device_get((self.state.sums, test, rate))
     examples = self._trainer.test_examples
     percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
     records, phases = [], []

@@ -111,7 +111,7 @@ class Programs:
   ) -> tuple[Any, EpochSums]:
     """Returns the state of the optimizer before the first step, and the sums of no steps."""
     opt_state = optimizer.init(params)
-    has_phases = optax.tree.get(opt_state, 'high_loss_phase') is not None
+    has_phases = only_in(opt_state, 'high_loss_phase') is not None
     return opt_state, EpochSums.zeros(steps_per_epoch if has_phases else None)
 
   def loss(self, params, model_state, inputs, targets, strength=None) -> tuple[jax.Array, Any]:
@@ -151,7 +151,7 @@ class Programs:
         state.model_state,
         inputs,
         targets,
-        optax.tree.get(state.opt_state, 'strength'),
+        only_in(state.opt_state, 'strength'),
       )
       updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
       params = optax.apply_updates(state.params, updates)
@@ -253,16 +253,22 @@ def split_network(model: nnx.Module) -> tuple[nnx.GraphDef, Any, Any]:
   return graphdef, nnx.to_pure_dict(params), nnx.to_pure_dict(model_state)
 
 
+def only_in(opt_state: optax.OptState, name: str) -> Any:
+  """Returns what a state keeps under a name; None without it, or with several of them."""
+  found = optax.tree.get_all_with_path(opt_state, name)
+  return found[0][1] if len(found) == 1 else None
+
+
 def _add_step(sums: EpochSums, loss, grads, opt_state, step) -> EpochSums:
-  phases = sums.phases
+  phases, momentum = sums.phases, only_in(opt_state, 'momentum')
   if phases is not None:
-    phase = optax.tree.get(opt_state, 'high_loss_phase')
+    phase = only_in(opt_state, 'high_loss_phase')
     phases = phases.at[step].set(phase.astype(phases.dtype))
   return EpochSums(
     steps=sums.steps + 1,
     loss=sums.loss + loss,
     # Only optimizers whose momentum changes have one in their state.
-    momentum=sums.momentum + optax.tree.get(opt_state, 'momentum', 0.0),
+    momentum=sums.momentum + (0.0 if momentum is None else momentum),
     gradient_norm=sums.gradient_norm + optax.tree.norm(grads),
     finite=sums.finite + (jnp.isfinite(loss) & (sums.finite == sums.steps)),
     phases=phases,

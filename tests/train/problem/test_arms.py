@@ -11,7 +11,18 @@ import pytest
 from flax import nnx
 
 from train.data import AsStored
-from train.problem.arms import OTHERS, Coin, Fixed, Lcam, Setting, Weighted, Yoked, arm_of_name
+from train.problem.arms import (
+  OTHERS,
+  Coin,
+  Fixed,
+  Lcam,
+  Optax,
+  Setting,
+  Weighted,
+  Yoked,
+  arm_of_name,
+  learning_rate_in,
+)
 from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
 from train.problem.schedules import Constant, Cosine, Drops
 from train.system.errors import UserError
@@ -138,6 +149,53 @@ def test_schedule_free_is_evaluated_at_its_average():
   np.testing.assert_allclose(0.9 * average + 0.1 * free.z['weight'], params['weight'], rtol=1e-5)
   assert (np.abs(average - params['weight']) > 1e-6).all()
   assert Fixed(0.9).evaluation_params(state, params) is params
+
+
+def adamw(learning_rate):
+  return optax.adamw(learning_rate, weight_decay=0.5)
+
+
+def sgd_of_numbers(learning_rate):
+  return optax.chain(optax.trace(0.9), optax.scale(-2 * learning_rate))
+
+
+OWN_OPTIMIZERS = {
+  'takes a schedule': (adamw, adamw),
+  'computes with the rate': (
+    sgd_of_numbers,
+    lambda rate: optax.sgd(lambda step: 2 * rate(step), momentum=0.9),
+  ),
+  'injects the rate': (optax.inject_hyperparams(adamw), adamw),
+  'injects another number': (
+    lambda rate: optax.inject_hyperparams(optax.adamw, static_args='learning_rate')(
+      rate, weight_decay=0.5
+    ),
+    adamw,
+  ),
+  'asks for the loss': (optax.contrib.momo, optax.contrib.momo),
+}
+
+
+@pytest.mark.parametrize('which', OWN_OPTIMIZERS)
+def test_an_optimizer_of_ones_own_takes_its_own_steps(which):
+  function, usual = OWN_OPTIMIZERS[which]
+  setting = SETTING._replace(schedule=Cosine(), weight_decay=0.3)  # which is not added
+  rate = optax.cosine_decay_schedule(0.02, 20)
+  expected = optax.with_extra_args_support(usual(rate))
+  params, state = PARAMS, expected.init(PARAMS)
+  found = steps(Optax('mine', function, learning_rate=0.02), [1.0, 3.0, 2.0], setting)
+  for number, (updates, own) in enumerate(found):
+    wanted, state = expected.update(params, state, params, value=[1.0, 3.0, 2.0][number])
+    np.testing.assert_allclose(updates['weight'], wanted['weight'], rtol=1e-5)
+    np.testing.assert_allclose(learning_rate_in(own), rate(number), rtol=1e-6)
+    params = optax.apply_updates(params, wanted)
+
+
+def test_a_rate_that_would_never_change_is_refused():
+  injected = optax.inject_hyperparams(optax.adamw)
+  optimizer = Optax('mine', lambda rate: injected(rate / 2)).build(SETTING)
+  with pytest.raises(UserError, match='mine gives inject_hyperparams a number'):
+    optimizer.init(PARAMS)
 
 
 def test_every_arm_of_every_experiment_has_an_optimizer():

@@ -81,9 +81,18 @@ def test_settings_of_an_optimizer_include_its_learning_rate():
     arms.Adaptive('mine', 'mine', optax.adam, (('b1', 0.9),))
 
 
+def test_an_own_optimizer_is_a_function():
+  with pytest.raises(UserError, match='mine must be a function of the learning rate'):
+    arms.Optax('mine', optax.adam(0.1))
+  made = arms.Optax('mine', lambda learning_rate: 3)
+  with pytest.raises(UserError, match='mine must return an optimizer of Optax, but returned 3'):
+    compared(arms=(made,)).build_optimizer(made, 1, 0)
+
+
 @pytest.mark.parametrize(
   ('changes', 'message'),
   [
+    ({'arms': [arms.Optax('mine', optax.adam, 0.0)]}, 'The learning rate must be .*, not 0.0'),
     ({'schedule': Own(words=None)}, 'The schedule Own must have a `describe` in words, not None'),
     ({'weight_decay': np.float32(0.1)}, 'weight_decay must be'),
     ({'weight_decay': '0.1'}, 'weight_decay must be'),

@@ -154,6 +154,9 @@ options['arms'] = (arms.Adaptive('mine', 'mine', mine, (('learning_rate', 0.1),)
 one = (optax.adam, optax.lion)[8 // 16]
 options['arms'] = (arms.Adaptive('mine', 'mine', one, (('learning_rate', 0.1),)),)
 """,
+  'own optimizer': """
+options['arms'] = (arms.Optax('mine', lambda rate: optax.adamw(rate, 0.9, weight_decay=1 / 8)),)
+""",
   'function among the settings': """
 options['arms'] = (arms.OTHERS[0].with_settings(b1=lambda count: 1 / 8),)
 """,

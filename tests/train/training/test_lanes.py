@@ -6,12 +6,13 @@ import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 
 import models
 from train import Comparison, Dataset, Split
-from train.problem.arms import arm_of_name
+from train.problem.arms import Optax, arm_of_name
 from train.problem.schedules import Constant
 from train.training.lanes import LanePrograms, Lanes
 from train.training.trainer import Alone, Settings, Start, Trainer
@@ -133,6 +134,12 @@ def slow(*values):
 )
 def test_runs_at_once_agree_with_runs_alone(name):
   check_agreement(trainer_of(), arm_of_name(name))
+
+
+@pytest.mark.parametrize('rate', [None, 0.01])
+def test_own_optimizers_at_once_agree_with_those_alone(rate):
+  arm = Optax('mine', lambda rate: optax.adamw(rate, eps=1e-4, weight_decay=0.1), rate)
+  check_agreement(trainer_of(arms=('fixed-0.9', arm)), arm)
 
 
 @pytest.mark.slow
