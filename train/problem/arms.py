@@ -42,6 +42,17 @@ class Setting(NamedTuple):
     """The arguments of what tells the loss phases apart."""
     return {'steps_per_epoch': self.steps_per_epoch, 'rule': self.rule}
 
+  @property
+  def first_rate(self) -> float:
+    """The learning rate that the schedule starts from.
+
+    Raises:
+      UserError: If the schedule has none.
+    """
+    if self.schedule.init_value is None:
+      raise UserError('it needs the `init_value` of the schedule: give the schedule one.')
+    return self.schedule.init_value
+
   def learning_rate(self, init_value: float | None = None) -> optax.Schedule:
     """Returns the schedule, from another first value if one is given."""
     schedule = self.schedule
@@ -352,7 +363,7 @@ class Momo(Arm):
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     # It averages gradients instead of adding them up, which scales them by 1 - beta.
-    bound = setting.learning_rate(setting.schedule.init_value / (1 - self.beta))
+    bound = setting.learning_rate(setting.first_rate / (1 - self.beta))
     decay = setting.weight_decay
     momo = optax.inject_hyperparams(optax.contrib.momo)
     return momo(bound, beta=self.beta, lower_bound=self.lower_bound, weight_decay=decay)
@@ -372,7 +383,7 @@ class ScheduleFreeSgd(Arm):
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))
-    rate = setting.schedule.init_value / (1 - self.b1)
+    rate = setting.first_rate / (1 - self.b1)
     static = ('warmup_steps', 'b1')
     injected = optax.inject_hyperparams(optax.contrib.schedule_free_sgd, static_args=static)
     return setting.coupled(injected(rate, warmup_steps=steps, b1=self.b1))

@@ -235,7 +235,7 @@ class Comparison:
   def own_parts(self) -> list[Any]:
     """The user's own network, loss, metric and schedule, which all arms share."""
     function = getattr(self.network, 'function', self.network)
-    parts = (function, self.loss, self.metric, type(self.schedule))
+    parts = (function, self.loss, self.metric, self.schedule.code)
     return [part for part in parts if is_users(part)]
 
   @property
@@ -326,9 +326,8 @@ def _check(comparison: Comparison) -> None:
       raise UserError(
         f'The schedule {type(schedule).__name__} must have a `{field}` in words, not {said!r}.'
       )
-  of_arms = [arm.learning_rate for arm in comparison.arms if arm.learning_rate is not None]
-  for rate in (schedule.init_value, *of_arms):
-    if not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
+  for rate in (schedule.init_value, *(arm.learning_rate for arm in comparison.arms)):
+    if rate is not None and not (isinstance(rate, int | float) and _SMALLEST <= rate <= _LARGEST):
       raise UserError(f'The learning rate must be {_FLOAT32}, not {rate!r}.')
   require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
   possible = isinstance(decay, int | float) and (decay == 0 or _SMALLEST <= decay <= _LARGEST)

@@ -2,19 +2,28 @@
 
 import abc
 import dataclasses
+from collections.abc import Callable
 from typing import Any, ClassVar
 
+import jax
+import jax.numpy as jnp
 import optax
 
 from lcam_optax import hold_then_decay, step_drops
+from train.system.errors import UserError
 
 
 @dataclasses.dataclass(frozen=True)
 class Schedule(abc.ABC):
   """A schedule of the learning rate, of one of the kinds below."""
 
-  init_value: float = 0.1  # the first learning rate
+  init_value: float | None = 0.1  # the first learning rate
   kind: ClassVar[str]  # its name in configurations
+
+  @property
+  def code(self) -> Any:
+    """The function or class that says what the rates are."""
+    return type(self)
 
   @abc.abstractmethod
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
@@ -100,3 +109,53 @@ class Constant(Schedule):
 
   def describe(self) -> str:
     return f'learning rate {self.init_value:g} throughout'
+
+
+@dataclasses.dataclass(frozen=True)
+class Optax(Schedule):
+  """Any schedule of Optax, from the total number of steps.
+
+  Attributes:
+    function: ``function(steps) -> optax.Schedule``.
+    init_value: The highest learning rate, to which the schedule is scaled; None for the rates as they
+      are. ``--learning-rate``, and an arm with a learning rate of its own, replace it.
+
+  Example:
+    >>> warm_up = Optax(lambda steps: optax.warmup_cosine_decay_schedule(0, 0.1, 100, steps))
+    >>> rates = warm_up.build(epochs=10, steps_per_epoch=50)
+    >>> [round(float(rates(step)), 3) for step in (0, 50, 100, 500)]
+    [0.0, 0.05, 0.1, 0.0]
+  """
+
+  function: Callable[[int], optax.Schedule]
+  init_value: float | None = dataclasses.field(default=None, kw_only=True)
+  kind: ClassVar[str] = 'optax'
+
+  def __post_init__(self):
+    if not callable(self.function):
+      raise UserError(
+        'The schedule Optax must get a function of the number of steps, such as `lambda steps: '
+        f'optax.linear_schedule(0.1, 0.0, steps)`, not a {type(self.function).__name__}.'
+      )
+
+  @property
+  def code(self) -> Any:
+    return self.function
+
+  def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
+    steps = epochs * steps_per_epoch
+    built = self.function(steps)
+    if self.init_value is None or not callable(built):
+      return built
+    with jax.ensure_compile_time_eval():
+      # Without the digits that differ between devices.
+      highest = float(f'{jnp.max(jax.vmap(built)(jnp.arange(steps))):.6g}')
+    if not highest > 0:
+      raise UserError(f'The schedule cannot be scaled: its highest learning rate is {highest:g}.')
+    return lambda step: built(step) * (self.init_value / highest)
+
+  def describe(self) -> str:
+    name = getattr(self.function, '__name__', '<lambda>')
+    which = 'a schedule of its own' if name == '<lambda>' else f'the schedule {name}'
+    scaled = '' if self.init_value is None else f', at most {self.init_value:g}'
+    return f'learning rate by {which}{scaled}'

@@ -47,7 +47,7 @@ def program_digest(comparison: Comparison, dataset: Dataset) -> str:
 
   train = _batches(dataset.train, comparison.batch_size)
   texts = [_text(network, key, key, train, _batches(dataset.test, EVAL_BATCH_SIZE))]
-  if is_users(type(comparison.schedule)):
+  if is_users(comparison.schedule.code):
     schedule = comparison.schedule.build(comparison.epochs, _steps_per_epoch(comparison, dataset))
     texts.append(_text(schedule, jax.ShapeDtypeStruct((), np.int32)))
   return hashlib.sha256(''.join(texts).encode()).hexdigest()

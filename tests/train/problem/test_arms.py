@@ -25,6 +25,7 @@ from train.problem.arms import (
 )
 from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
 from train.problem.schedules import Constant, Cosine, Drops
+from train.problem.schedules import Optax as OptaxSchedule
 from train.system.errors import UserError
 from train.training.programs import Programs
 from train.training.trainer import Trainer
@@ -228,6 +229,39 @@ def test_shorter_runs_go_through_the_same_rates():
 
 def one_layer(num_classes, rngs):
   return nnx.Sequential(lambda x: x.reshape(len(x), -1), nnx.Linear(192, num_classes, rngs=rngs))
+
+
+def warm_up(steps):
+  return optax.warmup_cosine_decay_schedule(0, 0.1, 6, steps)
+
+
+def test_a_schedule_of_optax_is_that_of_all_steps_and_scales_to_a_rate():
+  expected = np.array([warm_up(20)(step) for step in range(20)])
+  assert expected[0] == 0
+  setting = SETTING._replace(schedule=OptaxSchedule(warm_up))
+  scaled = setting._replace(schedule=dataclasses.replace(setting.schedule, init_value=0.5))
+  for rates, factor in (
+    (setting.learning_rate()(np.arange(20)), 1),
+    (setting.learning_rate(0.001)(np.arange(20)), 0.01),
+    (scaled.learning_rate()(np.arange(20)), 5),
+    (jax.jit(lambda rate: setting.learning_rate(rate)(np.arange(20)))(0.001), 0.01),
+  ):
+    np.testing.assert_allclose(rates, factor * expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize('name', ['momo', 'schedule-free-sgd'])
+def test_arms_that_need_a_first_rate_ask_the_schedule_for_one(name):
+  comparison = dataclasses.replace(QUICKSTART, schedule=OptaxSchedule(warm_up))
+  with pytest.raises(UserError, match=r'`init_value` of the schedule'):
+    comparison.build_optimizer(arm_of_name(name), 5, 0)
+  comparison = dataclasses.replace(QUICKSTART, schedule=OptaxSchedule(warm_up, init_value=0.1))
+  comparison.build_optimizer(arm_of_name(name), 5, 0).init(PARAMS)
+
+
+def test_a_schedule_without_a_rate_cannot_be_scaled():
+  schedule = OptaxSchedule(lambda steps: optax.constant_schedule(0.0), init_value=0.1)
+  with pytest.raises(UserError, match='highest learning rate is 0'):
+    schedule.build(1, 1)
 
 
 @pytest.mark.training

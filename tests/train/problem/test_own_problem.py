@@ -5,6 +5,7 @@ import json
 import shutil
 
 import numpy as np
+import optax
 import pytest
 
 from tests.train.support import ALONE, ROOT, run_command
@@ -102,6 +103,18 @@ def test_the_example_answers_the_question(tmp_path):
   assert errors[-1] < 15
   assert (tmp_path / 'curves.png').exists()
   assert list((tmp_path / 'fixed-0.9' / 'seed-0').glob('events.*'))
+
+
+@pytest.mark.training
+def test_an_optimizer_and_a_schedule_of_ones_own_are_compared(tmp_path):
+  example = ROOT / 'examples' / 'own_optimizer.py'
+  run_command('run', example, '--epochs', 2, '--seeds', 0, '--workdir', tmp_path)
+  steps = 2 * 43  # of 1347 images, 32 at a time
+  for arm, highest in (('fixed-0.9', 0.05), ('my adamw', 0.01)):
+    path = tmp_path / arm / 'seed-0' / 'metrics.csv'
+    rates = read_table(path, ['learning_rate'])['learning_rate']
+    rate = optax.warmup_cosine_decay_schedule(0, highest, steps // 10, steps)
+    np.testing.assert_allclose(rates, [rate(42), rate(85)], rtol=1e-5)
 
 
 def test_the_readme_shows_the_example_as_it_is():

@@ -108,6 +108,9 @@ def far(outputs, targets):
   return abs(outputs[:, 0]) > LIMITS['far']
 options['metric'] = far
 """,
+  "schedule of Optax's": """
+options['schedule'] = schedules.Optax(lambda steps: optax.linear_schedule(1 / 8, 0.0, steps))
+""",
   'option of a solver': """
 def solved(outputs, targets):
   lower = jnp.array([[1.0, 0.0], [2.0, 1.0]])
