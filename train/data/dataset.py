@@ -1,6 +1,7 @@
 """A data set that has been loaded: a known one, or the user's own."""
 
 import dataclasses
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,7 +22,7 @@ class Split:
   """The examples of one split, row by row, as they are stored.
 
   The arguments may be anything that NumPy converts to an array of numbers: lists, pandas frames,
-  JAX arrays. 64-bit numbers become 32-bit ones; all else is kept as it is, without a copy. A memory
+  JAX arrays, objects that are numbers. 64-bit numbers become 32-bit ones; all else is kept as it is, without a copy. A memory
   map stays one: 64-bit numbers in it become 32-bit ones batch by batch, on the way to the device.
 
   Attributes:
@@ -134,13 +135,19 @@ class Dataset:
 
 def _to_array(values, what: str) -> np.ndarray:
   """Returns an array with an axis of examples and no 64-bit numbers."""
-  if np.ma.is_masked(values):
-    raise DataError(
-      f'The {what} of a split are a masked array with {np.ma.count_masked(values)} masked values: '
-      'replace them, as with `.filled(0)`, or leave their rows out.'
-    )
+  for part in values if isinstance(values, list | tuple) else [values]:
+    if np.ma.is_masked(part):
+      raise DataError(
+        f'The {what} of a split are a masked array with {np.ma.count_masked(part)} masked values: '
+        'replace them, as with `.filled(0)`, or leave their rows out.'
+      )
+  if hasattr(values, 'toarray'):
+    raise DataError(f'The {what} of a split are a sparse matrix: convert it with `.toarray()`.')
   try:
     array = values if isinstance(values, np.memmap) else np.asarray(values)
+    if array.dtype == object and array.ndim:
+      _check_objects(array, what, getattr(values, 'columns', None))
+      array = np.array(array.tolist())
   except ValueError as error:
     raise DataError(f'The {what} of a split have rows of different shapes.') from error
   # To JAX bfloat16 is a number, to NumPy it is not.
@@ -167,6 +174,18 @@ def _to_array(values, what: str) -> np.ndarray:
     return array
   with np.errstate(over='ignore'):  # _check_finite reports what becomes infinite
     return array.astype(narrow)
+
+
+def _check_objects(array: np.ndarray, what: str, columns: Any) -> None:
+  """Raises a ``DataError`` that names the first object that is no number, and its column."""
+  for index, value in np.ndenumerate(array):
+    if not isinstance(value, int | float | np.number | np.bool_):
+      column = '' if columns is None else f' of column {columns[index[1]]!r}'
+      found = ' '.join(repr(value).split())
+      raise DataError(
+        f'The {what} of a split must be numbers, but row {index[0]}{column} holds {found:.40}, a '
+        f'{type(value).__name__}: leave it out, or make numbers of all like it.'
+      )
 
 
 def _check_finite(array: np.ndarray, what: str) -> None:

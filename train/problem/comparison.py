@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jaxtyping import Array, Key
@@ -145,7 +146,9 @@ class Comparison:
       values = getattr(self, name)
       if isinstance(values, str) or not isinstance(values, Iterable):
         raise UserError(f'{name} must be a sequence such as {example}, not {values!r}.')
-      object.__setattr__(self, name, tuple(values))
+      object.__setattr__(self, name, tuple(map(_plain, values)))
+    for name in ('epochs', 'batch_size', 'train_examples'):
+      object.__setattr__(self, name, _plain(getattr(self, name)))
     arms = tuple(self.arm(arm) if isinstance(arm, str) else arm for arm in self.arms)
     object.__setattr__(self, 'arms', arms)
     if not isinstance(self.network, Network):
@@ -265,6 +268,11 @@ class Comparison:
         f'{type(dataset).__name__}.'
       )
     return dataset.with_train_examples(self.train_examples)
+
+
+def _plain(value: Any) -> Any:
+  """Returns an integer of NumPy's as Python's, and all else unchanged."""
+  return int(value) if isinstance(value, np.integer) else value
 
 
 def _several(number: int, thing: str) -> str:

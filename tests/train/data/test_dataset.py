@@ -2,6 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import scipy.sparse
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -68,6 +69,47 @@ def test_memory_maps_stay_memory_maps(dtype, tmp_path):
 _NAN = np.nan
 
 
+def _objects(*rows):
+  return np.array(rows, object)
+
+
+@pytest.mark.parametrize(
+  ('objects', 'dtype'),
+  [
+    (_objects([1, 2.5], [True, np.float32(4)]), 'float32'),
+    (_objects([1, 2], [3, np.int64(4)]), 'int32'),
+    (_objects([True, False]), 'bool'),
+  ],
+)
+def test_objects_that_are_numbers_become_numbers(objects, dtype):
+  split = Split(objects, [0] * len(objects))
+  assert split.inputs.dtype == dtype
+  np.testing.assert_array_equal(split.inputs, objects.astype(dtype))
+
+
+def test_frames_of_pandas_become_arrays():
+  pandas = pytest.importorskip('pandas')
+  frame = pandas.DataFrame(
+    {
+      'age': [30.5, 40.0, 50.0],
+      'known': [True, False, True],
+      'rooms': pandas.array([1, 2, 3], 'Int64'),
+    }
+  )
+  split = Split(frame, pandas.Series([0, 1, 0], dtype='Int64'))
+  assert (split.inputs.dtype, split.labels.dtype) == ('float32', 'int32')
+  np.testing.assert_array_equal(split.inputs, [[30.5, 1, 1], [40, 0, 2], [50, 1, 3]])
+  days = pandas.to_datetime(['2020-01-01', '2021-01-01', '2022-01-01'])
+  for column, found in (
+    (['x', 'y', 'z'], "row 0 of column 'new' holds 'x', a str"),
+    (pandas.array([1, None, 3], 'Int64'), "row 1 of column 'new' holds <NA>, a NAType"),
+    (pandas.Categorical(['a', 'b', 'a']), "row 0 of column 'new' holds 'a', a str"),
+    (days, "row 0 of column 'new' holds Timestamp"),
+  ):
+    with pytest.raises(DataError, match=found):
+      Split(frame.assign(new=column), [0, 1, 0])
+
+
 @pytest.mark.parametrize(
   ('inputs', 'labels', 'sentence'),
   [
@@ -76,7 +118,11 @@ _NAN = np.nan
     (5.0, [0], r'inputs of a split must have an axis of examples'),
     ([[1, 2], [3]], [0, 1], 'inputs of a split have rows of different shapes'),
     ([1, 2], ['cat', 'dog'], r'labels of a split must be numbers, not <U3 of shape \(2,\)'),
-    ([1, None], [0, 1], 'inputs of a split must be numbers, not object'),
+    ([1, None], [0, 1], 'inputs of a split must be numbers, but row 1 holds None, a NoneType'),
+    (_objects([1, '2'], [3, 4]), [0, 1], "numbers, but row 0 holds '2', a str: leave it out"),
+    (scipy.sparse.eye_array(2).tocsr(), [0, 1], r'inputs .* sparse matrix: .* `\.toarray\(\)`'),
+    ([1, 2], scipy.sparse.csr_matrix([[0, 1]]), 'labels of a split are a sparse matrix'),
+    ([np.ma.array([1, 2], mask=[0, 1]), [3, 4]], [0, 1], 'masked array with 1 masked values'),
     ([[1, 2], [3, _NAN]], [0, 1], r'inputs of a split, float32 \(2, 2\), hold NaN .* in row 1\.'),
     ([1, 2, 3], [0.0, np.inf, 1.0], 'labels of a split.* NaN or infinity in row 1'),
     ([1.0, 1e300], [0, 1], 'inputs of a split.* NaN or infinity in row 1'),

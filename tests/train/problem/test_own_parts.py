@@ -81,6 +81,18 @@ def test_settings_of_an_optimizer_include_its_learning_rate():
     arms.Adaptive('mine', 'mine', optax.adam, (('b1', 0.9),))
 
 
+def test_integers_of_numpy_are_integers():
+  changes = {'seeds': np.arange(3), 'train_examples': np.int32(5)}
+  comparison = Comparison(
+    'mine', lambda: None, lambda num_classes, rngs: None, np.int64(2), np.uint8(4), **changes
+  )
+  found = comparison.epochs, comparison.batch_size, comparison.train_examples, *comparison.seeds
+  assert found == (2, 4, 5, 0, 1, 2)
+  assert {type(number) for number in found} == {int}
+  with pytest.raises(UserError, match='seeds must be at least one whole number'):
+    compared(seeds=np.linspace(0, 1, 3))
+
+
 def test_an_own_optimizer_is_a_function():
   with pytest.raises(UserError, match='mine must be a function of the learning rate'):
     arms.Optax('mine', optax.adam(0.1))
