@@ -36,6 +36,7 @@ class Setting(NamedTuple):
   rule: str  # see :func:`lcam_optax.lcam`
   seed: int = 0
   partner_phases: Any = None  # that a yoked arm replays, one per step
+  decayed: Callable[[optax.Params], Any] | None = None  # whether each parameter decays; None: all
 
   @property
   def phases(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class Setting(NamedTuple):
 
   def coupled(self, optimizer: Any) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer, with the weight decay added to its gradients."""
-    return optax.chain(optax.add_decayed_weights(self.weight_decay), optimizer)
+    return optax.chain(optax.add_decayed_weights(self.weight_decay, self.decayed), optimizer)
 
 
 class Arm(abc.ABC):
@@ -295,8 +296,11 @@ class Adaptive(Arm):
   def build(self, setting: Setting, **replaced: Any) -> optax.GradientTransformationExtraArgs:
     settings = {**dict(self.settings), **replaced}
     rate = setting.learning_rate(settings.pop('learning_rate'))
-    optimizer = optax.inject_hyperparams(self.optimizer)(learning_rate=rate, **settings)
-    return optimizer if 'weight_decay' in settings else setting.coupled(optimizer)
+    decays = 'weight_decay' in settings
+    masked = {'mask': setting.decayed} if decays and setting.decayed else {}
+    injected = optax.inject_hyperparams(self.optimizer, static_args=tuple(masked))
+    optimizer = injected(learning_rate=rate, **settings, **masked)
+    return optimizer if decays else setting.coupled(optimizer)
 
 
 def _adaptive(name: str, optimizer: Callable, *, kind: str = '', **settings: float) -> Adaptive:
@@ -362,6 +366,8 @@ class Momo(Arm):
   kind: ClassVar[str] = 'momo'
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
+    if setting.decayed:
+      raise UserError('it decays all parameters or none: leave weight_decay_of or the arm out.')
     # It averages gradients instead of adding them up, which scales them by 1 - beta.
     bound = setting.learning_rate(setting.first_rate / (1 - self.beta))
     decay = setting.weight_decay

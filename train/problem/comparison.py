@@ -88,6 +88,8 @@ class Comparison:
     schedule: The learning-rate schedule of SGD, one of ``train.schedules``.
     seeds: Each arm is trained once per seed, from the same weights on the same batches.
     weight_decay: Times every parameter, added to its gradient.
+    weight_decay_of: ``function(path, value) -> bool`` that returns whether a parameter decays, such as
+      ``lambda path, value: value.ndim > 1``; ``path`` is text, ``'layers.0.kernel'``. None: all do.
     rule: See :func:`lcam_optax.lcam`.
     loss: ``function(outputs, targets)`` that returns the loss of each example, shape (examples,).
     metric: ``function(outputs, targets)`` that returns the error of each test example, shape
@@ -133,6 +135,7 @@ class Comparison:
   schedule: Schedule = dataclasses.field(default_factory=Drops)
   seeds: tuple[int, ...] = (0, 1, 2)
   weight_decay: float = 5e-4
+  weight_decay_of: Callable[[str, jax.Array], bool] | None = None
   rule: Literal['equation9', 'algorithm1'] = 'algorithm1'
   loss: PerExample = cross_entropy
   metric: PerExample = wrong_answer
@@ -181,9 +184,10 @@ class Comparison:
     """Returns a description in words, with the name of the data set."""
     examples = f', first {self.train_examples:,} examples' if self.train_examples else ''
     dtype = '' if self.dtype == 'float32' else f'; {self.dtype}'
+    of = ' of some parameters' if self.weight_decay_of else ''
     return (
       f'{self.network.describe()} on {dataset}{examples}; {_several(self.epochs, "epoch")} of batch '
-      f'{self.batch_size}; {self.schedule.describe()}; weight decay {self.weight_decay:g}; rule '
+      f'{self.batch_size}; {self.schedule.describe()}; weight decay {self.weight_decay:g}{of}; rule '
       f'{self.rule}{dtype}. {_several(len(self.arms), "arm")} '
       f'({", ".join(arm.name for arm in self.arms)}) with {_several(len(self.seeds), "seed")}.'
     )
@@ -222,7 +226,8 @@ class Comparison:
     """
     name = name or arm.name
     steps = self.epochs, steps_per_epoch
-    setting = Setting(self.schedule, *steps, self.weight_decay, self.rule, seed, partner_phases)
+    decay, decayed = self.weight_decay, self.decayed if self.weight_decay_of else None
+    setting = Setting(self.schedule, *steps, decay, self.rule, seed, partner_phases, decayed)
     with explain_errors(f'The arm {name}'):
       optimizer = arm.build(setting)
     if not isinstance(optimizer, optax.GradientTransformation):
@@ -234,12 +239,20 @@ class Comparison:
     update = optax.with_extra_args_support(optimizer).update
     return optax.GradientTransformationExtraArgs(explained(optimizer.init), explained(update))
 
+  def decayed(self, params: optax.Params) -> Any:
+    """Returns for each parameter whether weight decay takes part of it away."""
+    of, keystr = self.weight_decay_of, jax.tree_util.keystr
+    return jax.tree_util.tree_map_with_path(
+      lambda path, value: of is None or bool(of(keystr(path, simple=True, separator='.'), value)),
+      params,
+    )
+
   @property
   def own_parts(self) -> list[Any]:
-    """The user's own network, loss, metric and schedule, which all arms share."""
+    """The user's own network, loss, metric and so on, which all arms share."""
     function = getattr(self.network, 'function', self.network)
-    parts = (function, self.loss, self.metric, self.schedule.code)
-    return [part for part in parts if is_users(part)]
+    parts = (function, self.loss, self.metric, self.schedule.code, self.weight_decay_of)
+    return [part for part in parts if part is not None and is_users(part)]
 
   @property
   def own_arms(self) -> list[Arm]:
@@ -340,6 +353,8 @@ def _check(comparison: Comparison) -> None:
   require(comparison.rule in ('equation9', 'algorithm1'), 'rule', "'equation9' or 'algorithm1'")
   possible = isinstance(decay, int | float) and (decay == 0 or _SMALLEST <= decay <= _LARGEST)
   require(possible, 'weight_decay', f'0 or {_FLOAT32}')
+  of = comparison.weight_decay_of
+  require(of is None or callable(of), 'weight_decay_of', 'a function of path and value')
 
 
 def _check_arm(arm: Arm) -> None:

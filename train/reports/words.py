@@ -220,13 +220,14 @@ def setting(config: Mapping[str, Any]) -> dict[str, str]:
   about, data = config['about'], config['dataset']
   if config['train_examples']:
     data += f', first {config["train_examples"]:,} examples'
+  decayed = ' of some parameters' if config.get('weight_decay_of') else ''
   return {
     'network': about['network'],
     'data': data,
     'epochs': f'{config["epochs"]}',
     'batch size': f'{config["batch_size"]}',
     'schedule': about['schedule'],
-    'weight decay': f'{config["weight_decay"]}',
+    'weight decay': f'{config["weight_decay"]}{decayed}',
     'rule': config['rule'],
     'computed in': config['dtype'],
     'metric': about['metric_label'],

@@ -23,6 +23,7 @@ _TYPES: dict[str, Any] = {
   **dict.fromkeys(('epochs', 'batch_size', 'seed'), int),
   **dict.fromkeys(('train_examples', 'partner_seed'), int | None),
   'data_sha256': str | None,
+  'weight_decay_of': str | None,
   'program': dict | None,
   'weight_decay': float | int,
   'about': {
@@ -63,6 +64,7 @@ def run_config(
   """
   with explain_errors(f'`config` of the schedule or the arm {arm.name}'):
     of_schedule, of_arm = dict(comparison.schedule.config()), dict(arm.config())
+  of = comparison.weight_decay_of
   config = {
     'experiment': comparison.experiment,
     'part': comparison.name,
@@ -76,6 +78,7 @@ def run_config(
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,
     'weight_decay': comparison.weight_decay,
+    'weight_decay_of': of and getattr(of, '__name__', type(of).__name__),
     'rule': comparison.rule,
     'train_examples': comparison.train_examples,
     'dtype': comparison.dtype,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from train.data import Batch, Dataset, Split
@@ -43,7 +44,9 @@ def program_digest(comparison: Comparison, dataset: Dataset) -> str:
       for inputs, targets, _ in train
     ]
     sums = [programs.evaluate(params, model_state, batch) for batch in test]
-    return model_state, gradients, sums
+    # A number for each parameter that decays, where the program shows it.
+    decayed = comparison.decayed(params) if comparison.weight_decay_of else {}
+    return model_state, gradients, sums, jax.tree.map(jnp.asarray, decayed)
 
   train = _batches(dataset.train, comparison.batch_size)
   texts = [_text(network, key, key, train, _batches(dataset.test, EVAL_BATCH_SIZE))]

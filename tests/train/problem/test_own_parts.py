@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -81,6 +82,32 @@ def test_settings_of_an_optimizer_include_its_learning_rate():
     arms.Adaptive('mine', 'mine', optax.adam, (('b1', 0.9),))
 
 
+KERNEL, BIAS = np.array([[2.0], [-3.0]]), np.array([5.0])
+
+
+@pytest.mark.parametrize(
+  ('name', 'decay'), [('fixed-0.9', 0.1 * 0.2), ('adamw', 1e-3 * 0.05), ('lion', 1e-4 * 0.5)]
+)
+def test_weights_decay_where_the_function_says_so(name, decay):
+  def kernels(path, value):
+    assert path in ('layers.0.kernel', 'layers.0.bias')
+    return value.ndim > 1
+
+  comparison = compared(weight_decay=0.2, weight_decay_of=kernels, schedule=schedules.Constant(0.1))
+  params = {'layers': {0: {'kernel': jnp.array(KERNEL), 'bias': jnp.array(BIAS)}}}
+  optimizer = comparison.build_optimizer(arms.arm_of_name(name), 1, 0)
+  gradients = jax.tree.map(jnp.zeros_like, params)
+  updates, _ = optimizer.update(gradients, optimizer.init(params), params, value=1.0)
+  np.testing.assert_allclose(updates['layers'][0]['kernel'], -decay * KERNEL, rtol=1e-5)
+  np.testing.assert_array_equal(updates['layers'][0]['bias'], [0.0])
+
+
+def test_an_arm_that_decays_all_weights_is_refused():
+  comparison = compared(weight_decay_of=lambda path, value: value.ndim > 1)
+  with pytest.raises(UserError, match='it decays all parameters or none: leave weight_decay_of'):
+    comparison.build_optimizer(arms.arm_of_name('momo'), 1, 0)
+
+
 def test_integers_of_numpy_are_integers():
   changes = {'seeds': np.arange(3), 'train_examples': np.int32(5)}
   comparison = Comparison(
@@ -108,6 +135,7 @@ def test_an_own_optimizer_is_a_function():
     ({'schedule': Own(words=None)}, 'The schedule Own must have a `describe` in words, not None'),
     ({'weight_decay': np.float32(0.1)}, 'weight_decay must be'),
     ({'weight_decay': '0.1'}, 'weight_decay must be'),
+    ({'weight_decay_of': True}, 'weight_decay_of must be a function of path and value, not True'),
     ({'experiment': 3}, 'experiment must be text'),
   ],
 )

@@ -111,6 +111,7 @@ options['metric'] = far
   "schedule of Optax's": """
 options['schedule'] = schedules.Optax(lambda steps: optax.linear_schedule(1 / 8, 0.0, steps))
 """,
+  'decayed weights': "options['weight_decay_of'] = lambda path, value: value.size > 8",
   'option of a solver': """
 def solved(outputs, targets):
   lower = jnp.array([[1.0, 0.0], [2.0, 1.0]])
