@@ -15,7 +15,14 @@ here: ``source.prepare()`` runs TFDS in a separate process.
 from train.data.audio import AudioPreprocessing
 from train.data.dataset import DataError, Dataset, Split
 from train.data.images import ImagePreprocessing
-from train.data.inputs import Batch, ResidentInput, StreamedInput, gather, make_input
+from train.data.inputs import (
+  Batch,
+  ResidentInput,
+  StreamedInput,
+  batch_shapes,
+  gather,
+  make_input,
+)
 from train.data.preprocess import AsStored, Preprocessing
 from train.data.randomness import step_key
 from train.data.source import DataSource

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Shaped
@@ -26,7 +27,8 @@ class Split:
   map stays one: 64-bit numbers in it become 32-bit ones batch by batch, on the way to the device.
 
   Attributes:
-    inputs: Features, images, audio or tokens: numbers of shape (examples, ...).
+    inputs: Features, images, audio or tokens: numbers of shape (examples, ...). Or several of them, in
+      a dictionary or a tuple of arrays, which the network gets as it is; a list holds rows.
     labels: Classes, integers of shape (examples,); or other targets, numbers of shape
       (examples, ...).
 
@@ -40,19 +42,29 @@ class Split:
     (3, 'float32', 'int32')
   """
 
-  inputs: Shaped[np.ndarray, 'examples ...']
+  inputs: Any  # an array, or dictionaries and tuples of arrays
   labels: Shaped[np.ndarray, 'examples ...']
 
   def __post_init__(self):
-    inputs, labels = _to_array(self.inputs, 'inputs'), _to_array(self.labels, 'labels')
-    if len(inputs) != len(labels):
-      raise DataError(
-        f'A split must have one label per input, not inputs of shape {inputs.shape} and labels of '
-        f'shape {labels.shape}.'
-      )
-    if len(inputs) == 0:
-      raise DataError(f'A split must have examples, but its inputs have shape {inputs.shape}.')
-    _check_finite(inputs, 'inputs')
+    labels = _to_array(self.labels, 'labels')
+    inputs = jax.tree_util.tree_map_with_path(
+      lambda path, part: _to_array(part, f'inputs{jax.tree_util.keystr(path)}'),
+      self.inputs,
+      is_leaf=lambda part: not _is_several(part),
+    )
+    leaves = jax.tree_util.tree_leaves_with_path(inputs)
+    if not leaves:
+      raise DataError(f'The inputs of a split must hold an array, and {self.inputs} holds none.')
+    for path, array in leaves:
+      what = f'inputs{jax.tree_util.keystr(path)}'
+      if len(array) != len(labels):
+        raise DataError(
+          f'A split must have one label per input, not {what} of shape {array.shape} and labels of '
+          f'shape {labels.shape}.'
+        )
+      if len(array) == 0:
+        raise DataError(f'A split must have examples, but its {what} have shape {array.shape}.')
+      _check_finite(array, what)
     _check_finite(labels, 'labels')
     object.__setattr__(self, 'inputs', inputs)
     object.__setattr__(self, 'labels', labels)
@@ -91,10 +103,10 @@ class Dataset:
     object.__setattr__(self, 'class_names', tuple(map(str, self.class_names)))
     for part in ('inputs', 'labels'):
       train, test = getattr(self.train, part), getattr(self.test, part)
-      if (train.shape[1:], train.dtype) != (test.shape[1:], test.dtype):
+      if _kinds(train) != _kinds(test):
         raise DataError(
-          f'The training {part} of {self.name} are {train.dtype} {train.shape} and the test {part} '
-          f'{test.dtype} {test.shape}: only the number of rows may differ.'
+          f'The training {part} of {self.name} are {_described(train)} and the test {part} '
+          f'{_described(test)}: only the number of rows may differ.'
         )
     if self.class_names:
       self._check_classes('training', self.train.labels)
@@ -115,8 +127,8 @@ class Dataset:
       return self
     if not 1 <= number <= len(self.train):
       raise DataError(f'There are {len(self.train)} training examples, so {number} cannot be used.')
-    first = Split(self.train.inputs[:number], self.train.labels[:number])
-    return dataclasses.replace(self, train=first)
+    first = jax.tree.map(lambda array: array[:number], (self.train.inputs, self.train.labels))
+    return dataclasses.replace(self, train=Split(*first))
 
   def _check_classes(self, split, labels):
     if labels.ndim != 1 or labels.dtype.kind not in 'iu':
@@ -131,6 +143,25 @@ class Dataset:
         f'Label {labels[row]} in row {row} of the {split} labels of {self.name} is not one of its '
         f'{self.num_classes} classes, 0 to {self.num_classes - 1}.'
       )
+
+
+def _is_several(values: Any) -> bool:
+  """Returns whether inputs are several arrays, and not the rows of one."""
+  if isinstance(values, tuple):
+    return bool(values) and all(getattr(part, 'shape', ()) or _is_several(part) for part in values)
+  return isinstance(values, dict)
+
+
+def _kinds(tree: Any) -> Any:
+  """Returns what the splits of a data set must have in common, in the structure of arrays."""
+  return jax.tree.map(lambda array: (array.shape[1:], array.dtype), tree)
+
+
+def _described(tree: Any) -> str:
+  return ', '.join(
+    f'{jax.tree_util.keystr(path)} {array.dtype} {array.shape}'.strip()
+    for path, array in jax.tree_util.tree_leaves_with_path(tree)
+  )
 
 
 def _to_array(values, what: str) -> np.ndarray:

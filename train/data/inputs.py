@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from concurrent import futures
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -28,16 +28,28 @@ class Batch(NamedTuple):
   ``rows`` are the rows of them that are in the batch, None means all, in order.
   """
 
-  inputs: Shaped[Array, 'rows ...']
+  inputs: Any  # an array, or dictionaries and tuples of arrays
   labels: Shaped[Array, 'rows ...']
   rows: Int32[Array, ' batch'] | None = None
 
 
-def gather(batch: Batch) -> tuple[Shaped[Array, 'batch ...'], Shaped[Array, 'batch ...']]:
+def batch_shapes(split: Split, rows: int) -> Batch:
+  """Returns the shapes of a batch of so many rows."""
+  return Batch(
+    *jax.tree.map(
+      lambda array: jax.ShapeDtypeStruct(
+        (rows, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype)
+      ),
+      (split.inputs, split.labels),
+    )
+  )
+
+
+def gather(batch: Batch) -> tuple[Any, Shaped[Array, 'batch ...']]:
   """Returns a batch's inputs and labels, as stored; call it inside the jitted step."""
   if batch.rows is None:
     return batch.inputs, batch.labels
-  return batch.inputs[batch.rows], batch.labels[batch.rows]
+  return jax.tree.map(lambda array: array[batch.rows], (batch.inputs, batch.labels))
 
 
 class _Input(abc.ABC):
@@ -106,7 +118,8 @@ def make_input(
 ) -> ResidentInput | StreamedInput:
   """Puts a split on every device, or streams it; by default if it is large. Batches are the same."""
   if stream is None:
-    stream = is_streamed(split.inputs.nbytes + split.labels.nbytes)
+    arrays = jax.tree.leaves((split.inputs, split.labels))
+    stream = is_streamed(sum(array.nbytes for array in arrays))
   return StreamedInput(split, devices) if stream else ResidentInput(split, devices)
 
 

@@ -2,7 +2,9 @@
 
 import abc
 import dataclasses
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Key, Shaped
 
@@ -32,6 +34,9 @@ class AsStored(Preprocessing):
   scaled**: pixels stored as 0 to 255 reach the network as 0 to 255.
   """
 
-  def evaluate(self, inputs: Shaped[Array, 'batch ...']) -> Shaped[Array, 'batch ...']:
-    inputs = jnp.asarray(inputs)
-    return inputs.astype(jnp.float32) if jnp.issubdtype(inputs.dtype, jnp.floating) else inputs
+  def evaluate(self, inputs: Any) -> Any:
+    def stored(array: jax.Array) -> jax.Array:
+      array = jnp.asarray(array)
+      return array.astype(jnp.float32) if jnp.issubdtype(array.dtype, jnp.floating) else array
+
+    return jax.tree.map(stored, inputs)

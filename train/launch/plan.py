@@ -73,8 +73,9 @@ class Plan:
       return None
     digest = hashlib.sha256(repr(self.dataset.class_names).encode())
     for split in (self.dataset.train, self.dataset.test):
-      for array in (split.inputs, split.labels):
-        digest.update(f'{array.dtype} {array.shape}'.encode())
+      leaves = jax.tree_util.tree_leaves_with_path(split.inputs)
+      for path, array in (*leaves, ((), split.labels)):
+        digest.update(f'{jax.tree_util.keystr(path)}{array.dtype} {array.shape}'.encode())
         digest.update(np.ascontiguousarray(array).view(np.uint8).data)
     return digest.hexdigest()
 

@@ -68,15 +68,17 @@ class Devices:
 
     return jax.tree.map(replicate_leaf, tree)
 
-  def put_rows(self, arrays: tuple[np.ndarray, ...], rows: np.ndarray) -> tuple[jax.Array, ...]:
-    """Copies these rows of arrays to the devices; each process reads only those of its own."""
+  def put_rows(self, arrays: Any, rows: np.ndarray) -> Any:
+    """Copies these rows of a tree of arrays to the devices; each process reads those of its own."""
     sharding = self.sharding_of_rows(len(rows))
     if sharding is None:
-      return jax.device_put(tuple(array[rows] for array in arrays))
+      return jax.device_put(jax.tree.map(lambda array: array[rows], arrays))
     indices = sharding.addressable_devices_indices_map(rows.shape).values()
     own = rows[np.unique(np.concatenate([np.arange(len(rows))[index] for index in indices]))]
     put = jax.make_array_from_process_local_data
-    return tuple(put(sharding, array[own], (len(rows), *array.shape[1:])) for array in arrays)
+    return jax.tree.map(
+      lambda array: put(sharding, array[own], (len(rows), *array.shape[1:])), arrays
+    )
 
 
 ONE_DEVICE = Devices()

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 from flax import nnx
 
-from train.data import Batch, Dataset, Split
+from train.data import Batch, Dataset, Split, batch_shapes
 from train.problem.arms import Arm, learning_rate_in
 from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
 from train.problem.own_code import definition, explain_errors
@@ -39,10 +39,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'{comparison.epochs} epochs are {steps:,} steps, and a run counts up to {_MOST_STEPS:,}: lower '
       '--epochs.'
     )
-  inputs, targets = (
-    jax.ShapeDtypeStruct((_BATCH, *array.shape[1:]), array.dtype)
-    for array in (dataset.train.inputs, dataset.train.labels)
-  )
+  inputs, targets, _ = batch_shapes(dataset.train, _BATCH)
   name = comparison.network.full_name
   usual = comparison.loss is cross_entropy or comparison.metric is wrong_answer
   if usual and not dataset.num_classes:
@@ -57,7 +54,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     model.eval()
     return in_float32(model(comparison.preprocessing.evaluate(inputs)))
 
-  with explain_errors(f'The network {name}, on inputs of shape {inputs.shape}'):
+  with explain_errors(f'The network {name}, on inputs of {_shapes(inputs)}'):
     outputs = nnx.eval_shape(outputs_of, inputs)
   expected = (_BATCH, dataset.num_classes)
   if comparison.loss is cross_entropy and getattr(outputs, 'shape', None) != expected:
@@ -151,15 +148,7 @@ def _check_step(
 def _batches(split: Split, size: int) -> list[Batch]:
   """Returns the shapes of a whole batch, and of a short last one if there is one."""
   whole = min(size, len(split))
-  return [
-    Batch(
-      *(
-        jax.ShapeDtypeStruct((rows, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
-        for array in (split.inputs, split.labels)
-      )
-    )
-    for rows in dict.fromkeys((whole, len(split) % size or whole))
-  ]
+  return [batch_shapes(split, rows) for rows in dict.fromkeys((whole, len(split) % size or whole))]
 
 
 def _leaves(tree: Any) -> dict[str, Any]:
@@ -203,6 +192,14 @@ def _random_like(shapes: Any, rng: np.random.Generator) -> Any:
   """Returns random arrays; those of outputs that may be probabilities lie between 0 and 1."""
   return jax.tree.map(
     lambda leaf: jnp.asarray(rng.uniform(0.05, 0.95, leaf.shape), leaf.dtype), shapes
+  )
+
+
+def _shapes(tree: Any) -> str:
+  """Returns the shapes of inputs, each after its path if there are several."""
+  return ', '.join(
+    f'shape {leaf.shape}' if not path else f'{path} shape {leaf.shape}'
+    for path, leaf in _leaves(tree).items()
   )
 
 

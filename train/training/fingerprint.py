@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.data import Batch, Dataset, Split
+from train.data import Batch, Dataset, Split, batch_shapes
 from train.problem.arms import OTHERS, Arm
 from train.problem.comparison import Comparison
 from train.problem.own_code import explain_errors, is_users, own_modules, source_digest
@@ -82,15 +82,7 @@ def _steps_per_epoch(comparison: Comparison, dataset: Dataset) -> int:
 def _batches(split: Split, batch_size: int) -> list[Batch]:
   """Returns the shapes of a whole batch of a split, and of a short last one."""
   lengths = {min(batch_size, len(split)), len(split) % batch_size} - {0}
-  return [
-    Batch(
-      *(
-        jax.ShapeDtypeStruct((length, *array.shape[1:]), jax.dtypes.canonicalize_dtype(array.dtype))
-        for array in (split.inputs, split.labels)
-      )
-    )
-    for length in sorted(lengths)
-  ]
+  return [batch_shapes(split, length) for length in sorted(lengths)]
 
 
 def _objects(arm: Arm) -> Iterator[tuple[str, int]]:

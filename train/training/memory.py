@@ -70,9 +70,9 @@ def out_of_memory_explained() -> Iterator[None]:
 
 def batch_elements(comparison: Comparison, dataset: Dataset) -> int:
   """Returns how many numbers a batch of inputs has."""
-  size = comparison.network.image_size
-  shape = dataset.train.inputs.shape[1:] if size is None else (size, size)
-  return min(comparison.batch_size, len(dataset.train)) * math.prod(shape)
+  size, arrays = comparison.network.image_size, jax.tree.leaves(dataset.train.inputs)
+  of_row = sum(math.prod(array.shape[1:]) for array in arrays) if size is None else size**2
+  return min(comparison.batch_size, len(dataset.train)) * of_row
 
 
 class KeptBuffers:

@@ -137,6 +137,46 @@ def test_a_bad_split_is_one_sentence(inputs, labels, sentence):
   assert str(raised.value).endswith('.')
 
 
+def _several(rows=3, width=2, **further):
+  image, age = np.arange(rows * width, dtype='uint8').reshape(rows, width), np.ones(rows)
+  return Split({'image': image, 'of': (age, np.full((rows, 1), 2.0)), **further}, np.arange(rows))
+
+
+@pytest.mark.parametrize('streamed', [False, True])
+def test_several_inputs_keep_their_structure_in_a_batch(streamed):
+  data = Dataset('several', _several(), _several(5)).with_train_examples(2)
+  (batch,) = make_input(data.train, streamed).in_order(batch_size=3)
+  inputs, labels = AsStored().evaluate(gather(batch)[0]), gather(batch)[1]
+  np.testing.assert_array_equal(inputs['image'], [[0, 1], [2, 3]])
+  np.testing.assert_array_equal(inputs['of'][0], [1, 1])
+  np.testing.assert_array_equal(inputs['of'][1], [[2], [2]])
+  dtypes = [array.dtype for array in jax.tree.leaves(inputs)]
+  assert (dtypes, labels.tolist()) == (['uint8', 'float32', 'float32'], [0, 1])
+
+
+@pytest.mark.parametrize(
+  ('inputs', 'sentence'),
+  [
+    ({}, r'inputs of a split must hold an array, and \{\} holds none'),
+    ({'a': np.ones(2), 'b': np.ones(3)}, r"not inputs\['b'\] of shape \(3,\) and labels"),
+    ((np.ones(2), np.array([1, _NAN])), r'inputs\[1\] of a split, .* hold NaN .* in row 1'),
+    ({'a': ['x', 'y']}, r"inputs\['a'\] of a split must be numbers"),
+    ({'a': scipy.sparse.eye_array(2)}, r"inputs\['a'\] of a split are a sparse matrix"),
+  ],
+)
+def test_the_one_of_several_inputs_that_is_wrong_is_named(inputs, sentence):
+  with pytest.raises(DataError, match=sentence):
+    Split(inputs, [0, 1])
+
+
+def test_the_splits_must_hold_the_same_inputs():
+  for other in (_several(width=3), _several(extra=np.ones(3)), Split(np.ones((3, 2)), range(3))):
+    with pytest.raises(
+      DataError, match=r"inputs of x are \['image'\] uint8 \(3, 2\), \['of'\]\[0\]"
+    ):
+      Dataset('x', _several(), other)
+
+
 def _dataset(train_labels, test_labels, class_names=('cat', 'dog', 'owl')):
   train = Split(np.ones((len(train_labels), 2)), train_labels)
   test = Split(np.ones((len(test_labels), 2)), test_labels)

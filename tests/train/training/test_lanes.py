@@ -68,6 +68,27 @@ class Attention(nnx.Module):
     return self.last(self.layer(x).mean(1))
 
 
+class OfSeveral(nnx.Module):
+  """Reads a dictionary of features and a pair of numbers."""
+
+  def __init__(self, num_classes, rngs):
+    self.mlp = Mlp(num_classes, rngs)
+    self.scale = nnx.Param(jnp.ones(1))
+
+  def __call__(self, inputs):
+    age, height = inputs['person']
+    return self.mlp(inputs['features']) + self.scale * (age - height)[:, None]
+
+
+def of_several():
+  """Returns data whose inputs are a dictionary of an array and a pair."""
+  data = dataset(6)
+  values = data.train.inputs
+  inputs = {'features': values, 'person': (values[:, 0], values[:, 1])}
+  split = Split(inputs, data.train.labels)
+  return dataclasses.replace(data, train=split, test=split)
+
+
 def wide_resnet(num_classes, rngs):
   return models.WideResNet(10, 1, num_classes, rngs=rngs)
 
@@ -134,6 +155,19 @@ def slow(*values):
 )
 def test_runs_at_once_agree_with_runs_alone(name):
   check_agreement(trainer_of(), arm_of_name(name))
+
+
+@pytest.mark.parametrize('streamed', [False, True])
+def test_several_inputs_reach_the_network(streamed):
+  trainer = trainer_of(OfSeveral, of_several())
+  if not streamed:
+    check_agreement(trainer, LCAM)
+    return
+  start = Start(LCAM, 0)
+  resident = trained(Alone(trainer, start))
+  settings = Settings(stream=True)
+  streamed_trainer = Trainer(trainer.comparison, trainer.comparison.load(), settings)
+  chex.assert_trees_all_close(trained(Alone(streamed_trainer, start)), resident, rtol=1e-5)
 
 
 @pytest.mark.parametrize('rate', [None, 0.01])
