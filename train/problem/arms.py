@@ -254,12 +254,12 @@ class Weighted(Arm):
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     injected = optax.inject_hyperparams(_with_strength)
     numbers = setting.learning_rate(), self.momentum
-    return setting.coupled(injected(*numbers, **setting.phases, strength=self.strength))
+    return setting.coupled(injected(*numbers, **setting.phases, loss_phase_strength=self.strength))
 
 
 # The state keeps the strength, which is for the training step; `momentum` is a field of LCAM's own.
-def _with_strength(learning_rate, fixed_momentum, steps_per_epoch, rule, strength):
-  del strength
+def _with_strength(learning_rate, fixed_momentum, steps_per_epoch, rule, loss_phase_strength):
+  del loss_phase_strength
   pair = fixed_momentum, fixed_momentum
   return lcam(learning_rate, *pair, steps_per_epoch=steps_per_epoch, rule=rule)
 

@@ -151,7 +151,8 @@ class Programs:
         state.model_state,
         inputs,
         targets,
-        only_in(state.opt_state, 'strength'),
+        # Not a name that an optimizer of the user's may have.
+        only_in(state.opt_state, 'loss_phase_strength'),
       )
       updates, opt_state = optimizer.update(grads, state.opt_state, state.params, value=loss)
       params = optax.apply_updates(state.params, updates)
