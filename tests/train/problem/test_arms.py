@@ -104,7 +104,7 @@ def test_weighted_arms_take_the_steps_of_fixed_momentum():
     steps(Weighted(-0.475), [1.0, 3.0, 2.0]), steps(Fixed(0.9), [1.0, 3.0, 2.0]), strict=True
   ):
     np.testing.assert_array_equal(weighted[0]['weight'], fixed[0]['weight'])
-    assert optax.tree.get(weighted[1], 'strength') == np.float32(-0.475)
+    assert optax.tree.get(weighted[1], 'loss_phase_strength') == np.float32(-0.475)
 
 
 @pytest.mark.parametrize('arm', [Lcam(0.4, 0.8), Coin(0.4, 0.8), Yoked(0.4, 0.8)])
