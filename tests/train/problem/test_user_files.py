@@ -63,7 +63,8 @@ def test_a_file_that_ends_the_process_is_named(tmp_path, refused, end, error):
 
 
 def test_ctrl_c_is_no_error_of_a_file(tmp_path):
-  handler = signal.getsignal(signal.SIGINT)
+  # In the background of a shell it may be ignored.
+  handler = signal.signal(signal.SIGINT, signal.default_int_handler)
   let_ctrl_c_kill(False)
   try:
     path = write(tmp_path, 'import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n')
