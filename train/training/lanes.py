@@ -28,6 +28,7 @@ from train.training.programs import EvalSums, TrainState, split_network
 from train.training.trainer import Start, Trainer
 
 USUAL_LANES = 16  # weights and traces of small networks fit in a cache of one core
+_KEPT_BYTES = 2**26  # of orders: arms with the same seeds share them
 _STEPS_AT_ONCE = 128  # in one loop of XLA; signals are answered between two of them
 # A step of one run with more operations keeps the cores of a CPU busy by itself.
 _MOST_FLOPS = 1e8
@@ -43,6 +44,7 @@ class LanePrograms:
     jit_once: ``jax.jit`` with options for programs that run once in a training.
     draw: ``draw(seeds)`` returns initial parameters and other variables.
     orders: ``orders(seeds, epoch)`` returns the orders of the training examples.
+    kept_orders: The same, of a tuple of seeds; the last ones are kept.
     eval_step: ``eval_step(params, model_state, batch) -> EvalSums``, an axis of lanes on all but the
       batch.
   """
@@ -57,6 +59,9 @@ class LanePrograms:
     self.draw = self.jit_once(self.weights)
     self.orders = jax.jit(
       jax.vmap(lambda seed, epoch: epoch_order(seed, epoch, examples), (0, None))
+    )
+    self.kept_orders = functools.lru_cache(_KEPT_BYTES // (4 * width * examples))(
+      lambda seeds, epoch: self.orders(np.array(seeds, np.int32), epoch)
     )
     self.eval_step = self.jit(jax.vmap(trainer.programs.evaluate, (0, 0, None)))
     self._groups: dict[Hashable, GroupPrograms] = {}
@@ -228,13 +233,18 @@ class GroupPrograms:
 class Lanes:
   """Trains runs at once whose arms share programs; has the methods of ``Alone``."""
 
-  def __init__(self, programs: LanePrograms, starts: Sequence[Start]):
-    """Starts the runs; ``state`` is the state before the first step."""
+  def __init__(self, programs: LanePrograms, starts: Sequence[Start], data: Batch | None = None):
+    """Starts the runs; ``state`` is the state before the first step.
+
+    ``data`` are training examples in place of the trainer's, of the same number and shape.
+    """
     self.lanes = programs.width
+    self._data = data or programs.data
     self._programs, self._of_arm = programs, programs.of(starts[0].arm)
     starts = [*starts, *[starts[0]] * (self.lanes - len(starts))]  # all lanes are trained
     assert all(programs.of(start.arm) is self._of_arm for start in starts)
-    self._seeds = jnp.asarray([start.seed for start in starts], jnp.int32)
+    self._kept_seeds = tuple(start.seed for start in starts)
+    self._seeds = jnp.asarray(self._kept_seeds, jnp.int32)
     self._numbers = self._of_arm.numbers(starts)
     self.state = self._of_arm.start(starts, self._seeds)
 
@@ -244,7 +254,7 @@ class Lanes:
     Only queues work for the device. Donates the states. Yields after the first step of a run.
     """
     trainer, of_arm = self._programs.trainer, self._of_arm
-    orders = self._programs.orders(self._seeds, epoch)
+    orders = self._programs.kept_orders(self._kept_seeds, epoch)
     whole, rest = divmod(trainer.train_examples, trainer.comparison.batch_size)
     while step < trainer.steps_per_epoch:
       if step == whole or not of_arm.loops or epoch == step == 0:
@@ -252,7 +262,7 @@ class Lanes:
       else:
         stop = min(step + _STEPS_AT_ONCE, whole)
       size = rest if step == whole else trainer.comparison.batch_size
-      data = self._programs.data
+      data = self._data
       state = of_arm.train(state, self._numbers, data, orders, self._seeds, epoch, step, stop, size)
       step = stop
       yield state, step
