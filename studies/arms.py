@@ -1,18 +1,24 @@
 """Defines the arms of a study: where the phase comes from, and what it sets."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from typing import Any, ClassVar, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from lcam_optax import PhaseTracker, lcam, loss_phase_tracker, replay_tracker, scale_by_phase
+from studies.network import losses
+from studies.problems import Problem
+from train import arms
+from train.data.randomness import epoch_order
+from train.problem.arms import Setting
 
 Number = jax.typing.ArrayLike
 
 # 'weights' is the theory in its purest form: a fixed momentum and weighted gradients.
-Rule = Literal['equation9', 'algorithm1', 'weights']
+Rule = Literal['sgd', 'equation9', 'algorithm1', 'weights', 'momo']
+Signal = Literal['own', 'other', 'difference']
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +34,7 @@ class Arm:
   """
 
   name: str
-  signal: Literal['own', 'other', 'difference'] = 'own'
+  signal: Signal = 'own'
   partner: str | None = None
 
 
@@ -46,6 +52,47 @@ class Numbers(NamedTuple):
   low_loss_momentum: Number
 
 
+@dataclasses.dataclass(frozen=True)
+class Optimizer(arms.Arm):
+  """An optimizer of a study, for the trainer, which trains those that differ in ``numbers`` at once.
+
+  Attributes:
+    rule: See :func:`make_optimizer`.
+    numbers: Learning rate and momenta, floats.
+    replays: Whether it replays the phases that a run is started with.
+    restart: The number of updates after which the mean of the losses restarts; None is every epoch.
+    decays: Whether the learning rate decays to zero as a cosine, instead of being constant.
+    signal: See :class:`Arm`.
+    problem: Where an independent batch comes from.
+  """
+
+  rule: Rule
+  numbers: Numbers
+  replays: bool = False
+  restart: int | None = None
+  decays: bool = False
+  signal: Signal = 'own'
+  problem: Problem | None = None
+  kind: ClassVar[str] = 'study'
+
+  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
+    """Returns the optimizer; its state has the losses of all batches, ``batch_losses``."""
+    steps = setting.epochs * setting.steps_per_epoch
+    numbers, phases = Numbers(*self.numbers), None
+    if self.decays:
+      schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps)
+      numbers = numbers._replace(learning_rate=schedule)
+    if self.replays:  # they are in the state; when a program is compiled, they are not known yet
+      known = setting.partner_phases
+      phases = jnp.zeros(steps, jnp.int8) if known is None else known
+    restart = self.restart or setting.steps_per_epoch
+    optimizer = make_optimizer(self.rule, restart, numbers, phases)
+    if self.signal != 'own':
+      assert self.problem is not None
+      optimizer = _of_others(optimizer, self.signal, self.problem, setting)
+    return optax.chain(_keep_losses(steps), optimizer)
+
+
 def make_optimizer(
   rule: Rule, steps_per_epoch: int, numbers: Numbers, phases: jax.Array | None = None
 ) -> optax.GradientTransformationExtraArgs:
@@ -53,7 +100,7 @@ def make_optimizer(
 
   Args:
     rule: See :func:`lcam_optax.lcam`; with 'weights' the momentum is the mean of the two, and the
-      gradient is weighted as in the theory of 'algorithm1'.
+      gradient is weighted as in the theory of 'algorithm1'; 'sgd' and 'momo' use the first momentum.
     steps_per_epoch: The number of updates after which the mean of the losses restarts.
     numbers: Learning rate and momenta.
     phases: The phase of every step, to replay; None to decide by the loss.
@@ -62,6 +109,10 @@ def make_optimizer(
     A transformation whose ``update`` needs ``value``.
   """
   learning_rate, high, low = numbers
+  if rule == 'sgd':
+    return optax.with_extra_args_support(optax.sgd(learning_rate, high))
+  if rule == 'momo':
+    return optax.contrib.momo(learning_rate, high)
   if rule == 'weights':
     tracker = (
       loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule='equation9')
@@ -116,5 +167,73 @@ def weigh_by_phase(
     deviation = 2.0 * phase - 1 - state.mean
     weighed = optax.tree.scale(1 + strength * deviation, updates)
     return weighed, WeighState(tracked, state.mean + deviation / memory)
+
+  return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+class OthersState(NamedTuple):
+  """State of an optimizer that learns the losses of independent batches.
+
+  Attributes:
+    rows: The rows of each batch.
+    step: The number of the next batch.
+    optimizer: The state of the optimizer.
+  """
+
+  rows: jax.Array
+  step: jax.Array
+  optimizer: Any
+
+
+def _of_others(
+  optimizer: optax.GradientTransformationExtraArgs,
+  signal: Signal,
+  problem: Problem,
+  setting: Setting,
+) -> optax.GradientTransformationExtraArgs:
+  """Gives an optimizer the loss of an independent batch, or the excess over it, as its value."""
+  examples = problem.load()
+  inputs, labels = jnp.asarray(examples.inputs), jnp.asarray(examples.labels)
+
+  def init_fn(params):
+    # The independent batches are those of later epochs, which are never trained.
+    epochs = range(setting.epochs, 2 * setting.epochs)
+    orders = jnp.stack([epoch_order(setting.seed, epoch, len(labels)) for epoch in epochs])
+    rows = orders.reshape(setting.epochs * setting.steps_per_epoch, -1)
+    return OthersState(rows, jnp.zeros([], jnp.int32), optimizer.init(params))
+
+  def update_fn(updates, state, params=None, *, value, **extra_args):
+    assert params is not None
+    rows = state.rows[state.step]
+    other = losses(params['layers'], inputs[rows], labels[rows]).mean()
+    value = other if signal == 'other' else value - other
+    updates, inner = optimizer.update(updates, state.optimizer, params, value=value, **extra_args)
+    return updates, OthersState(state.rows, state.step + 1, inner)
+
+  return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+class LossesState(NamedTuple):
+  """State that keeps the losses of all batches.
+
+  Attributes:
+    batch_losses: The loss of each step so far.
+    step: The number of steps.
+  """
+
+  batch_losses: jax.Array
+  step: jax.Array
+
+
+def _keep_losses(steps: int) -> optax.GradientTransformationExtraArgs:
+  """Keeps the values; changes no updates."""
+
+  def init_fn(params):
+    del params
+    return LossesState(jnp.zeros(steps), jnp.zeros([], jnp.int32))
+
+  def update_fn(updates, state, params=None, *, value, **extra_args):
+    del params, extra_args
+    return updates, LossesState(state.batch_losses.at[state.step].set(value), state.step + 1)
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)

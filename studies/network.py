@@ -4,7 +4,10 @@ import itertools
 
 import jax
 import jax.numpy as jnp
+from flax import nnx
 from jaxtyping import Array, Float, Int, Key
+
+from train import cross_entropy
 
 Params = list[tuple[Float[Array, 'fan_in fan_out'], Float[Array, ' fan_out']]]
 
@@ -40,5 +43,16 @@ def losses(
   params: Params, inputs: Float[Array, 'batch features'], labels: Int[Array, ' batch']
 ) -> Float[Array, ' batch']:
   """Returns the cross-entropy of each example."""
-  log_probabilities = jax.nn.log_softmax(logits(params, inputs))
-  return -jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)[:, 0]
+  return cross_entropy(logits(params, inputs), labels)
+
+
+class Perceptron(nnx.Module):
+  """A network of these functions, for the trainer."""
+
+  def __init__(self, sizes: tuple[int, ...], rngs: nnx.Rngs):
+    """Draws the weights that the key of ``rngs`` gives in :func:`initial_params`."""
+    self.layers = nnx.Param(initial_params(rngs.default.key[...], sizes))
+
+  def __call__(self, inputs: Float[Array, 'batch features']) -> Float[Array, 'batch classes']:
+    """Returns the logits of a batch."""
+    return logits(self.layers.get_value(), inputs)

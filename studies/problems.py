@@ -4,6 +4,7 @@ All have the same number of examples, so that networks of the same shape share c
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import numpy as np
@@ -53,6 +54,11 @@ class Problem:
   classes: int
   sparse: bool = False
 
+  def sizes(self, features: int) -> tuple[int, ...]:
+    """Returns the sizes of the inputs, the hidden layer if there is one, and the logits."""
+    return (features, self.hidden, self.classes) if self.hidden else (features, self.classes)
+
+  @functools.cache  # noqa: B019  there are few problems
   def load(self) -> Examples:
     """Returns the training and test examples, standardized by the former unless they are sparse."""
     inputs, labels = self.read()

@@ -1,21 +1,16 @@
-"""Trains hundreds of runs in one compiled program: a scan over steps, vectorized over seeds."""
+"""Runs the arms of a problem with the same seeds, and scores them."""
 
 from collections.abc import Sequence
-from functools import partial
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
-from jaxtyping import Array, Float, Int, Int8
+from jaxtyping import Float, Int8
 
-from studies.arms import Arm, Numbers, Rule, make_optimizer
-from studies.network import initial_params, logits, losses
+from studies.arms import Arm, Numbers, Optimizer, Rule
 from studies.problems import Problem
-from train.data.randomness import epoch_order
-
-_SEEDS_AT_ONCE = 16  # their weights and traces fit in a cache of one core
+from studies.training import Engine, score
+from train import Split
+from train.training.trainer import Start
 
 
 class Results(NamedTuple):
@@ -45,7 +40,7 @@ class Runner:
   """
 
   def __init__(self, problem: Problem, batch_size: int, epochs: int, seeds: Sequence[int]):
-    """Loads the data and draws the batches.
+    """Loads the data.
 
     Args:
       problem: The problem.
@@ -54,26 +49,13 @@ class Runner:
       seeds: One run each; the partner of a run has the next seed, and that of the last the first.
     """
     examples = problem.load()
-    self._data = jax.tree.map(
-      jnp.asarray,
-      (examples.inputs, examples.labels, examples.test_inputs, examples.test_labels),
-    )
-    number, features = examples.inputs.shape
-    hidden = (problem.hidden,) if problem.hidden else ()
-    self._sizes = (features, *hidden, problem.classes)
-    self._seeds = jnp.asarray(seeds)
-    self.steps_per_epoch = number // batch_size
-    # The independent batches are those of later epochs, which are never trained.
-    own, other = (
-      _batches(self._seeds, range(first, first + epochs), number, batch_size)
-      for first in (0, epochs)
-    )
-    self._batches, self._others = own, other
-
-  @property
-  def steps(self) -> int:
-    """The number of steps of a run."""
-    return self._batches.shape[1]
+    self._problem, self._seeds = problem, seeds
+    self._train = Split(examples.inputs, examples.labels)
+    self._test = Split(examples.test_inputs, examples.test_labels)
+    sizes = problem.sizes(examples.inputs.shape[1])
+    self._engine = Engine(self._train, sizes, batch_size, epochs)
+    self.steps_per_epoch = self._engine.steps_per_epoch
+    self.steps = epochs * self.steps_per_epoch
 
   def run(
     self,
@@ -95,68 +77,20 @@ class Runner:
     Returns:
       The results, one per seed.
     """
-    replayed = None if partners is None else jnp.roll(jnp.asarray(partners), -1, axis=0)
-    others = self._others if arm.signal != 'own' and partners is None else None
-    results = _run_many(
-      arm.signal if partners is None else 'own',
+    replays = partners is not None
+    others = arm.signal != 'own' and not replays
+    optimizer = Optimizer(
       rule,
-      restart or self.steps_per_epoch,
-      self._sizes,
-      Numbers(*map(jnp.float32, numbers)),
-      self._data,
-      (self._seeds, self._batches, others, replayed),
+      numbers,
+      replays=replays,
+      restart=restart,
+      signal=arm.signal if others else 'own',
+      problem=self._problem if others else None,
     )
-    return Results(*jax.tree.map(np.asarray, results))
-
-
-@partial(jax.jit, static_argnums=(1, 2, 3))
-def _batches(
-  seeds: Int[Array, ' runs'], epochs: range, examples: int, batch_size: int
-) -> Int[Array, 'runs steps batch']:
-  def of_seed(seed):
-    orders = jnp.stack([epoch_order(seed, epoch, examples) for epoch in epochs])
-    whole = examples // batch_size * batch_size
-    return orders[:, :whole].reshape(-1, batch_size)
-
-  return jax.lax.map(of_seed, seeds)
-
-
-@partial(jax.jit, static_argnums=(0, 1, 2, 3))
-def _run_many(signal, rule, restart, sizes, numbers, data, runs):
-  inputs, labels, test_inputs, test_labels = data
-
-  def loss_of(params, batch):
-    return losses(params, inputs[batch], labels[batch]).mean()
-
-  def run_one(run):
-    seed, batches, others, phases = run
-    optimizer = make_optimizer(rule, restart, numbers, phases)
-
-    def step(carry, step_batches):
-      params, state = carry
-      batch, other = step_batches
-      loss, grads = jax.value_and_grad(loss_of)(params, batch)
-      if signal == 'own':
-        value = loss
-      else:
-        other_loss = loss_of(params, other)
-        value = other_loss if signal == 'other' else loss - other_loss
-      updates, state = optimizer.update(grads, state, params, value=value)
-      phase = optax.tree.get(state, 'high_loss_phase')
-      return (optax.apply_updates(params, updates), state), (phase.astype(jnp.int8), loss)
-
-    params = initial_params(jax.random.key(seed), sizes)
-    carry = params, optimizer.init(params)
-    (params, _), (used, batch_losses) = jax.lax.scan(step, carry, (batches, others))
-    train_losses = losses(params, inputs, labels)
-    wrong = jnp.argmax(logits(params, test_inputs), -1) != test_labels
-    return (
-      train_losses.mean(),
-      train_losses.std(),
-      losses(params, test_inputs, test_labels).mean(),
-      wrong.mean(),
-      used,
-      batch_losses,
-    )
-
-  return jax.lax.map(run_one, runs, batch_size=_SEEDS_AT_ONCE)
+    phases = [None] * len(self._seeds) if partners is None else np.roll(partners, -1, axis=0)
+    starts = [Start(optimizer, *run) for run in zip(self._seeds, phases, strict=True)]
+    trained = self._engine.train(starts)
+    assert trained.phases is not None
+    train, test = (score(trained.params, split) for split in (self._train, self._test))
+    ends = train.loss, train.spread, test.loss, test.error
+    return Results(*ends, trained.phases, trained.batch_losses)

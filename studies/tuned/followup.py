@@ -21,19 +21,19 @@ The unit is the repeat; everything else is as in :mod:`studies.tuned.definition`
 """
 
 import csv
+import dataclasses
 import pathlib
 from typing import Annotated
 
-import jax.numpy as jnp
 import numpy as np
 import tyro
 from rich.console import Console
 
 from studies.tuned import definition
 from studies.tuned.definition import FIXED, LCAM, RIVALS, Cell
-from studies.tuned.run import csv_text, final_path, prepare
-from studies.tuned.training import Run, Scores, score
+from studies.tuned.run import Scores, bounded_scores, csv_text, final_path, prepare
 from train.system.files import write_whole
+from train.training.trainer import Start
 
 DECAYED = (
   FIXED,
@@ -59,7 +59,7 @@ def run_followup(cell: Cell, directory: pathlib.Path) -> str:
   Returns:
     The table.
   """
-  trainer, validation, test_rows = prepare(cell)
+  engine, validation, test = prepare(cell)
   points, rows = cell.points(0), []
 
   def add(method, arm, point, validation_loss, scores: Scores):
@@ -75,19 +75,24 @@ def run_followup(cell: Cell, directory: pathlib.Path) -> str:
     }
   for method in LCAM:
     point, validation_loss = chosen[method.name]
-    runs = [Run(method.numbers(points[point]), seed) for seed in cell.final_seeds]
-    own = trainer.train(method.rule, runs)
-    yoked = trainer.train(method.rule, runs, replayed=jnp.roll(own.phases, -1, axis=0))
+    starts = method.starts([points[point]], cell.final_seeds)
+    own = engine.train(starts)
+    assert own.phases is not None
+    partners = np.roll(own.phases, -1, axis=0)
+    yoked = engine.train(
+      [
+        Start(dataclasses.replace(start.arm, replays=True), start.seed, phases)
+        for start, phases in zip(starts, partners, strict=True)
+      ]
+    )
     for arm, trained in (('lcam', own), ('yoked', yoked)):
-      add(method, arm, point, validation_loss, score(trained.params, test_rows))
+      add(method, arm, point, validation_loss, bounded_scores(trained, test))
   for method in DECAYED:
-    tried = [Run(method.numbers(point), seed) for point in points for seed in cell.tuning_seeds(0)]
-    found = score(trainer.train(method.rule, tried, decay=True).params, validation)
-    losses = found.loss[:, 1].reshape(len(points), -1).mean(1)
+    tried = engine.train(method.starts(points, cell.tuning_seeds(0), decays=True))
+    losses = bounded_scores(tried, validation).loss[:, 1].reshape(len(points), -1).mean(1)
     best = int(np.argmin(losses))
-    runs = [Run(method.numbers(points[best]), seed) for seed in cell.final_seeds]
-    tested = score(trainer.train(method.rule, runs, decay=True).params, test_rows)
-    add(method, 'decay', best, f'{losses[best]:.5g}', tested)
+    tested = engine.train(method.starts([points[best]], cell.final_seeds, decays=True))
+    add(method, 'decay', best, f'{losses[best]:.5g}', bounded_scores(tested, test))
   return csv_text(COLUMNS, rows)
 
 

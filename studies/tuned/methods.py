@@ -1,15 +1,12 @@
 """Defines the methods to tune; all turn the same two searched numbers into optimizer numbers."""
 
 import dataclasses
-from typing import Literal, NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
-import jax
-import optax
+from studies.arms import Numbers, Optimizer, Rule
+from train.training.trainer import Start
 
-from studies import arms
-from studies.arms import Numbers
-
-Rule = Literal['sgd', 'equation9', 'algorithm1', 'weights', 'momo']
 LARGEST_MOMENTUM = 0.99
 
 
@@ -50,24 +47,10 @@ class Method:
       return Numbers(point.effective_rate, high, low)
     return Numbers(point.effective_rate * (1 - (high + low) / 2), high, low)
 
-
-def make_optimizer(
-  rule: Rule, steps_per_epoch: int, numbers: Numbers, phases: jax.Array | None = None
-) -> optax.GradientTransformationExtraArgs:
-  """Returns the optimizer of a rule.
-
-  Args:
-    rule: The rule; for those of LCAM and 'weights' see :func:`studies.arms.make_optimizer`.
-    steps_per_epoch: The number of updates after which the mean of the losses restarts.
-    numbers: The numbers, which may be traced; 'sgd' and 'momo' use the first momentum.
-    phases: The phase of every step, to replay; None to decide by the loss.
-
-  Returns:
-    A transformation whose ``update`` needs ``value``.
-  """
-  if rule == 'sgd':
-    sgd = optax.sgd(numbers.learning_rate, numbers.high_loss_momentum)
-    return optax.with_extra_args_support(sgd)
-  if rule == 'momo':
-    return optax.contrib.momo(numbers.learning_rate, numbers.high_loss_momentum)
-  return arms.make_optimizer(rule, steps_per_epoch, numbers, phases)
+  def starts(
+    self, points: Sequence[Point], seeds: Iterable[int], decays: bool = False
+  ) -> list[Start]:
+    """Returns the runs of all seeds at the first point, at the next one, and so on."""
+    seeds = tuple(seeds)
+    arms = [Optimizer(self.rule, self.numbers(point), decays=decays) for point in points]
+    return [Start(arm, seed) for arm in arms for seed in seeds]

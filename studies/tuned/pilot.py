@@ -10,9 +10,11 @@ import time
 
 import numpy as np
 
+from studies.training import Engine
 from studies.tuned import definition
 from studies.tuned.definition import Cell
-from studies.tuned.training import Rows, Run, Trainer, score
+from studies.tuned.run import bounded_scores
+from train import Split
 
 _SEEDS = range(1_000_000, 1_000_016)
 _REPEATS = (1_000_000, 1_000_001)
@@ -29,19 +31,19 @@ def main() -> None:
     for repeat in _REPEATS:
       order = np.random.default_rng(repeat).permutation(len(examples.labels))
       training, validation, held_out = (
-        Rows(examples.inputs[rows], examples.labels[rows]) for rows in np.split(order, [512, 768])
+        Split(examples.inputs[rows], examples.labels[rows]) for rows in np.split(order, [512, 768])
       )
-      sizes = (examples.inputs.shape[1], setting.problem.hidden, setting.problem.classes)
-      trainer = Trainer(training, setting.batch_size, epochs, sizes)
+      sizes = setting.problem.sizes(examples.inputs.shape[1])
+      engine = Engine(training, sizes, setting.batch_size, epochs)
       points = [point for tuning in (0, 1) for point in Cell(setting, repeat).points(tuning)]
-      runs = [Run(definition.FIXED.numbers(point), seed) for point in points for seed in _SEEDS]
+      starts = definition.FIXED.starts(points, _SEEDS)
       start = time.perf_counter()
-      trained = trainer.train(definition.FIXED.rule, runs).params
+      trained = engine.train(starts)
       decided, held = (
-        [values.reshape(len(points), len(_SEEDS), 2) for values in score(trained, rows)]
+        [values.reshape(len(points), len(_SEEDS), 2) for values in bounded_scores(trained, rows)]
         for rows in (validation, held_out)
       )
-      cost = 1000 * (time.perf_counter() - start) / len(runs)  # the second is without compiling
+      cost = 1000 * (time.perf_counter() - start) / len(starts)  # the second is without compiling
       best += [points[i] for i in decided[1].mean(1).argmin(0)]
       for size in _SIZES:
         for by, values in zip(('error', 'loss'), decided, strict=True):

@@ -1,7 +1,6 @@
 """Tunes, trains and tests the cells of the study, and writes each to files, atomically."""
 
 import csv
-import functools
 import io
 import pathlib
 import time
@@ -9,20 +8,35 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from studies.problems import Examples, Problem
+from studies.arms import Rule
+from studies.problems import Examples
+from studies.training import Engine, Trained, score
 from studies.tuned import definition
 from studies.tuned.definition import Cell
-from studies.tuned.methods import Method, Point, Rule
-from studies.tuned.training import Rows, Run, Trainer, score
+from studies.tuned.methods import Method, Point
+from train import Split
 from train.system.environment import write_environment
 from train.system.files import write_whole
 
 _POINT = ('effective_rate', 'momentum', 'validation_loss')
 SEARCH_COLUMNS = ('method', 'tuning', 'part', 'point', *_POINT)
 TEST_COLUMNS = ('method', 'part', 'tuning', 'point', *_POINT, 'seed', *definition.ENDPOINTS)
+
+
+class Scores(NamedTuple):
+  """Errors and losses of runs, after half of their epochs and after all of them.
+
+  Attributes:
+    error: Share of wrong answers.
+    loss: Mean cross-entropy.
+  """
+
+  error: Float[np.ndarray, 'runs 2']
+  loss: Float[np.ndarray, 'runs 2']
 
 
 class Tried(NamedTuple):
@@ -95,46 +109,65 @@ def run_cell(cell: Cell) -> tuple[str, str]:
   Returns:
     The table of the tried points, and the table of the tests.
   """
-  trainer, validation, test_rows = prepare(cell)
-  tried = search(trainer, validation, cell)
-  return _search_table(tried), _test_table(trainer, test_rows, cell, choose(tried))
+  engine, validation, test = prepare(cell)
+  tried = search(engine, validation, cell)
+  return _search_table(tried), _test_table(engine, test, cell, choose(tried))
 
 
-def prepare(cell: Cell) -> tuple[Trainer, Rows, Rows]:
-  """Returns the trainer of a cell, with its training examples, and the other examples.
+def prepare(cell: Cell) -> tuple[Engine, Split, Split]:
+  """Returns the engine of a cell, with its training examples, and the other examples.
 
   Args:
     cell: The cell.
 
   Returns:
-    The trainer, the validation examples and the test examples.
+    The engine, the validation examples and the test examples.
   """
   problem, batch_size = cell.setting.problem, cell.setting.batch_size
-  examples = _load(problem)
+  examples = problem.load()
   training, validation = divide(examples, cell.repeat)
-  sizes = (training.inputs.shape[1], problem.hidden, problem.classes)
-  trainer = Trainer(training, batch_size, definition.EPOCHS[batch_size], sizes)
-  return trainer, validation, Rows(examples.test_inputs, examples.test_labels)
+  sizes = problem.sizes(training.inputs.shape[1])
+  engine = Engine(training, sizes, batch_size, definition.EPOCHS[batch_size])
+  return engine, validation, Split(examples.test_inputs, examples.test_labels)
 
 
-def divide(examples: Examples, repeat: int) -> tuple[Rows, Rows]:
+def bounded_scores(trained: Trained, examples: Split) -> Scores:
+  """Scores weights; those that are not finite, or worse than a guess, count as a guess.
+
+  Args:
+    trained: The trained runs.
+    examples: Examples that were not trained on.
+
+  Returns:
+    The scores of all runs.
+  """
+  halves = [score(params, examples) for params in (trained.halfway, trained.params)]
+  error, loss = (
+    np.stack(values, 1) for values in ([one.error for one in halves], [one.loss for one in halves])
+  )
+  classes = trained.params[-1][1].shape[-1]
+  finite = np.isfinite(loss)
+  return Scores(
+    np.where(finite, error, 1 - 1 / classes),
+    np.minimum(np.where(finite, loss, np.inf), np.log(classes)),
+  )
+
+
+def divide(examples: Examples, repeat: int) -> tuple[Split, Split]:
   """Divides the training examples of a problem into training and validation for a repeat."""
   order = np.random.default_rng(repeat).permutation(len(examples.labels))
   training, validation = (
-    Rows(examples.inputs[rows], examples.labels[rows])
+    Split(examples.inputs[rows], examples.labels[rows])
     for rows in np.split(order, [definition.TRAIN_EXAMPLES])
   )
   return training, validation
 
 
-_load = functools.lru_cache(Problem.load)
-
-
-def search(trainer: Trainer, validation: Rows, cell: Cell) -> list[Tried]:
+def search(engine: Engine, validation: Split, cell: Cell) -> list[Tried]:
   """Tries the points of all tunings.
 
   Args:
-    trainer: The trainer, with the training examples.
+    engine: The engine, with the training examples.
     validation: The validation examples.
     cell: The cell.
 
@@ -144,15 +177,14 @@ def search(trainer: Trainer, validation: Rows, cell: Cell) -> list[Tried]:
   tunings = {method: range(1) for method in definition.METHODS}
   tunings[definition.FIXED] = range(1 + definition.FURTHER_TUNINGS)
   tried = []
-  for rule, methods in _by_rule(definition.METHODS).items():
+  for methods in _by_rule(definition.METHODS).values():
     wanted = [(method, tuning) for method in methods for tuning in tunings[method]]
-    runs = [
-      Run(method.numbers(point), seed)
+    starts = [
+      start
       for method, tuning in wanted
-      for point in cell.points(tuning)
-      for seed in cell.tuning_seeds(tuning)
+      for start in method.starts(cell.points(tuning), cell.tuning_seeds(tuning))
     ]
-    losses = score(trainer.train(rule, runs).params, validation).loss
+    losses = bounded_scores(engine.train(starts), validation).loss
     shape = (len(wanted), definition.POINTS, definition.TUNING_SEEDS, len(definition.PARTS))
     means = losses.reshape(shape).mean(2)
     tried += [
@@ -192,15 +224,15 @@ def _search_table(tried: Iterable[Tried]) -> str:
 
 
 def _test_table(
-  trainer: Trainer, test_rows: Rows, cell: Cell, chosen: Mapping[tuple[str, str], Tried]
+  engine: Engine, test: Split, cell: Cell, chosen: Mapping[tuple[str, str], Tried]
 ) -> str:
   rows = []
   seeds = cell.final_seeds
   methods = dict.fromkeys(one.method for one in chosen.values())
-  for rule, of_rule in _by_rule(methods).items():
+  for of_rule in _by_rule(methods).values():
     wanted = [(name, one) for (name, _), one in chosen.items() if one.method in of_rule]
-    runs = [Run(one.method.numbers(one.point), seed) for _, one in wanted for seed in seeds]
-    scores = score(trainer.train(rule, runs).params, test_rows)
+    starts = [start for _, one in wanted for start in one.method.starts([one.point], seeds)]
+    scores = bounded_scores(engine.train(starts), test)
     errors, losses = (
       array.reshape(len(wanted), len(seeds), len(definition.PARTS)) for array in scores
     )

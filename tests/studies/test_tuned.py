@@ -8,14 +8,16 @@ import jax
 import numpy as np
 import pytest
 
-from studies.arms import Numbers
+from studies.arms import Numbers, Optimizer, make_optimizer
 from studies.network import initial_params, losses
-from studies.problems import PROBLEMS
+from studies.problems import PROBLEMS, Problem
+from studies.training import Engine, Trained
 from studies.tuned import definition, followup, run
 from studies.tuned.definition import FIXED, LCAM, METHODS, Cell, Setting
-from studies.tuned.methods import Method, Point, make_optimizer
-from studies.tuned.training import Rows, Run, Trainer, score
+from studies.tuned.methods import Method, Point
+from train import Split
 from train.data.randomness import epoch_order
+from train.training.trainer import Start
 
 CELL = Cell(Setting('digits', 128), 3)
 DIGITS = next(problem for problem in PROBLEMS if problem.name == 'digits').load()
@@ -24,9 +26,9 @@ POINT = Point(0.5, 0.8)
 
 
 @pytest.fixture(scope='module')
-def trainer():
+def engine():
   training, _ = run.divide(DIGITS, 0)
-  return Trainer(training, 128, 2, SIZES)
+  return Engine(training, SIZES, 128, 2)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_every_method_is_tuned_with_the_same_runs_and_tested_with_the_same_seeds
     assert float(row['validation_loss']) == min(losses)
 
   other = dataclasses.replace(DIGITS, test_inputs=-DIGITS.test_inputs)
-  monkeypatch.setattr(run, '_load', lambda problem: other)
+  monkeypatch.setattr(Problem, 'load', lambda problem: other)
   search_again, test_again = map(table, run.run_cell(CELL))
   assert search_again == search  # test examples decide nothing
   assert test_again != test
@@ -120,10 +122,9 @@ def test_a_study_that_is_stopped_goes_on_with_the_cell_that_is_missing(tmp_path,
 
 @pytest.mark.training
 @pytest.mark.parametrize('rule', ['algorithm1', 'equation9', 'weights'])
-def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
-  runs = [Run(Method('', rule).numbers(POINT), seed) for seed in (4, 5)]
-  expected = trainer.train('sgd', [Run(FIXED.numbers(POINT), seed) for seed in (4, 5)])
-  found = trainer.train(rule, runs)
+def test_without_a_delta_every_method_is_fixed_momentum(rule, engine):
+  expected = engine.train(FIXED.starts([POINT], (4, 5)))
+  found = engine.train(Method('', rule).starts([POINT], (4, 5)))
   for own, fixed in zip(
     jax.tree.leaves(found.params), jax.tree.leaves(expected.params), strict=True
   ):
@@ -131,12 +132,12 @@ def test_without_a_delta_every_method_is_fixed_momentum(rule, trainer):
 
 
 @pytest.mark.training
-def test_with_a_delta_every_method_differs(trainer):
+def test_with_a_delta_every_method_differs(engine):
   found = {}
   for method in METHODS:
-    params = trainer.train(method.rule, [Run(method.numbers(POINT), 4)]).params
+    params = engine.train(method.starts([POINT], [4])).params
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
-    found[method.name] = np.asarray(params[0][0][0, 1]).tobytes()
+    found[method.name] = params[0][0][0].tobytes()
   assert len(set(found.values())) == len(METHODS)
 
 
@@ -175,30 +176,31 @@ def test_a_reweighted_gradient_is_that_of_the_loss_plus_its_mean_deviation():
 
 
 def test_runs_that_diverged_count_as_a_guess():
-  layer = np.zeros((3, 2, 4, 10), np.float32), np.zeros((3, 2, 10), np.float32)
-  layer[1][0, :, 3] = 5.0  # says class 3
+  layer = np.zeros((3, 4, 10), np.float32), np.zeros((3, 10), np.float32)
+  layer[1][0, 3] = 5.0  # says class 3
   layer[1][1] = np.nan
-  layer[1][2, :, 4] = 500.0  # says class 4, far too surely
-  rows = Rows(np.ones((8, 4), np.float32), np.full(8, 3))
-  error, loss = score([layer], rows)
+  layer[1][2, 4] = 500.0  # says class 4, far too surely
+  rows = Split(np.ones((8, 4), np.float32), np.full(8, 3))
+  trained = Trained([layer], [layer], None, np.zeros((3, 1)))
+  error, loss = run.bounded_scores(trained, rows)
   expected = np.log(np.exp(5) + 9) - 5
   np.testing.assert_allclose(error, [[0, 0], [0.9, 0.9], [1, 1]])
   np.testing.assert_allclose(loss, [[expected] * 2, [np.log(10)] * 2, [np.log(10)] * 2], rtol=1e-4)
 
 
 @pytest.mark.training
-def test_replaying_its_own_phases_changes_nothing(trainer):
-  runs = [Run(LCAM[2].numbers(POINT), seed) for seed in (4, 5)]
-  own = trainer.train(LCAM[2].rule, runs)
+def test_replaying_its_own_phases_changes_nothing(engine):
+  own = engine.train(LCAM[2].starts([POINT], (4, 5)))
   assert 0 < own.phases.mean() < 1
-  again = trainer.train(LCAM[2].rule, runs, replayed=own.phases)
+  replaying = Optimizer(LCAM[2].rule, LCAM[2].numbers(POINT), replays=True)
+  again = engine.train([Start(replaying, 4, own.phases[0]), Start(replaying, 5, own.phases[1])])
   np.testing.assert_array_equal(again.phases, own.phases)
   for one, other in zip(jax.tree.leaves(again), jax.tree.leaves(own), strict=True):
     np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.training
-def test_a_decaying_rate_is_a_cosine_to_zero(trainer):
+def test_a_decaying_rate_is_a_cosine_to_zero(engine):
   training, _ = run.divide(DIGITS, 0)
   schedule = 0.1 * (1 + np.cos(np.pi * np.arange(12) / 12))
   params, trace = initial_params(jax.random.key(4), SIZES), None
@@ -208,9 +210,9 @@ def test_a_decaying_rate_is_a_cosine_to_zero(trainer):
     grads = gradient(params, training.inputs[rows], training.labels[rows])
     trace = grads if trace is None else jax.tree.map(lambda t, g: 0.5 * t + g, trace, grads)
     params = jax.tree.map(lambda p, t, rate=rate: p - rate * t, params, trace)
-  found = trainer.train('sgd', [Run(Numbers(0.2, 0.5, 0.5), 4)], decay=True)
+  found = engine.train([Start(Optimizer('sgd', Numbers(0.2, 0.5, 0.5), decays=True), 4)])
   for one, other in zip(jax.tree.leaves(found.params), jax.tree.leaves(params), strict=True):
-    np.testing.assert_allclose(one[0, 1], other, rtol=1e-3, atol=1e-5)
+    np.testing.assert_allclose(one[0], other, rtol=1e-3, atol=1e-5)
 
 
 @pytest.mark.training
