@@ -41,6 +41,8 @@ class Options:
 
   rounds: int = 3
   """How often commands and epochs take turns."""
+  commands: bool = True
+  """Whether to time whole commands, too."""
   seeds: int = 100
   """Seeds that are trained at once by the whole command."""
   lanes: tuple[int, ...] = (1, 4, 16, 64)
@@ -103,7 +105,8 @@ def main(options: Options) -> None:
   """Prints the ratios."""
   made = environment()
   print(f'commit {str(made["commit"])[:7]}, {made["device_kind"]}, {made["machine"]}')
-  _print_commands(options)
+  if options.commands:
+    _print_commands(options)
   for name in options.networks:
     _print_lanes(NETWORKS[name], options)
 
