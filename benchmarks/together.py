@@ -89,7 +89,7 @@ NETWORKS = {
     _comparison('wide-mlp', _wide_mlp, _random(512, examples=512), 64),
     _comparison('attention', Attention, _random(8, 32, examples=512), 16),
     _comparison(
-      'M11', lambda classes, rngs: models.M11(classes, rngs=rngs), _random(8000, 1, examples=64), 16
+      'M11', lambda classes, rngs: models.M11(classes, rngs=rngs), _random(8000, examples=64), 16
     ),
     _comparison(
       'WRN-10-1',

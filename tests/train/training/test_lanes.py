@@ -125,17 +125,17 @@ def phases(steps):
   return np.random.default_rng(1).integers(2, size=steps).astype(np.int8)
 
 
-def check_agreement(trainer, arm):
+def check_agreement(trainer, arm, tolerance=1e-5):
   replayed = phases(EPOCHS * trainer.steps_per_epoch) if arm.name.startswith('yoked') else None
   starts = [Start(arm, seed, replayed) for seed in SEEDS]
   programs = LanePrograms(trainer, LANES)
   together = trained(Lanes(programs, starts))
   for start, at_once in zip(starts, together, strict=False):
     (alone,) = trained(Alone(trainer, start))
-    for one, other in zip(alone, at_once, strict=True):
+    for factor, one, other in zip((1, 10), alone, at_once, strict=True):
       np.testing.assert_array_equal(one[0].phases, other[0].phases)
-      np.testing.assert_allclose(one[0].loss, other[0].loss, rtol=1e-5)
-      np.testing.assert_allclose(one[1].loss, other[1].loss, rtol=1e-4)
+      np.testing.assert_allclose(one[0].loss, other[0].loss, rtol=factor * tolerance)
+      np.testing.assert_allclose(one[1].loss, other[1].loss, rtol=10 * tolerance)
       np.testing.assert_allclose(one[0].gradient_norm, other[0].gradient_norm, rtol=1e-3)
       np.testing.assert_allclose(one[0].momentum, other[0].momentum, rtol=1e-6)
 
@@ -191,11 +191,13 @@ def test_networks_that_compute_in_bfloat16_agree_at_the_start():
     slow(Attention, (5, 6)),
     slow(Gru, (5, 6)),
     slow(wide_resnet, (8, 8, 3)),
-    slow(m11, (8000, 1)),
+    slow(m11, (8000,)),
   ],
 )
 def test_networks_at_once_agree_with_networks_alone(network, shape):
-  check_agreement(trainer_of(network, dataset(*shape)), LCAM)
+  # Convolutions of several runs are grouped ones, which XLA sums in another order.
+  tolerance = 1e-3 if network in (wide_resnet, m11) else 1e-5
+  check_agreement(trainer_of(network, dataset(*shape)), LCAM, tolerance)
 
 
 def test_a_lane_depends_on_no_other_and_not_on_its_place():
