@@ -156,9 +156,11 @@ class GroupPrograms:
     except UserError as error:
       return f'Runs are trained one by one, because they cannot be trained at once: {error}'
     asked = trainer.settings.together != 'auto'
+    if not asked and self._convolves:  # slower on a CPU, and agrees less with runs alone
+      return ''
     if jax.default_backend() == 'cpu' and not asked:
       flops = (lowered.cost_analysis() or {}).get('flops', 0)
-      return '' if self._convolves or flops > width * _MOST_FLOPS else None
+      return '' if flops > width * _MOST_FLOPS else None
     needed, limit = step_bytes(lowered.compile()), memory_limit()
     if needed <= limit:
       return None
@@ -294,9 +296,7 @@ _pick = jax.jit(lambda state, lanes: jax.tree.map(lambda leaf: leaf[lanes], stat
 def may_be_together(comparison: Comparison, together: int | str) -> bool:
   """Returns whether runs may be trained at once, before anything is loaded."""
   convolves = not isinstance(comparison.network, OwnNetwork)  # as all networks of ours do
-  return together != 'off' and not (
-    together == 'auto' and convolves and jax.default_backend() == 'cpu'
-  )
+  return together != 'off' and not (together == 'auto' and convolves)
 
 
 def usual_lanes(trainer: Trainer) -> int | None:
