@@ -29,7 +29,7 @@ _JOBS = (
 )
 _TOGETHER = (
   'Train N runs at once, as one program on one device (default: auto, which trains 16 at once where '
-  'that is faster: networks without convolutions, and on accelerators all that fit 16 times).'
+  'that is faster: small networks without convolutions).'
 )
 _CLUSTER = (
   'Train runs at the same time on a Ray cluster: a new one on this machine (local), one that is '
