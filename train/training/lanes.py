@@ -30,7 +30,7 @@ from train.training.trainer import Start, Trainer
 USUAL_LANES = 16  # weights and traces of small networks fit in a cache of one core
 _KEPT_BYTES = 2**26  # of orders: arms with the same seeds share them
 _STEPS_AT_ONCE = 128  # in one loop of XLA; signals are answered between two of them
-# A step of one run with more operations keeps the cores of a CPU busy by itself.
+# Of a step of one run on a CPU; with more operations lanes gain less, and unused ones cost more.
 _MOST_FLOPS = 1e8
 
 
