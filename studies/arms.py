@@ -78,7 +78,7 @@ class Optimizer(arms.Arm):
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     """Returns the optimizer; its state has the losses of all batches, ``batch_losses``."""
     steps = setting.epochs * setting.steps_per_epoch
-    numbers, phases = Numbers(*self.numbers), None
+    numbers, phases = self.numbers, None
     if self.decays:
       schedule = optax.cosine_decay_schedule(numbers.learning_rate, steps)
       numbers = numbers._replace(learning_rate=schedule)

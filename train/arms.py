@@ -7,6 +7,7 @@ from train.problem.arms import (  # noqa: F401
   OTHERS,
   Adaptive,
   Arm,
+  BestOf,
   ByPhase,
   Coin,
   Fixed,

@@ -7,7 +7,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from train.command.options import Place, RunOptions, Saving
+from train.command.options import Place, RunOptions, Saving, TuneOptions
 from train.problem.experiments import QUICKSTART
 from train.system.caches import keep_compiled_programs
 
@@ -50,11 +50,12 @@ class Prepare:
   """Where TFDS keeps its data sets; TFDS's own default if not given."""
 
 
-Command = Quickstart | List | RunOptions | Report | Prepare
+Command = Quickstart | List | RunOptions | TuneOptions | Report | Prepare
 COMMANDS: dict[str, type] = {
   'quickstart': Quickstart,
   'list': List,
   'run': RunOptions,
+  'tune': TuneOptions,
   'report': Report,
   'prepare': Prepare,
 }
@@ -70,6 +71,10 @@ def execute(command: Command, console: Console) -> None:
       saving = Saving(workdir, checkpoint_epochs=QUICKSTART.epochs)
       place = Place(jobs=jobs_of_small_runs())
       execute(RunOptions(QUICKSTART.experiment, saving=saving, place=place), console)
+    case TuneOptions():
+      from train.command.tune import tune_and_report
+
+      tune_and_report(command, console)
     case RunOptions():
       from train.command.run import run_and_report
 

@@ -20,6 +20,7 @@ from train.problem.changes import (
 )
 from train.problem.comparison import Comparison
 from train.problem.experiments import EXPERIMENTS
+from train.problem.tuning import Search, Searched
 from train.system.errors import UserError
 
 _Switch = Annotated[bool, option()]
@@ -175,6 +176,27 @@ class RunOptions:
     if len(EXPERIMENTS.get(self.name, ())) > 1:
       return workdir, {workdir / one.name: one for one in comparisons}
     return workdir, {workdir: comparisons[0]}
+
+
+@dataclasses.dataclass(frozen=True)
+class TuneOptions(RunOptions):
+  """Tune each arm alike on validation data, then compare the tuned arms on fresh seeds.
+
+  The learning rate of every arm is looked for at the same number of points.
+  """
+
+  points: Number = 32
+  """Points of each arm (default: 32)."""
+  tuning_seeds: Number = 4
+  """Seeds of each point (default: 4)."""
+  tune: Annotated[tuple[Searched, ...], option('momentum|weight_decay')] = ()
+  """What to tune besides the learning rate."""
+  epoch: Annotated[Literal['last', 'best'], option('last|best')] = 'last'
+  """The epoch by which arms are judged: the last one, or the best one on validation data."""
+
+  def search(self, comparison: Comparison) -> Search:
+    """Returns where the numbers of a comparison's arms are looked for."""
+    return Search(comparison, self.points, self.tuning_seeds, tuple(dict.fromkeys(self.tune)))
 
 
 def option_types(command: type) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import os
 import pathlib
 import sys
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from rich.console import Console
 
@@ -19,6 +20,7 @@ from train.launch.together import join, join_found_processes
 from train.launch.worker import Shared
 from train.problem.changes import changed_comparisons, flag_of, is_own_problem
 from train.problem.comparison import Comparison
+from train.problem.tuning import Stage
 from train.reports import check_results, report
 from train.storage.locks import in_use
 from train.system import processes
@@ -30,8 +32,33 @@ from train.training.trainer import Settings
 Folders = Mapping[pathlib.Path, Comparison]
 
 
+class Prepared(NamedTuple):
+  """What a command trains, and how.
+
+  Attributes:
+    options: The options of the command.
+    settings: How runs are trained.
+    workdir: The working directory.
+    folders: The comparisons by the folders of their runs in it.
+    console: Where to print; nothing is printed by other processes than the first.
+  """
+
+  options: RunOptions
+  settings: Settings
+  workdir: pathlib.Path
+  folders: Folders
+  console: Console
+
+
 def run_and_report(options: RunOptions, console: Console) -> None:
   """Runs an experiment, or a problem of the user's, then reports, also if some runs failed."""
+  prepared = prepare(options, console)
+  failure = train_folders(prepared, prepared.folders)
+  report_folders(prepared, prepared.folders, failure)
+
+
+def prepare(options: RunOptions, console: Console) -> Prepared:
+  """Checks the options, meets other processes, and reads what is to be trained."""
   place, saving = options.place, options.saving
   options.check()
   folder = pathlib.Path.cwd()
@@ -53,15 +80,29 @@ def run_and_report(options: RunOptions, console: Console) -> None:
     together=place.runs_at_once,
     tensorboard=saving.tensorboard,
   )
-  failure = None
-  if place.jobs > 1 or place.cluster is not None:
-    failure = _run_together(options, settings, folders, console)
-  else:
-    _run_one_by_one(settings, folders, workdir, console)
+  return Prepared(options, settings, workdir, folders, console)
+
+
+def train_folders(
+  prepared: Prepared, folders: Folders, stage: Stage | None = None
+) -> UserError | None:
+  """Trains the comparisons of some folders; returns what to raise after a report if some failed.
+
+  A ``stage`` is the one of tuning that the comparisons are in.
+  """
+  options, settings, workdir, _, console = prepared
+  if options.place.jobs > 1 or options.place.cluster is not None:
+    return _run_together(options, settings, folders, console, stage)
+  _run_one_by_one(settings, folders, workdir, console)
+  return None
+
+
+def report_folders(prepared: Prepared, folders: Folders, failure: UserError | None = None) -> None:
+  """Reports on all runs, then raises the failure if there is one."""
   if not processes.is_first():
     return
   with contextlib.suppress(UserError) if failure else contextlib.nullcontext():
-    report(workdir, console)
+    report(prepared.workdir, prepared.console)
     for folder, comparison in folders.items():
       check_results(comparison, folder)
   if failure is not None:
@@ -82,7 +123,11 @@ def _join_other_processes(options: RunOptions) -> None:
 
 
 def _run_together(
-  options: RunOptions, settings: Settings, folders: Folders, console: Console
+  options: RunOptions,
+  settings: Settings,
+  folders: Folders,
+  console: Console,
+  stage: Stage | None,
 ) -> UserError | None:
   """Trains runs at the same time; returns what to raise after the report if some failed."""
   place = options.place
@@ -106,6 +151,7 @@ def _run_together(
     threads=threads,
     hide_gpus=place.cluster is not None and not place.gpus_per_run,
     command=tuple(sys.argv[1:]),
+    stage=stage,
   )
   return run_together(folders, shared, console, workers, RunTable)
 

@@ -83,6 +83,8 @@ class Dataset:
     train: The training examples.
     test: The test examples.
     class_names: The name of each class, in order of the labels; empty if labels are not classes.
+    validation: The examples that ``tune`` chooses settings with; None for a fifth of the training
+      examples. Nothing else uses them.
 
   Raises:
     DataError: If the arrays of the splits differ in dtype or in the shape of a row, or if there are
@@ -98,19 +100,24 @@ class Dataset:
   train: Split
   test: Split
   class_names: tuple[str, ...] = ()
+  validation: Split | None = None
 
   def __post_init__(self):
     object.__setattr__(self, 'class_names', tuple(map(str, self.class_names)))
+    others = {'test': self.test, 'validation': self.validation}
+    others = {name: split for name, split in others.items() if split is not None}
     for part in ('inputs', 'labels'):
-      train, test = getattr(self.train, part), getattr(self.test, part)
-      if _kinds(train) != _kinds(test):
-        raise DataError(
-          f'The training {part} of {self.name} are {_described(train)} and the test {part} '
-          f'{_described(test)}: only the number of rows may differ.'
-        )
+      train = getattr(self.train, part)
+      for name, split in others.items():
+        other = getattr(split, part)
+        if _kinds(train) != _kinds(other):
+          raise DataError(
+            f'The training {part} of {self.name} are {_described(train)} and the {name} {part} '
+            f'{_described(other)}: only the number of rows may differ.'
+          )
     if self.class_names:
-      self._check_classes('training', self.train.labels)
-      self._check_classes('test', self.test.labels)
+      for name, split in {'training': self.train, **others}.items():
+        self._check_classes(name, split.labels)
 
   @property
   def num_classes(self) -> int:
@@ -129,6 +136,34 @@ class Dataset:
       raise DataError(f'There are {len(self.train)} training examples, so {number} cannot be used.')
     first = jax.tree.map(lambda array: array[:number], (self.train.inputs, self.train.labels))
     return dataclasses.replace(self, train=Split(*first))
+
+  def with_validation(self, seed: int) -> 'Dataset':
+    """Returns this data set, with a random fifth of the training examples set apart for validation.
+
+    A data set that has validation examples stays as it is.
+
+    Raises:
+      DataError: If there are fewer than five training examples.
+    """
+    if self.validation is not None:
+      return self
+    number = len(self.train) // 5
+    if not number:
+      raise DataError(
+        f'{self.name} has {len(self.train)} training examples, and a fifth of them cannot be set apart '
+        'to tune with: give the data set a validation split.'
+      )
+    order = np.random.default_rng(seed).permutation(len(self.train))
+    validation, train = (
+      jax.tree.map(lambda array, rows=rows: array[rows], (self.train.inputs, self.train.labels))
+      for rows in map(np.sort, np.split(order, [number]))
+    )
+    return dataclasses.replace(self, train=Split(*train), validation=Split(*validation))
+
+  def tested_on_validation(self) -> 'Dataset':
+    """Returns this data set with its validation examples in place of the test split."""
+    assert self.validation is not None
+    return dataclasses.replace(self, test=self.validation, validation=None)
 
   def _check_classes(self, split, labels):
     if labels.ndim != 1 or labels.dtype.kind not in 'iu':

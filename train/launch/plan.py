@@ -11,7 +11,7 @@ import jax
 import numpy as np
 
 from train.data import Dataset, DataSource
-from train.problem.arms import Arm, Yoked
+from train.problem.arms import Arm
 from train.problem.comparison import Comparison
 from train.storage.configuration import (
   check_config,
@@ -131,7 +131,7 @@ class Plan:
     found: list[int | None] = []
     for seed, arm in self._pairs():
       partner_seed = None
-      if isinstance(arm, Yoked):
+      if arm.partner is not None:
         partner_seed = read_config(run_directory(workdir, arm.name, seed)).get('partner_seed')
         if partner_seed is None:
           partner_seed = _next_seed(comparison.seeds, seed, arm)
@@ -155,16 +155,16 @@ class Plan:
     """
     comparison, workdir = self.comparison, self.workdir
     digests = {'data_sha256': self._data_sha256, 'program_sha256': self.program_sha256}
+    digest_of = functools.cache(lambda arm: arm_digest(comparison, arm, self.dataset))
     runs = []
     for (seed, arm), partner_seed in zip(self._pairs(), partner_seeds, strict=True):
       config = run_config(
         comparison, arm, seed, dataset=self.data_name, partner_seed=partner_seed, **digests
       )
-      if needs_digest(arm):
-        digest = arm_digest(comparison, arm, self.dataset)
-        config['arm']['program'] = {'sha256': digest, 'jax': jax.__version__}
+      if needs_digest(arm.plain):
+        config['arm']['program'] = {'sha256': digest_of(arm.plain), 'jax': jax.__version__}
       directory, partner = run_directory(workdir, arm.name, seed), None
-      if isinstance(arm, Yoked):
+      if arm.partner is not None:
         partner = run_directory(workdir, arm.partner.name, partner_seed)
       runs.append(PlannedRun(arm, seed, directory, config, partner_seed, partner))
     turns = {run.directory: index // len(comparison.arms) for index, run in enumerate(runs)}

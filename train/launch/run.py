@@ -64,7 +64,8 @@ def train_group(
         outcomes[run] = Outcome.ELSEWHERE
         continue
       if ended := processes.from_first(lambda run=run: end_of(run.directory)):
-        say(f'{run.name}: {ended} before')
+        if len(rows) <= _MOST_LINES:
+          say(f'{run.name}: {ended} before')
         rows[run].end(ended)
         outcomes[run] = Outcome.BEFORE
         continue

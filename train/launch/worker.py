@@ -13,6 +13,7 @@ from train.launch.rows import Row
 from train.launch.run import Outcome, train_group, working_in
 from train.problem.changes import Changes, changed_comparisons
 from train.problem.own_code import own_errors_explained
+from train.problem.tuning import Stage
 from train.storage.tables import run_directory
 from train.system.caches import keep_compiled_programs
 from train.system.environment import settle_jax
@@ -32,6 +33,7 @@ class Shared(NamedTuple):
   threads: int  # that XLA computes with on a CPU
   hide_gpus: bool  # from a process that must leave them alone
   command: tuple[str, ...]  # its arguments, for the sentence that says how to go on
+  stage: Stage | None = None  # of tuning
 
 
 class Task(NamedTuple):
@@ -111,5 +113,6 @@ def _prepare(task: Task) -> tuple[Plan, Trainer]:
       'a --workdir on a file system that all machines share.'
     )
   comparison = next(one for one in comparisons if one.name == task.part)
+  comparison = shared.stage.of(comparison) if shared.stage else comparison
   plan = plan_runs(comparison, workdir, shared.settings.data_dir, partners_elsewhere=True)
   return plan, Trainer(comparison, plan.dataset, shared.settings)

@@ -4,6 +4,7 @@ The name of an arm says what it is; users select arms by name, with any momenta:
 
     fixed-0.9   low0.9-high0.95   coin0.9-0.95   yoked0.9-0.95      (low before high)
     easy-0.475   hard-0.475
+    low0.9-high0.95+low0.95-high0.9      (the better of both, for `tune`)
     adam   adamw   amsgrad   rmsprop   adagrad   lion   ademamix   momo   schedule-free-sgd
     adam-low0.85-high0.95   lion-low0.85-high0.95
 """
@@ -90,6 +91,7 @@ class Arm(abc.ABC):
   kind: str
   name: str
   learning_rate: float | None = None
+  partner: 'Arm | None' = None  # whose phases it replays
 
   def __init_subclass__(cls):
     named = hasattr(cls, 'name') or 'name' in inspect.get_annotations(cls)
@@ -105,6 +107,40 @@ class Arm(abc.ABC):
   def general(self) -> 'Arm':
     """The arm of a more general kind that it equals, if there is one."""
     return self
+
+  @property
+  def plain(self) -> 'Arm':
+    """The arm as it was asked for, before it was tuned."""
+    return self
+
+  @property
+  def mean_momentum(self) -> float | None:
+    """What one minus it divides the learning rate by in effect; None if the steps do not grow so."""
+    return None
+
+  def tuned(
+    self,
+    learning_rate: float,
+    momentum: float | None = None,
+    weight_decay: float | None = None,
+  ) -> 'Arm':
+    """Returns the arm with other numbers: a mean momentum, and those that are its own, not the setting's.
+
+    Raises:
+      UserError: If it has no such number.
+    """
+    del weight_decay
+    if momentum is not None:
+      raise UserError(f'The arm {self.name} has no momentum to tune: leave momentum out of --tune.')
+    if self.learning_rate is None:
+      return self
+    try:
+      return dataclasses.replace(self, learning_rate=learning_rate)
+    except TypeError as error:
+      raise UserError(
+        f'The learning rate of the arm {self.name} cannot be tuned: make `learning_rate` a field of '
+        'its class, or leave the arm out.'
+      ) from error
 
   def config(self) -> dict[str, Any]:
     """Returns what determines the arm, as JSON-able values."""
@@ -135,6 +171,13 @@ class Fixed(Arm):
   def general(self) -> Arm:
     return Lcam(self.momentum, self.momentum)
 
+  @property
+  def mean_momentum(self) -> float:
+    return self.momentum
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    return self if momentum is None else dataclasses.replace(self, momentum=momentum)
+
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     return self.general.build(setting)
 
@@ -150,6 +193,18 @@ class Pair(Arm):
   def momenta(self) -> tuple[float, float]:
     """The momenta of the low-loss and of the high-loss phase."""
     return self.low_loss_momentum, self.high_loss_momentum
+
+  @property
+  def mean_momentum(self) -> float | None:
+    return sum(self.momenta) / 2
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    if momentum is None:
+      return self
+    half = (self.high_loss_momentum - self.low_loss_momentum) / 2
+    return dataclasses.replace(
+      self, low_loss_momentum=momentum - half, high_loss_momentum=momentum + half
+    )
 
   @property
   def name(self) -> str:
@@ -251,6 +306,13 @@ class Weighted(Arm):
   def name(self) -> str:
     return f'{"easy" if self.strength < 0 else "hard"}-{abs(self.strength):g}'
 
+  @property
+  def mean_momentum(self) -> float:
+    return self.momentum
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    return self if momentum is None else dataclasses.replace(self, momentum=momentum)
+
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     injected = optax.inject_hyperparams(_with_strength)
     numbers = setting.learning_rate(), self.momentum
@@ -288,6 +350,15 @@ class Adaptive(Arm):
   def with_settings(self, **changes: float) -> 'Adaptive':
     """Returns the arm with other values of some settings."""
     return dataclasses.replace(self, settings=tuple({**dict(self.settings), **changes}.items()))
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> 'Adaptive':
+    if momentum is not None and 'b1' not in dict(self.settings):
+      super().tuned(learning_rate, momentum)  # which raises an error
+    numbers = {'learning_rate': learning_rate, 'b1': momentum, 'weight_decay': weight_decay}
+    known = dict(self.settings).keys()
+    return self.with_settings(
+      **{name: value for name, value in numbers.items() if value is not None and name in known}
+    )
 
   def config(self) -> dict[str, Any]:
     amsgrad = {'amsgrad': self.optimizer is optax.amsgrad} if self.kind == 'adam' else {}
@@ -345,6 +416,14 @@ class ByPhase(Pair):
   def learning_rate(self) -> float:
     return self.base.learning_rate
 
+  @property
+  def mean_momentum(self) -> None:
+    return None  # Adam's trace is a mean
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    changed = super().tuned(learning_rate, momentum)
+    return dataclasses.replace(changed, base=self.base.tuned(learning_rate, None, weight_decay))
+
   def config(self) -> dict[str, Any]:
     config = {**super().config(), **dict(self.base.settings)}
     return {name: value for name, value in config.items() if name not in ('base', 'b1')}
@@ -364,6 +443,13 @@ class Momo(Arm):
   beta: float = 0.9
   lower_bound: float = 0.0
   kind: ClassVar[str] = 'momo'
+
+  @property
+  def mean_momentum(self) -> float:
+    return self.beta
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    return self if momentum is None else dataclasses.replace(self, beta=momentum)
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     if setting.decayed:
@@ -386,6 +472,13 @@ class ScheduleFreeSgd(Arm):
   b1: float = 0.9  # how far the trained parameters are pulled to the average
   warmup: float = 0.05  # the share of all steps in which the rate rises from zero
   kind: ClassVar[str] = 'schedule-free-sgd'
+
+  @property
+  def mean_momentum(self) -> float:
+    return self.b1
+
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    return self if momentum is None else dataclasses.replace(self, b1=momentum)
 
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     steps = max(1, round(self.warmup * setting.epochs * setting.steps_per_epoch))
@@ -430,6 +523,13 @@ class Optax(Arm):
         f'`lambda learning_rate: optax.adamw(learning_rate)`, not a {type(self.optimizer).__name__}.'
       )
 
+  def tuned(self, learning_rate, momentum=None, weight_decay=None) -> Arm:
+    if weight_decay is not None:
+      raise UserError(
+        f'The arm {self.name} decays weights itself, if at all: leave weight_decay out of --tune.'
+      )
+    return super().tuned(learning_rate, momentum)
+
   def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
     rate = setting.learning_rate(self.learning_rate)
     try:
@@ -459,6 +559,36 @@ def _tells(learning_rate):
   """Keeps the learning rate in the state, and changes no gradient."""
   del learning_rate
   return optax.identity()
+
+
+@dataclasses.dataclass(frozen=True)
+class BestOf(Arm):
+  """Several arms, of which ``tune`` takes the one that is best on validation data.
+
+  Attributes:
+    variants: The arms.
+
+  Raises:
+    UserError: If there are fewer than two.
+
+  Example:
+    >>> BestOf((Lcam(0.9, 0.95), Lcam(0.95, 0.9))).name
+    'low0.9-high0.95+low0.95-high0.9'
+  """
+
+  variants: tuple[Arm, ...]
+  kind: ClassVar[str] = 'best-of'
+
+  def __post_init__(self):
+    if len(self.variants) < 2:
+      raise UserError('The best of several arms needs two arms or more, as fixed-0.5+fixed-0.9.')
+
+  @property
+  def name(self) -> str:
+    return '+'.join(arm.name for arm in self.variants)
+
+  def build(self, setting: Setting) -> optax.GradientTransformationExtraArgs:
+    raise UserError('validation data choose its arm: use it with `python -m train tune`.')
 
 
 def learning_rate_in(opt_state: optax.OptState) -> Any:
@@ -503,4 +633,6 @@ def arm_of_name(name: str) -> Arm:
     match = re.fullmatch(pattern, name)
     if match and max(momenta := [float(number) for number in match.groups()]) < 1:
       return make(*momenta)
+  if '+' in name:
+    return BestOf(tuple(map(arm_of_name, name.split('+'))))
   raise UserError(f'There is no arm {name!r}: choose from {ARM_FORMS}.')

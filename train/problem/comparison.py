@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import pathlib
+import zlib
 from collections.abc import Callable, Iterable
 from typing import Any, Literal
 
@@ -17,6 +18,7 @@ from jaxtyping import Array, Key
 from train.data import AsStored, Dataset, DataSource, Preprocessing
 from train.problem.arms import (
   Arm,
+  BestOf,
   Coin,
   Fixed,
   Lcam,
@@ -34,6 +36,7 @@ from train.system.errors import UserError, value_errors_explained
 PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
 BASELINE = Fixed(0.9)
+_MOST_NAMES = 20  # of arms in a sentence
 _KNOWN = tuple(arm.kind for arm in (Fixed, Lcam, Yoked, Coin))  # to reports
 _OF_REPORTS = ('.csv', '.html', '.md', '.png')
 _SMALLEST, _LARGEST = float(jnp.finfo('float32').tiny), float(jnp.finfo('float32').max)
@@ -95,6 +98,8 @@ class Comparison:
     metric: ``function(outputs, targets)`` that returns the error of each test example, shape
       (examples,); lower is better. Reports show its mean under its name, wrong answers in percent.
     train_examples: The number of training examples used, the first ones; None means all.
+    stage: Set by ``tune``: 'tuning' tests on validation examples instead of the test split, and
+      'tuned' keeps them out of training. Without it, they are not used.
     dtype: The dtype of the network's computation. Parameters and the loss are always float32.
     experiment: The experiment of the paper to which it belongs.
     about: How it is presented.
@@ -141,6 +146,7 @@ class Comparison:
   metric: PerExample = wrong_answer
   train_examples: int | None = None
   dtype: Literal['float32', 'bfloat16'] = 'float32'
+  stage: Literal['', 'tuning', 'tuned'] = ''
   experiment: str = ''
   about: About = About()
 
@@ -163,7 +169,9 @@ class Comparison:
   def title(self) -> str:
     """The comparison's name in headings."""
     title = f'{self.experiment}, {self.name}' if self.experiment else self.name
-    return f'{title}: {self.about.summary}' if self.about.summary else title
+    stage = {'': '', 'tuning': ', tuning on validation data', 'tuned': ', tuned'}[self.stage]
+    summary = f': {self.about.summary}' if self.about.summary else ''
+    return f'{title}{stage}{summary}'
 
   @property
   def metric_column(self) -> str:
@@ -180,22 +188,32 @@ class Comparison:
       return 'test error (%)'
     return f'test {self.metric.__name__.replace("_", " ")}'
 
+  @property
+  def schedule_words(self) -> str:
+    """The learning-rate schedule in words."""
+    tuned = '; first rate tuned for each arm' if self.stage else ''
+    return f'{self.schedule.describe()}{tuned}'
+
   def describe(self, dataset: str) -> str:
     """Returns a description in words, with the name of the data set."""
     examples = f', first {self.train_examples:,} examples' if self.train_examples else ''
     dtype = '' if self.dtype == 'float32' else f'; {self.dtype}'
     of = ' of some parameters' if self.weight_decay_of else ''
+    names = ', '.join(arm.name for arm in self.arms[:_MOST_NAMES])
+    names += f' and {len(self.arms) - _MOST_NAMES} more' if self.arms[_MOST_NAMES:] else ''
     return (
       f'{self.network.describe()} on {dataset}{examples}; {_several(self.epochs, "epoch")} of batch '
-      f'{self.batch_size}; {self.schedule.describe()}; weight decay {self.weight_decay:g}{of}; rule '
+      f'{self.batch_size}; {self.schedule_words}; weight decay {self.weight_decay:g}{of}; rule '
       f'{self.rule}{dtype}. {_several(len(self.arms), "arm")} '
-      f'({", ".join(arm.name for arm in self.arms)}) with {_several(len(self.seeds), "seed")}.'
+      f'({names}) with {_several(len(self.seeds), "seed")}.'
     )
 
   def arm(self, name: str) -> Arm:
     """Returns an arm by name: a control of the pair, one of the comparison, or any other."""
     low, high = self.pair
-    known = {getattr(arm, 'name', ''): arm for arm in self.arms if isinstance(arm, Arm)}
+    named = [arm for arm in self.arms if isinstance(arm, Arm)]
+    named += [one for arm in named if isinstance(arm, BestOf) for one in arm.variants]
+    known = {getattr(arm, 'name', ''): arm for arm in named}
     known |= {'coin': Coin(low, high), 'yoked': Yoked(low, high), 'swapped': Lcam(high, low)}
     return known.get(name) or arm_of_name(name)
 
@@ -257,7 +275,8 @@ class Comparison:
   @property
   def own_arms(self) -> list[Arm]:
     """The arms that may run code of the user's: those that are not the ones of their name."""
-    return [arm for arm in self.arms if not _is_named(arm)]
+    plain = dict.fromkeys(arm.plain for arm in self.arms)
+    return [arm for arm in plain if not _is_named(arm)]
 
   @functools.cached_property
   def code_sha256(self) -> str | None:
@@ -271,7 +290,7 @@ class Comparison:
     """
     dataset = self.dataset
     if isinstance(dataset, DataSource):
-      return dataset.load(data_dir, self.train_examples)
+      return self._for_stage(dataset.load(data_dir, self.train_examples))
     if not isinstance(dataset, Dataset):
       with explain_errors(f'the data set of {self.name}'):
         dataset = dataset()
@@ -280,7 +299,13 @@ class Comparison:
         f'The data set of {self.name} must be a train.Dataset or a function that returns one, not '
         f'{type(dataset).__name__}.'
       )
-    return dataset.with_train_examples(self.train_examples)
+    return self._for_stage(dataset.with_train_examples(self.train_examples))
+
+  def _for_stage(self, dataset: Dataset) -> Dataset:
+    if not self.stage:
+      return dataset
+    dataset = dataset.with_validation(zlib.crc32(self.name.encode()))
+    return dataset.tested_on_validation() if self.stage == 'tuning' else dataset
 
 
 def _plain(value: Any) -> Any:
@@ -321,7 +346,7 @@ def _check(comparison: Comparison) -> None:
       arm_of_name(comparison.baseline)
     except UserError as error:
       raise UserError(f'baseline: {error}') from error
-  weighted = [arm.name for arm in comparison.arms if isinstance(arm, Weighted)]
+  weighted = [arm.name for arm in comparison.arms if isinstance(arm.plain, Weighted)]
   if comparison.batch_size == 1 and weighted:
     raise UserError(
       f'{weighted[0]} weighs the examples of a batch against each other, and a batch of 1 has one: '
@@ -362,7 +387,7 @@ def _check_arm(arm: Arm) -> None:
   for field in ('kind', 'name'):
     if not _is_line(found := getattr(arm, field, None)):
       raise UserError(f'{what} must have a `{field}`, one line of text, not {found!r}.')
-  if arm.kind in _KNOWN and not isinstance(arm, Fixed | Pair):
+  if arm.kind in _KNOWN and not isinstance(arm.plain, Fixed | Pair):
     raise UserError(f'{what} must have a `kind` of its own: {arm.kind} is one of train.arms.')
   # Reports are written beside the folders of the arms.
   if not _can_name_a_folder(arm.name) or arm.name.startswith('.') or arm.name.endswith(_OF_REPORTS):

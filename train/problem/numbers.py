@@ -36,7 +36,8 @@ def with_numbers(thing: Any, numbers: Iterator[Any]) -> Any:
   if isinstance(thing, float):
     return next(numbers)
   if isinstance(thing, tuple):
-    return tuple(with_numbers(part, numbers) for part in thing)
+    parts = [with_numbers(part, numbers) for part in thing]
+    return type(thing)(*parts) if hasattr(thing, '_fields') else tuple(parts)
   if dataclasses.is_dataclass(thing):
     changed = copy.copy(thing)
     for name, value in _fields(thing).items():

@@ -19,6 +19,7 @@ from train.storage.tables import (
   run_directories,
   run_directory,
 )
+from train.storage.tuning import TUNING_FOLDER, TriedRow, read_tuning, tuning_path
 from train.system.environment import read_environment
 from train.system.errors import DivergedError, UserError
 from train.system.statistics import Estimate
@@ -81,6 +82,7 @@ class FoundRuns(NamedTuple):
   environments: list[dict[str, Any]]  # of each run
   remarks: list[str]  # about what the folder holds and the report leaves out
   with_events: bool  # whether TensorBoard has something to show
+  tuning: list[TriedRow]  # the points that were tried for the arms, if they are tuned
 
   @property
   def about(self) -> dict[str, Any]:
@@ -116,7 +118,9 @@ def find_runs(workdir: pathlib.Path) -> dict[pathlib.Path, FoundRuns]:
     inner = pathlib.Path(path).relative_to(workdir).parts
     if len(inner) > 1 and inner[-1].startswith('seed-') and _MADE_BY_A_RUN & {*names, *files}:
       folders.add(workdir.joinpath(*inner[:-2]))
-    names[:] = set(names) - {'checkpoints'}  # large, and renamed by a run in progress
+    # Checkpoints are large, and renamed by a run in progress. A tuning is part of its comparison.
+    inner = {TUNING_FOLDER} if tuning_path(pathlib.Path(path)).exists() else set()
+    names[:] = set(names) - {'checkpoints', *inner}
   found = {folder: runs for folder in sorted(folders) if (runs := _read_runs(folder))}
   if not found:
     raise UserError(
@@ -174,6 +178,7 @@ def _read_runs(folder: pathlib.Path) -> FoundRuns | None:
     environments=[read_environment(directory) for directory in configs],
     remarks=remarks,
     with_events=any(folder.glob('*/seed-*/events.*')),
+    tuning=read_tuning(folder),
   )
 
 

@@ -24,6 +24,7 @@ _TYPES: dict[str, Any] = {
   **dict.fromkeys(('train_examples', 'partner_seed'), int | None),
   'data_sha256': str | None,
   'weight_decay_of': str | None,
+  'stage': str | None,
   'program': dict | None,
   'weight_decay': float | int,
   'about': {
@@ -82,13 +83,14 @@ def run_config(
     'rule': comparison.rule,
     'train_examples': comparison.train_examples,
     'dtype': comparison.dtype,
+    'stage': comparison.stage or None,
     'arm': of_arm,
     'seed': seed,
     'partner_seed': partner_seed,
     'about': {
       'title': comparison.title,
       'network': comparison.network.describe(),
-      'schedule': comparison.schedule.describe(),
+      'schedule': comparison.schedule_words,
       'baseline': comparison.baseline,
       'metric_column': comparison.metric_column,
       'metric_label': comparison.metric_label,
