@@ -4,6 +4,7 @@ Start it with ``python -m train``. Describe your own problem in a Python file th
 ``comparison``, a :class:`Comparison`.
 """
 
+import importlib
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,7 @@ from train.system.errors import UserError
 
 if TYPE_CHECKING:
   from train.command.compare import compare
+  from train.command.tune import tune
 
 __all__ = [
   'Comparison',
@@ -40,14 +42,13 @@ __all__ = [
   'compare',
   'cross_entropy',
   'schedules',
+  'tune',
   'wrong_answer',
 ]
 
 
 def __getattr__(name: str) -> Any:
-  """Imports ``compare`` when it is asked for, because it takes seconds."""
-  if name != 'compare':
+  """Imports ``compare`` and ``tune`` when they are asked for, because it takes seconds."""
+  if name not in ('compare', 'tune'):
     raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-  from train.command.compare import compare
-
-  return compare
+  return getattr(importlib.import_module(f'train.command.{name}'), name)

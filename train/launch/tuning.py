@@ -96,23 +96,26 @@ def _judged(
   """Returns what validation data say about points, as process 0 reads it."""
   comparison = search.comparison
 
-  def read() -> list[tuple[int, list[float]]]:
-    return [_judged_point(point) for point in points]
-
-  def _judged_point(point: Point) -> tuple[int, list[float]]:
-    table = np.full((search.seeds, comparison.epochs), np.inf)
-    for row, seed in zip(table, search.tuning_seeds, strict=True):
+  def judged(point: Point) -> tuple[int, list[float], float]:
+    """Returns the epoch, the metric of each seed after it, and the mean loss."""
+    # Of a run that diverged, epochs are missing.
+    table = np.full((2, search.seeds, comparison.epochs), np.inf)
+    for row, seed in enumerate(search.tuning_seeds):
       directory = run_directory(folder, point.arm.name, seed)
       if not has_ended(directory):
         raise UserError(f'{directory} has not ended: run the same command again.')
-      values = read_metrics(directory, comparison.metric_column)['metric']
-      row[: len(values)] = np.where(np.isfinite(values), values, np.inf)
-    judged = comparison.epochs if epoch == 'last' else int(table.mean(0).argmin()) + 1
-    return judged, table[:, judged - 1].tolist()
+      columns = read_metrics(directory, comparison.metric_column)
+      for values, name in zip(table[:, row], ('metric', 'test_loss'), strict=True):
+        found = columns[name]
+        values[: len(found)] = np.where(np.isfinite(found), found, np.inf)
+    metric, loss = table
+    after = comparison.epochs if epoch == 'last' else int(metric.mean(0).argmin()) + 1
+    return after, metric[:, after - 1].tolist(), float(loss[:, after - 1].mean())
 
-  found = processes.from_first(read)
+  found = processes.from_first(lambda: [judged(point) for point in points])
   return [
-    Tried(point, judged, tuple(values)) for point, (judged, values) in zip(points, found, strict=True)
+    Tried(point, after, tuple(values), loss)
+    for point, (after, values, loss) in zip(points, found, strict=True)
   ]
 
 
@@ -129,8 +132,8 @@ def _row(one: Tried, picked: bool) -> TriedRow:
     epoch=one.epoch,
     metric=one.mean,
     half_width=half_width,
+    seeds=len(one.values),
     diverged=len(one.values) - len(ended),
-    at_edge=int(is_at_edge(point)),
     picked=int(picked),
   )
 

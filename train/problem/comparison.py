@@ -36,7 +36,7 @@ from train.system.errors import UserError, value_errors_explained
 PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
 BASELINE = Fixed(0.9)
-_MOST_NAMES = 20  # of arms in a sentence
+_MOST_NAMES = 10  # of arms in a sentence
 _KNOWN = tuple(arm.kind for arm in (Fixed, Lcam, Yoked, Coin))  # to reports
 _OF_REPORTS = ('.csv', '.html', '.md', '.png')
 _SMALLEST, _LARGEST = float(jnp.finfo('float32').tiny), float(jnp.finfo('float32').max)

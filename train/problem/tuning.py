@@ -244,7 +244,7 @@ class Search(NamedTuple):
     for arm in self.comparison.arms:
       if isinstance(arm, BestOf):
         found |= {Tuning(variant, arm.name): None for variant in arm.variants}
-        as_often = as_often_name(baseline, len(arm.variants))
+        as_often = as_often_name(baseline.name, len(arm.variants))
         found |= {Tuning(baseline, as_often, again + 1): None for again in range(len(arm.variants))}
       elif arm.partner is None:
         found[Tuning(arm, arm.name)] = None
@@ -279,9 +279,7 @@ class Search(NamedTuple):
     sequence = qmc.Sobol(1 + len(SEARCHED), rng=np.random.default_rng(seed))
     return sequence.random_base2((self.points - 1).bit_length())[: self.points].tolist()
 
-  def _point(
-    self, tuning: Tuning, index: int, place: float, coordinates: Sequence[float]
-  ) -> Point:
+  def _point(self, tuning: Tuning, index: int, place: float, coordinates: Sequence[float]) -> Point:
     arm, comparison = tuning.arm, self.comparison
     momentum = decay = None
     if 'momentum' in self.searched:
@@ -316,9 +314,9 @@ class Search(NamedTuple):
     return first if means[0] is None else first / (1 - (means[0] if means[1] is None else means[1]))
 
 
-def as_often_name(arm: Arm, tries: int) -> str:
-  """Returns the name of an arm that is tuned as often as several variants."""
-  return f'{arm.name}-x{tries}'
+def as_often_name(baseline: str, tries: int) -> str:
+  """Returns the name of the baseline that is tuned as often as several variants."""
+  return f'{baseline}-x{tries}'
 
 
 def is_at_edge(point: Point) -> bool:
@@ -333,11 +331,13 @@ class Tried(NamedTuple):
     point: The point.
     epoch: The epoch that is judged.
     values: The metric on validation data after that epoch, of each seed; infinite if it diverged.
+    loss: The mean validation loss after that epoch, which decides between equal metrics.
   """
 
   point: Point
   epoch: int
   values: tuple[float, ...]
+  loss: float
 
   @property
   def mean(self) -> float:
@@ -346,8 +346,8 @@ class Tried(NamedTuple):
 
 
 def best(tried: Iterable[Tried]) -> Tried:
-  """Returns the point whose mean is the smallest, the first of equal ones."""
-  return min(tried, key=lambda one: one.mean)
+  """Returns the point with the smallest mean, of equal ones that with the smallest loss."""
+  return min(tried, key=lambda one: (one.mean, one.loss))
 
 
 def tuned_arms(
@@ -369,8 +369,9 @@ def tuned_arms(
     if arm.partner.name not in picked:
       raise UserError(f'{arm.name} has the tuned numbers of {arm.partner.name}: add it to --arms.')
     partner = picked[arm.partner.name]
-    yield dataclasses.replace(partner, asked=arm, name=arm.name), best(
-      tried[Tuning(arm.partner, arm.partner.name)]
+    yield (
+      dataclasses.replace(partner, asked=arm, name=arm.name),
+      best(tried[Tuning(arm.partner, arm.partner.name)]),
     )
 
 

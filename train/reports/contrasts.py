@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
+from train.problem.tuning import as_often_name
 from train.reports.pooling import Residual, Values, pooled_arms, two_way_residual
 from train.reports.read_runs import FoundRuns
 from train.system.statistics import Estimate, holm, t_p_value, t_quantile
@@ -11,7 +12,7 @@ from train.system.statistics import Estimate, holm, t_p_value, t_quantile
 SHOWN = 0.05
 _NO_SCATTER = 1e-6  # of the largest value: what rounding to float32 leaves of equal differences
 
-Kind = Literal['yoked', 'coin', 'direction', 'baseline']
+Kind = Literal['yoked', 'coin', 'direction', 'tries', 'baseline']
 
 
 class Contrast(NamedTuple):
@@ -56,8 +57,8 @@ def contrasts(found: FoundRuns) -> Contrasts:
   share no finished seed are left out.
   """
   values = {
-    arm: {seed: float(runs[seed]['metric'][-1]) for seed in found.seeds(arm, 'finished')}
-    for arm, runs in found.runs.items()
+    arm: {seed: found.judged(arm, seed) for seed in found.seeds(arm, 'finished')}
+    for arm in found.runs
   }
   kinds = {arm: config['kind'] for arm, config in found.arms.items()}
   pooled, taken_out = pooled_arms(values, kinds)
@@ -87,6 +88,10 @@ def _pairs(found: FoundRuns) -> Iterator[tuple[Kind, str, str]]:
         others['direction'] = ('lcam', high, low)
       for role, wanted in others.items():
         yield from ((role, arm, other) for other in known if known[other] == wanted)
+    tries = found.arms[arm].get('tuned', {}).get('tries', 1)
+    as_often = as_often_name(found.baseline, tries)
+    if tries > 1 and arm != as_often and as_often in known:
+      yield 'tries', arm, as_often
     if arm != found.baseline and found.baseline in known:
       yield 'baseline', arm, found.baseline
 

@@ -20,11 +20,14 @@ Published = Mapping[str, Mapping[str, np.ndarray]]  # (epoch, value) pairs by me
 
 
 class Line(NamedTuple):
-  """One line of an arm: the mean of its runs, one run, a run that diverged, or a published run."""
+  """One line of an arm: the mean of its runs, one run, a run that diverged, or a published run.
+
+  Of a tuning: the points that were tried, with a line through them or without, and the one picked.
+  """
 
   arm: str
-  kind: Literal['mean', 'run', 'diverged', 'published']
-  epochs: np.ndarray
+  kind: Literal['mean', 'run', 'diverged', 'published', 'points', 'pick']
+  epochs: np.ndarray  # or learning rates
   values: np.ndarray
   band: tuple[np.ndarray, np.ndarray] | None = None  # the ends of the confidence intervals
 
@@ -37,6 +40,7 @@ class Panel(NamedTuple):
   epochs: int  # the last of the horizontal axis
   may_be_logarithmic: bool  # because the values can span several orders of magnitude
   title: str = ''  # the source of the curves, if not the runs
+  horizontal_label: str = 'epoch'
 
   @property
   def logarithmic(self) -> bool:
@@ -51,8 +55,16 @@ class Panel(NamedTuple):
     return lasting if lasting and self.may_be_logarithmic else self.lines
 
   @property
+  def of_epochs(self) -> bool:
+    """Whether the horizontal axis has epochs; otherwise it has learning rates, and is logarithmic."""
+    return self.horizontal_label == 'epoch'
+
+  @property
   def horizontal(self) -> tuple[float, float]:
-    """The ends of the horizontal axis, around the first and the last epoch."""
+    """The ends of the horizontal axis, around the first and the last epoch or learning rate."""
+    if not self.of_epochs:
+      rates = np.concatenate([line.epochs for line in self.lines] or [np.ones(1)])
+      return float(rates.min()) / 1.2, float(rates.max()) * 1.2
     margin = 0.02 * max(self.epochs - 1, 1)
     return 1 - margin, self.epochs + margin
 

@@ -23,6 +23,7 @@ class Contents(NamedTuple):
   tables: Sequence[Table]  # of arms, and of contrasts if there are any
   sentences: Sequence[str]  # what the tables leave out, and how intervals were computed
   caption: str  # of the curves
+  tuning: str  # the caption of the sensitivity plot; empty if nothing was tuned
 
 
 def write_markdown(path: pathlib.Path, contents: Contents) -> None:
@@ -37,9 +38,14 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
     *(block for table in contents.tables for block in (markdown_table(table), *table.notes)),
     _listed(contents.sentences),
     # The site makes a figure of a picture and the emphasized text below it.
-    f'![curves](curves.png)\n*{contents.caption.replace("*", "")}*',
+    _figure('curves', contents.caption),
+    contents.tuning and _figure('sensitivity', contents.tuning),
   ]
   write_whole(path, '\n\n'.join(block for block in blocks if block) + '\n')
+
+
+def _figure(name: str, caption: str) -> str:
+  return f'![{name}]({name}.png)\n*{caption.replace("*", "")}*'
 
 
 def _listed(sentences: Iterable[str]) -> str:

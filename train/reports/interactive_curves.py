@@ -40,7 +40,8 @@ def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
     height=_HEIGHT,
     x_range=panel.horizontal,
     y_axis_type='log' if panel.logarithmic else 'linear',
-    x_axis_label='epoch',
+    x_axis_type='linear' if panel.of_epochs else 'log',
+    x_axis_label=panel.horizontal_label,
   )
   lines = [_add(plot, line, style_of(line.arm, found.arms[line.arm])) for line in panel.lines]
   fitted = {id(line) for line in panel.fitted}
@@ -50,9 +51,11 @@ def interactive_panel(panel: Panel, found: FoundRuns) -> dict[str, Any]:
     only_visible=True,
     range_padding=0.15,
   )
-  tooltips = [('arm', '$name'), ('epoch', '@epoch'), (panel.label, '@value{0.[00000]}')]
+  place = panel.horizontal_label, '@epoch' if panel.of_epochs else '@epoch{0.[00000]}'
+  tooltips = [('arm', '$name'), place, (panel.label, '@value{0.[00000]}')]
   plot.add_tools(HoverTool(renderers=lines, line_policy='nearest', tooltips=tooltips))
-  plot.xaxis.ticker = BasicTicker(min_interval=1)
+  if panel.of_epochs:
+    plot.xaxis.ticker = BasicTicker(min_interval=1)
   if panel.logarithmic:  # below two powers of ten, Bokeh's own ticks are those of a linear axis
     plot.yaxis.ticker = FixedTicker(ticks=_ticks(panel))
     plot.yaxis.formatter = BasicTickFormatter()
@@ -134,6 +137,12 @@ def _add(plot: Any, line: Line, style: Style) -> GlyphRenderer:
     source.data['low'], source.data['high'] = line.band
     band = VArea(x='epoch', y1='low', y2='high', fill_color=style.color, fill_alpha=0.12)
     plot.add_glyph(source, band, name=line.arm, tags=[BAND, *look['tags']])
+  if line.kind in ('points', 'pick'):
+    shape = (
+      {'marker': 'circle', 'size': 5} if line.kind == 'points' else {'marker': 'star', 'size': 16}
+    )
+    colours = {'line_color': style.color, 'fill_color': style.color}
+    return plot.add_glyph(source, Scatter(x='epoch', y='value', **shape, **colours), **look)
   if style.marker and line.kind != 'diverged':
     some = slice(None, None, max(1, len(line.epochs) // 6))
     few = ColumnDataSource({'epoch': line.epochs[some], 'value': line.values[some]})

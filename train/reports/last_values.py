@@ -48,15 +48,16 @@ def last_values(
     return []
   estimates = {row.arm: row.last for row in rows if row.last}
   values = {
-    arm: {seed: found.runs[arm][seed]['metric'][-1] for seed in found.seeds(arm, 'finished')}
+    arm: {seed: found.judged(arm, seed) for seed in found.seeds(arm, 'finished')}
     for arm in estimates
   }
   words = {
     arm: f'{arm}\n{format_estimate(last, spec=spec)} (n={len(values[arm])})'
     for arm, last in estimates.items()
   }
-  label, epochs = found.metric.label, found.config['epochs']
-  drawn = [_histograms(f'{label} after epoch {epochs}', values, estimates, words, False)]
+  label, epochs = found.metric.label, sorted({found.judged_epoch(arm) for arm in found.runs})
+  after = ' or '.join(map(str, epochs))
+  drawn = [_histograms(f'{label} after epoch {after}', values, estimates, words, False)]
   pairs = {row.arm: row for row in compared if row.kind == 'baseline'}
   if pairs:
     base = values[found.baseline]

@@ -14,6 +14,8 @@ from train.reports.curves import Panel, panels, published_curves
 from train.reports.files import Contents, write_arms, write_csv, write_markdown
 from train.reports.last_values import Histograms, last_values
 from train.reports.read_runs import FoundRuns, find_runs
+from train.reports.sensitivity import caption as tuning_caption
+from train.reports.sensitivity import edge_sentences, settings_notes, settings_table
 from train.reports.tables import Row, Table, arm_columns, arm_rows, contrast_columns, fitted
 from train.system.files import errors_explained
 from train.system.statistics import Estimate
@@ -32,8 +34,9 @@ def report(workdir: pathlib.Path, console: Console) -> None:
       _print_comparison(contents, folder, folder.relative_to(workdir), console)
     _say(console, '')
     rows = [row for _, compared in parts.values() for row in compared.rows]
-    arms = words.explain_arms(found.metric for found, _ in parts.values())
-    for note in (arms, *words.explain_contrasts(rows)):
+    arms = words.explain_arms([found for found, _ in parts.values()])
+    tuned = [note for found, _ in parts.values() if found.tuning for note in settings_notes(found)]
+    for note in dict.fromkeys((arms, *words.explain_contrasts(rows), *tuned)):
       _say(console, note, style='dim')
     if len(parts) > 1:
       _report_differences(workdir, parts, console)
@@ -63,10 +66,12 @@ def describe(found: FoundRuns, compared: Contrasts) -> Described:
   rows = arm_rows(found)
   estimates = [row.last for row in rows if row.last]
   spec = metric.spec([*estimates, *(Estimate(0.0, row.half_width) for row in compared.rows)])
-  tables = [Table(arm_columns(rows, metric, spec), [words.explain_arms([metric])])]
+  tables = [Table(arm_columns(rows, metric, spec), [words.explain_arms([found])], 'Arms')]
   if compared.rows:
     explained = words.explain_contrasts(compared.rows)
-    tables.append(Table(contrast_columns(compared.rows, spec), explained))
+    tables.append(Table(contrast_columns(compared.rows, spec), explained, 'Differences'))
+  if found.tuning:
+    tables.append(settings_table(found, spec))
   reported = ''
   if about['reported']:
     network = f', with {about["published_network"]}' if about['published_network'] else ''
@@ -85,10 +90,12 @@ def describe(found: FoundRuns, compared: Contrasts) -> Described:
     verdict=words.verdict(compared.rows, metric, spec),
     tables=tables,
     sentences=[
+      *edge_sentences(found),
       *words.describe_omissions(rows, found, compared),
       *words.describe_method(compared, metric, spec),
     ],
     caption=words.caption(found, last),
+    tuning=tuning_caption(found) if found.tuning else '',
   )
   return Described(contents, rows, drawn, last)
 
@@ -96,13 +103,15 @@ def describe(found: FoundRuns, compared: Contrasts) -> Described:
 def _write_comparison(folder: pathlib.Path, found: FoundRuns, compared: Contrasts) -> Contents:
   """Writes the files of one comparison, and returns what is to be printed of them."""
   from train.reports.page import write_page
-  from train.reports.plots import draw_curves, write_png
+  from train.reports.plots import draw_curves, draw_sensitivity, write_png
 
   contents, rows, drawn, last = describe(found, compared)
   write_markdown(folder / 'report.md', contents)
   write_arms(folder / 'report.csv', rows, compared.rows, found.metric)
   write_csv(folder / 'contrasts.csv', Contrast._fields, compared.rows)
   write_png(draw_curves(found, drawn, last, contents.caption), folder / 'curves.png')
+  if found.tuning:
+    write_png(draw_sensitivity(found, contents.tuning), folder / 'sensitivity.png')
   write_page(folder / 'report.html', contents, found, drawn, last)
   return contents
 
@@ -125,6 +134,8 @@ def _print_comparison(
   for sentence in contents.sentences:
     _say(console, f'* {sentence}')
   _say(console, f'Curves: {folder / "curves.png"}', path=True)
+  if contents.tuning:
+    _say(console, f'Sensitivity to the learning rate: {folder / "sensitivity.png"}', path=True)
   _say(console, f'All of it, for a browser: {folder / "report.html"}', path=True)
 
 

@@ -13,6 +13,7 @@ from train.reports.files import Contents
 from train.reports.interactive_curves import BAND, INK, interactive_histograms, interactive_panel
 from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns
+from train.reports.sensitivity import sensitivity
 from train.reports.styles import BLACK, MARKERS, style_of
 from train.reports.words import seed_ranges
 from train.storage.configuration import compared_fields
@@ -38,6 +39,7 @@ def write_page(
   )
   # BokehJS must read an object before references to it.
   environment.policies['json.dumps_kwargs'] = {'sort_keys': False}
+  tuned = [sensitivity(found)] if found.tuning else []
   configuration = {
     **compared_fields(found.config, ('arm', 'seed')),
     'arms': {arm: {**found.arms[arm], 'seeds': seed_ranges(found.runs[arm])} for arm in found.runs},
@@ -45,10 +47,15 @@ def write_page(
   page = environment.get_template('page.html.jinja').render(
     contents=contents,
     arms=[_legend_entry(arm, found) for arm in found.runs],
-    captions=[*map(_caption, drawn), *(histograms.label for histograms in last)],
+    captions=[
+      *map(_caption, drawn),
+      *(histograms.label for histograms in last),
+      *(f'{panel.label} by {panel.horizontal_label}' for panel in tuned),
+    ],
     items=[
       *(interactive_panel(panel, found) for panel in drawn),
       *(interactive_histograms(histograms, found) for histograms in last),
+      *(interactive_panel(panel, found) for panel in tuned),
     ],
     has_means=shows_means(found),
     shows_bands=len(found.runs) <= MOST_WITH_BANDS,

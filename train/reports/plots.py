@@ -20,6 +20,7 @@ from train.reports.curves import (
 )
 from train.reports.last_values import Histograms
 from train.reports.read_runs import FoundRuns, Metric
+from train.reports.sensitivity import sensitivity
 from train.reports.styles import CONTRAST_COLOURS, Style, style_of
 from train.system.files import write_whole
 
@@ -28,6 +29,7 @@ _LABELS = {
   'yoked': 'against its yoked run',
   'coin': 'against its coin',
   'direction': 'against the other direction',
+  'tries': 'against the baseline, tuned as often',
   'baseline': 'against the baseline',
 }
 
@@ -64,6 +66,19 @@ def draw_curves(
   return figure
 
 
+def draw_sensitivity(found: FoundRuns, caption: str) -> Figure:
+  """Draws the validation metric by learning rate, a line per arm, with the points that were picked."""
+  figure = Figure(figsize=(8, 5.5), layout='constrained')
+  header = [*textwrap.wrap(found.about['title'], 100), *textwrap.wrap(caption, 125)]
+  figure.suptitle('\n'.join(header), fontsize='small', x=0.01, ha='left')
+  panel = sensitivity(found)
+  _draw(figure.subplots(), panel, found)
+  arms = {line.arm: found.arms[line.arm] for line in panel.lines}
+  handles = [Line2D([], [], markersize=4, **style_of(*arm)._asdict()) for arm in arms.items()]
+  figure.legend(handles, list(arms), ncols=min(4, len(arms)), handlelength=3.5, **_LEGEND)
+  return figure
+
+
 def _draw(axis: Axes, panel: Panel, found: FoundRuns) -> None:
   intervals = 0
   for line in panel.lines:
@@ -71,14 +86,18 @@ def _draw(axis: Axes, panel: Panel, found: FoundRuns) -> None:
     _draw_line(axis, line, style)
     if line.band and len(found.runs) <= MOST_WITH_BANDS:
       axis.fill_between(line.epochs, *line.band, color=style.color, alpha=0.1, linewidth=0)
-    elif line.band:
+    elif line.band and panel.of_epochs:
       intervals += 1
       _draw_last_interval(axis, line, style, 1 + 0.012 * intervals)
   if panel.title:
     axis.set_title(panel.title, fontsize='small', loc='left')
     _say_where_it_begins(axis, panel)
-  axis.set(xlabel='epoch', ylabel=panel.label, xlim=panel.horizontal)
-  axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+  if panel.of_epochs:
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
+  else:
+    axis.set_xscale('log')
+    axis.xaxis.set_major_formatter('{x:g}')
+  axis.set(xlabel=panel.horizontal_label, ylabel=panel.label, xlim=panel.horizontal)
   axis.grid(alpha=0.3, which='both')
   _fit(axis, panel)
 
@@ -87,6 +106,11 @@ def _draw_line(axis: Axes, line: Line, style: Style) -> None:
   """Draws a line with a few markers on it; runs that diverged are thin and dotted."""
   if line.kind == 'diverged':
     style = style._replace(linestyle=':', marker='')
+  if line.kind in ('points', 'pick'):
+    shape = {'marker': '.'} if line.kind == 'points' else {'marker': '*', 'markersize': 13}
+    edge = {'markeredgecolor': 'white', 'zorder': 3}
+    axis.plot(line.epochs, line.values, linestyle='', color=style.color, **shape, **edge)
+    return
   axis.plot(
     line.epochs,
     line.values,

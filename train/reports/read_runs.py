@@ -99,6 +99,14 @@ class FoundRuns(NamedTuple):
     """The metric of the comparison."""
     return Metric(self.about['metric_column'], self.about['metric_label'])
 
+  def judged_epoch(self, arm: str) -> int:
+    """Returns the epoch by which an arm is judged: the last one, unless ``tune`` chose another."""
+    return self.arms[arm].get('tuned', {}).get('epoch') or self.config['epochs']
+
+  def judged(self, arm: str, seed: int) -> float:
+    """Returns the metric of a finished run after the epoch by which its arm is judged."""
+    return float(self.runs[arm][seed]['metric'][self.judged_epoch(arm) - 1])
+
   def seeds(self, arm: str, *outcomes: str) -> list[int]:
     """Returns the seeds of an arm's runs that have one of these outcomes, see :func:`outcome`."""
     epochs = self.config['epochs']

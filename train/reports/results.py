@@ -13,6 +13,8 @@ from train.reports.contrasts import Contrast, Contrasts, contrasts
 from train.reports.make_report import describe
 from train.reports.read_runs import FoundRuns
 from train.reports.tables import Table
+from train.storage.tuning import TriedRow
+from train.system.errors import UserError
 from train.system.statistics import Estimate, estimate
 
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ class ArmResult:
   Attributes:
     name: Its name.
     seeds: The seeds of its finished runs.
-    metric: The metric of each of them after the last epoch; wrong answers in percent.
+    metric: The metric of each of them after the last epoch, or the one chosen on validation data; wrong
+      answers in percent.
     diverged: The seeds of its runs that diverged.
   """
 
@@ -57,11 +60,13 @@ class Results:
     arms: The results of each arm, by its name.
     contrasts: The differences of arms, with intervals and p-values, as in contrasts.csv.
     verdict: Sentences about them.
+    tuning: The points that were tried, if the arms are tuned, as in tuning.csv.
   """
 
   arms: dict[str, ArmResult]
   contrasts: list[Contrast]
   verdict: list[str]
+  tuning: list[TriedRow]
 
   def __init__(self, found: FoundRuns):
     """Takes the runs that were found in a working directory."""
@@ -71,6 +76,7 @@ class Results:
     self.arms = {arm: _arm_result(found, arm) for arm in found.runs}
     self.contrasts = self._compared.rows
     self.verdict = self._described.contents.verdict
+    self.tuning = found.tuning
 
   def curves(self) -> dict[str, dict[str, np.ndarray]]:
     """Returns the columns of metrics.csv of each arm's finished runs, shape (seeds, epochs)."""
@@ -88,6 +94,18 @@ class Results:
     contents, _, drawn, last = self._described
     return draw_curves(self._found, drawn, last, contents.caption)
 
+  def plot_sensitivity(self) -> 'Figure':
+    """Returns a Matplotlib figure of the validation metric by learning rate, as in sensitivity.png.
+
+    Raises:
+      UserError: If the arms were not tuned.
+    """
+    from train.reports.plots import draw_sensitivity
+
+    if not self.tuning:
+      raise UserError('These arms were not tuned: use `train.tune` instead of `train.compare`.')
+    return draw_sensitivity(self._found, self._described.contents.tuning)
+
   def __repr__(self) -> str:
     contents = self._described.contents
     lines = [contents.title, *contents.verdict]
@@ -95,23 +113,31 @@ class Results:
     return '\n'.join(lines)
 
   def _repr_html_(self) -> str:
-    contents, picture = self._described.contents, io.BytesIO()
-    self.plot().savefig(picture, dpi=80)
-    source = base64.b64encode(picture.getvalue()).decode()
+    contents = self._described.contents
+    figures = {contents.caption: self.plot()}
+    if self.tuning:
+      figures[contents.tuning] = self.plot_sensitivity()
     return ''.join(
       [
         f'<h3>{html.escape(contents.title)}</h3>',
         *(f'<p>{html.escape(sentence)}</p>' for sentence in contents.verdict),
         *map(_html_table, contents.tables),
-        f'<img alt="{html.escape(contents.caption)}" src="data:image/png;base64,{source}">',
+        *(_html_picture(caption, figure) for caption, figure in figures.items()),
       ]
     )
 
 
 def _arm_result(found: FoundRuns, arm: str) -> ArmResult:
   seeds = found.seeds(arm, 'finished')
-  values = np.array([found.runs[arm][seed]['metric'][-1] for seed in seeds])
+  values = np.array([found.judged(arm, seed) for seed in seeds])
   return ArmResult(arm, tuple(seeds), values, tuple(found.seeds(arm, 'diverged')))
+
+
+def _html_picture(caption: str, figure: 'Figure') -> str:
+  picture = io.BytesIO()
+  figure.savefig(picture, dpi=80)
+  source = base64.b64encode(picture.getvalue()).decode()
+  return f'<img alt="{html.escape(caption)}" src="data:image/png;base64,{source}">'
 
 
 def _html_table(table: Table) -> str:

@@ -16,7 +16,13 @@ VERMILLION = '#D55E00'
 PURPLE = '#CC79A7'
 GREY = '#999999'
 
-CONTRAST_COLOURS = {'yoked': PURPLE, 'coin': ORANGE, 'direction': BLUE, 'baseline': BLACK}
+CONTRAST_COLOURS = {
+  'yoked': PURPLE,
+  'coin': ORANGE,
+  'direction': BLUE,
+  'tries': GREEN,
+  'baseline': BLACK,
+}
 _SOLID, _DASHED, _DOTTED, _MIXED = '-', (0, (5, 2)), (0, (1.2, 1.2)), (0, (6, 2, 1, 2))
 
 
@@ -69,6 +75,8 @@ class Style(NamedTuple):
 def style_of(name: str, arm: Mapping[str, Any]) -> Style:
   """Returns how an arm with this name and configuration is drawn."""
   kind = arm['kind']
+  if arm.get('tuned', {}).get('tries', 1) > 1:
+    return Style(GREY if kind == 'fixed' else VERMILLION, _DASHED)
   if kind == 'fixed':
     if arm['momentum'] == 0.9:
       return Style(BLACK, _SOLID)

@@ -20,6 +20,7 @@ KINDS = {
   'yoked': 'its yoked run',
   'coin': 'its coin',
   'direction': 'other direction',
+  'tries': 'tuned as often',
   'baseline': 'baseline',
 }
 _HEAD_WIDTH = 15
@@ -54,6 +55,7 @@ class Table(NamedTuple):
 
   columns: Sequence[Column]
   notes: Sequence[str]
+  caption: str
 
 
 def arm_rows(found: FoundRuns) -> list[Row]:
@@ -65,7 +67,7 @@ def arm_rows(found: FoundRuns) -> list[Row]:
     diverged, not_finite = found.seeds(arm, 'diverged'), found.seeds(arm, 'not finite')
     row = Row(arm, len(finished), diverged, unfinished, not_finite)
     if finished:
-      last = estimate(np.array([run['metric'][-1] for run in finished]))
+      last = estimate(np.array([found.judged(arm, seed) for seed in found.seeds(arm, 'finished')]))
       row = row._replace(
         last=last._replace(half_width=math.inf) if all_equal(finished) else last,
         best=estimate(np.array([np.nanmin(run['metric']) for run in finished])),

@@ -35,6 +35,8 @@ _KINDS = {
   'the control that matches the schedule of momenta, warm-up included.',
   'coin': "A coin has the pair's momenta in about the proportion that LCAM would have, in an order "
   'of its own: a control of how often, not of when.',
+  'tries': 'The best of several arms had as many tries as the baseline that it is compared with here, so '
+  'that the luck of tuning is the same.',
   'direction': 'The other direction has another mean momentum, too, because most losses are low '
   'while they fall: the difference is not one of phases alone.',
 }
@@ -154,11 +156,13 @@ def seed_ranges(seeds: Iterable[int]) -> str:
   return ', '.join('-'.join(map(str, ends)) for ends in ranges)
 
 
-def explain_arms(metrics: Iterable[Metric]) -> str:
+def explain_arms(found: Sequence[FoundRuns]) -> str:
   """Returns what the heads of a table of arms mean."""
-  heads = ' or '.join(dict.fromkeys(metric.head for metric in metrics))
+  heads = ' or '.join(dict.fromkeys(of.metric.head for of in found))
+  chosen = any(of.judged_epoch(arm) != of.config['epochs'] for of in found for arm in of.runs)
+  after = 'the epoch chosen on validation data' if chosen else 'the last epoch'
   return (
-    f'Arms. n: finished runs, one per seed. {heads}: the value after the last epoch, mean over the n runs ± '
+    f'Arms. n: finished runs, one per seed. {heads}: the value after {after}, mean over the n runs ± '
     "half-width of its 95 % confidence interval (Student t). best: the mean of each run's best epoch, "
     'which is chosen on the test set and so flatters. high %: share of steps in the high-loss phase, of '
     'yoked runs the one that they replay. s/epoch: median seconds of training, without evaluation and '

@@ -23,8 +23,8 @@ class TriedRow(NamedTuple):
     epoch: The epoch that is judged.
     metric: The metric on validation data after that epoch, mean over the seeds.
     half_width: Of its 95 % confidence interval.
-    diverged: The number of seeds without a result.
-    at_edge: Whether the learning rate lies at an edge of the first range.
+    seeds: The number of seeds.
+    diverged: How many of them have no result.
     picked: Whether it is the point of the tuned arm.
   """
 
@@ -38,8 +38,8 @@ class TriedRow(NamedTuple):
   epoch: int
   metric: float
   half_width: float
+  seeds: int
   diverged: int
-  at_edge: int
   picked: int
 
 

@@ -117,6 +117,18 @@ def test_an_optimizer_and_a_schedule_of_ones_own_are_compared(tmp_path):
     np.testing.assert_allclose(rates, [rate(42), rate(85)], rtol=1e-5)
 
 
+@pytest.mark.training
+def test_the_example_of_tuning_names_the_chosen_direction(tmp_path):
+  example = ROOT / 'examples' / 'tune.py'
+  options = ('--points', 2, '--tuning-seeds', 1, '--seeds', '0-1', '--epochs', 2)
+  output = run_command('tune', example, *options, '--workdir', tmp_path)
+  assert 'my adamw' in output
+  with (tmp_path / 'tuning.csv').open() as file:
+    picked = {row['arm']: row['tuning'] for row in csv.DictReader(file) if row['picked'] == '1'}
+  both = 'low0.95-high0.45+low0.45-high0.95'
+  assert picked[both] in both.split('+')
+
+
 def test_the_readme_shows_the_example_as_it_is():
   _, _, code = EXAMPLE.read_text().partition('"""\n\n')
   assert code in (ROOT / 'README.md').read_text()
