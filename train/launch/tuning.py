@@ -75,7 +75,11 @@ def tune_arms(
   arms = list(tuned_arms(search, tried))
   if processes.is_first():
     picked = {pick.point for _, pick in arms}
-    rows = [_row(one, one.point in picked) for of_tuning in tried.values() for one in of_tuning]
+    rows = [
+      _row(one, is_at_edge(one.point, [other.point for other in of_tuning]), one.point in picked)
+      for of_tuning in tried.values()
+      for one in of_tuning
+    ]
     write_whole(tuning_path(folder), _csv(rows))
   return [arm for arm, _ in arms]
 
@@ -119,7 +123,7 @@ def _judged(
   ]
 
 
-def _row(one: Tried, picked: bool) -> TriedRow:
+def _row(one: Tried, at_edge: bool, picked: bool) -> TriedRow:
   point, tuning = one.point, one.point.tuning
   ended = [value for value in one.values if np.isfinite(value)]
   half_width = estimate(np.array(ended)).half_width if len(ended) == len(one.values) else np.inf
@@ -134,6 +138,7 @@ def _row(one: Tried, picked: bool) -> TriedRow:
     half_width=half_width,
     seeds=len(one.values),
     diverged=len(one.values) - len(ended),
+    at_edge=int(at_edge),
     picked=int(picked),
   )
 

@@ -614,7 +614,8 @@ _PATTERNS: dict[str, Callable[..., Arm]] = {
 }
 ARM_FORMS = (
   'fixed-M, lowA-highB, coinA-B, yokedA-B, adam-lowA-highB, lion-lowA-highB (momenta M, A, B in '
-  '[0, 1)), easy-S, hard-S (strength S above 0 and at most 0.5), '
+  '[0, 1)), easy-S, hard-S (strength S above 0 and at most 0.5), several joined by + (the best of them, '
+  'for `tune`), '
   f'{", ".join(arm.name for arm in OTHERS)}'
 )
 

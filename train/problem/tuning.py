@@ -21,7 +21,7 @@ _OCTAVES = 7.0  # of learning rates, around the comparison's own
 _DECAY_OCTAVES = 10.0
 _USUAL_DECAY = 1e-4  # the middle of the range where the comparison's own is 0
 _LARGEST_MOMENTUM = 0.98
-_EDGE = 1 / 8  # of the range of learning rates
+_EDGE, _WIDENED = 1 / 8, 1 / 2  # of the range of learning rates
 
 
 class Numbers(NamedTuple):
@@ -265,7 +265,7 @@ class Search(NamedTuple):
     """
     low, high = 0.0, 1.0
     if is_at_edge(best):
-      low, high = (-0.5, 0.0) if best.place < 0.5 else (1.0, 1.5)
+      low, high = (-_WIDENED, 0.0) if best.place < 0.5 else (1.0, 1 + _WIDENED)
     return [
       self._point(tuning, self.points + index, low + (high - low) * coordinates[0], coordinates)
       for index, coordinates in enumerate(self._coordinates(tuning, 1))
@@ -319,9 +319,15 @@ def as_often_name(baseline: str, tries: int) -> str:
   return f'{baseline}-x{tries}'
 
 
-def is_at_edge(point: Point) -> bool:
-  """Returns whether a point lies at an edge of the first range of learning rates, or beyond it."""
-  return not _EDGE <= point.place <= 1 - _EDGE
+def is_at_edge(point: Point, tried: Iterable[Point] = ()) -> bool:
+  """Returns whether a point lies at an edge of the learning rates that were searched.
+
+  These are the first range, and what the points that were tried lie in beyond it.
+  """
+  places = [one.place for one in tried]
+  low = -_WIDENED if min(places, default=0) < 0 else 0
+  high = 1 + _WIDENED if max(places, default=1) > 1 else 1
+  return not low + _EDGE <= point.place <= high - _EDGE
 
 
 class Tried(NamedTuple):

@@ -2,7 +2,7 @@
 
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from train.system.statistics import Estimate, format_estimate
 
 _NOTE = (
   'Tuned settings. rate: the first learning rate; effective: over one minus the mean momentum, for arms '
-  'whose steps grow by momentum. validation: the metric on validation data, mean over {seeds} seeds ± '
+  'whose steps grow by momentum. validation: the metric on validation data, mean over {seeds} ± '
   'half-width of its 95 % confidence interval; the best of all points, and so it flatters. points: how '
   'many were tried. Yoked runs have the numbers of their partners.'
 )
@@ -52,29 +52,26 @@ def settings_table(found: FoundRuns, spec: str) -> Table:
   return Table(columns, settings_notes(found), 'Tuned settings')
 
 
+def _seeds(found: FoundRuns) -> str:
+  number = found.tuning[0].seeds
+  return f'{number} seed{"s" if number > 1 else ""}'
+
+
 def settings_notes(found: FoundRuns) -> list[str]:
   """Returns what the heads of the table of tuned settings mean."""
-  return [_NOTE.format(seeds=found.tuning[0].seeds)]
+  return [_NOTE.format(seeds=_seeds(found))]
 
 
 def edge_sentences(found: FoundRuns) -> list[str]:
-  """Returns a sentence about arms whose point lies at an edge of what was tried."""
-  at_edge = [row.arm for row in picks(found) if _is_last(row, found.tuning)]
+  """Returns a sentence about arms whose point lies at an edge of what was searched."""
+  at_edge = [row.arm for row in picks(found) if row.at_edge]
   if not at_edge:
     return []
   return [
-    f'The best learning rate of {", ".join(at_edge)} lies at the edge of all that were tried, although '
-    'the range was widened once: a wider one might hold a better one. Change the learning rate of the '
-    'comparison, the middle of the range.'
+    f'The best learning rate of {", ".join(at_edge)} lies at the edge of the range, which was widened '
+    'once: a wider one might hold a better one. Change the learning rate of the comparison, the middle of '
+    'the range.'
   ]
-
-
-def _is_last(row: TriedRow, tried: Iterable[TriedRow]) -> bool:
-  """Returns whether a point is among the eighth of lowest or highest learning rates."""
-  rates = sorted(one.effective_rate for one in tried if one.tuning == row.tuning)
-  low, high = math.log(rates[0]), math.log(rates[-1])
-  share = (math.log(row.effective_rate) - low) / (high - low) if high > low else 0.5
-  return not 0.125 / 2 <= share <= 1 - 0.125 / 2
 
 
 def sensitivity(found: FoundRuns) -> Panel:
@@ -114,7 +111,7 @@ def caption(found: FoundRuns) -> str:
   band = '; bands: 95 % confidence interval of the mean (Student t)'
   band = band if len(found.runs) <= MOST_WITH_BANDS else ''
   return (
-    f'{number} points per arm, {found.tuning[0].seeds} seeds each, on validation data{band}; stars: the '
+    f'{number} points per arm, {_seeds(found)} each, on validation data{band}; stars: the '
     'points that were picked. Effective learning rate: the first one, over one minus the mean momentum for '
     f'arms whose steps grow by it.{diverged}'
   )

@@ -25,6 +25,7 @@ class TriedRow(NamedTuple):
     half_width: Of its 95 % confidence interval.
     seeds: The number of seeds.
     diverged: How many of them have no result.
+    at_edge: Whether its learning rate is at an edge of those that were searched.
     picked: Whether it is the point of the tuned arm.
   """
 
@@ -40,6 +41,7 @@ class TriedRow(NamedTuple):
   half_width: float
   seeds: int
   diverged: int
+  at_edge: int
   picked: int
 
 

@@ -13,7 +13,17 @@ import pytest
 
 from train import Comparison, Dataset, Split, UserError, arms, schedules
 from train.problem.arms import BestOf, Setting, arm_of_name
-from train.problem.tuning import Numbers, Search, Stage, Tried, Tuned, Tuning, best, tuned_arms
+from train.problem.tuning import (
+  Numbers,
+  Search,
+  Stage,
+  Tried,
+  Tuned,
+  Tuning,
+  best,
+  is_at_edge,
+  tuned_arms,
+)
 
 EVERY = ('fixed-0.9', 'low0.45-high0.95', 'yoked0.45-0.95', 'adam', 'easy-0.4')
 INPUTS = np.ones((10, 2), np.float32)
@@ -87,6 +97,7 @@ def test_the_second_round_goes_on_beyond_the_edge_where_the_best_point_is(place,
   nearest = min(first, key=lambda point: abs(point.place - place))
   places = [point.place for point in search.further_points(tuning, nearest)]
   low, high = {-1: (-0.5, 0), 0: (0, 1), 1: (1, 1.5)}[side]
+  assert is_at_edge(nearest) == bool(side)
   assert low <= min(places) <= max(places) <= high
   assert {point.index for point in first}.isdisjoint(
     point.index for point in search.further_points(tuning, nearest)
