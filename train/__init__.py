@@ -26,7 +26,8 @@ if sys.argv[:1] == ['-m']:  # Python is looking for the program: this is `python
 
 from train import arms, schedules
 from train.data import Dataset, Split
-from train.problem.comparison import Comparison, cross_entropy, wrong_answer
+from train.problem.comparison import Comparison, cross_entropy
+from train.problem.metrics import Metric, wrong_answer
 from train.system.errors import UserError
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
   'Comparison',
   'Dataset',
+  'Metric',
   'Split',
   'UserError',
   'arms',

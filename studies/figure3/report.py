@@ -86,7 +86,7 @@ def _text(
     markdown_table(Table(_rises(finished), ())),
     'Differences of the rise:',
     markdown_table(Table(contrast_columns(compared.rows, _SPEC), ())),
-    *words.explain_contrasts(compared.rows),
+    *words.explain_contrasts(compared.rows, [_RISE]),
     _listed([*words.describe_method(compared, _RISE, _SPEC), *_resolution(compared)]),
     'Share of steps in the high-loss phase, in percent, by the epochs of each learning rate:',
     markdown_table(Table(_shares(finished), ())),

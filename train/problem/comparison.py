@@ -28,12 +28,11 @@ from train.problem.arms import (
   Yoked,
   arm_of_name,
 )
+from train.problem.metrics import Metric, PerExample, metric_of, wrong_answer
 from train.problem.networks import Network, OwnNetwork
 from train.problem.own_code import explain_errors, is_users, source_digest
 from train.problem.schedules import Drops, Schedule
 from train.system.errors import UserError, value_errors_explained
-
-PerExample = Callable[[jax.Array, jax.Array], jax.Array]
 
 BASELINE = Fixed(0.9)
 _MOST_NAMES = 10  # of arms in a sentence
@@ -51,16 +50,6 @@ def cross_entropy(logits: jax.Array, labels: jax.Array) -> jax.Array:
     labels: Class numbers, shape (examples,).
   """
   return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
-
-
-def wrong_answer(logits: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns for each example whether the largest logit is not that of its label.
-
-  Args:
-    logits: Shape (examples, classes).
-    labels: Class numbers, shape (examples,).
-  """
-  return jnp.argmax(logits, -1) != labels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,8 +84,12 @@ class Comparison:
       ``lambda path, value: value.ndim > 1``; ``path`` is text, ``'layers.0.kernel'``. None: all do.
     rule: See :func:`lcam_optax.lcam`.
     loss: ``function(outputs, targets)`` that returns the loss of each example, shape (examples,).
+    mixes_examples: Whether ``loss`` compares the examples of a batch, as contrastive losses do; it may
+      then return one number for the batch. Test examples are evaluated in batches of ``batch_size``,
+      the last of which may be smaller; each counts by its number of examples.
     metric: ``function(outputs, targets)`` that returns the error of each test example, shape
       (examples,); lower is better. Reports show its mean under its name, wrong answers in percent.
+      Or a :class:`Metric`: one of the whole test split, or one where higher is better.
     train_examples: The number of training examples used, the first ones; None means all.
     stage: Set by ``tune``: 'tuning' tests on validation examples instead of the test split, and
       'tuned' keeps them out of training. Without it, they are not used.
@@ -143,7 +136,8 @@ class Comparison:
   weight_decay_of: Callable[[str, jax.Array], bool] | None = None
   rule: Literal['equation9', 'algorithm1'] = 'algorithm1'
   loss: PerExample = cross_entropy
-  metric: PerExample = wrong_answer
+  mixes_examples: bool = False
+  metric: Metric | PerExample = wrong_answer
   train_examples: int | None = None
   dtype: Literal['float32', 'bfloat16'] = 'float32'
   stage: Literal['', 'tuning', 'tuned'] = ''
@@ -163,6 +157,8 @@ class Comparison:
     if not isinstance(self.network, Network):
       object.__setattr__(self, 'network', OwnNetwork(self.network))
     _check(self)
+    if not isinstance(self.metric, Metric):
+      object.__setattr__(self, 'metric', metric_of(self.metric))
     object.__setattr__(self, 'baseline', self.baseline or arms[0].name)
 
   @property
@@ -176,17 +172,12 @@ class Comparison:
   @property
   def metric_column(self) -> str:
     """The column of the metric in metrics.csv."""
-    if self.metric is wrong_answer:
-      return 'test_error_percent'
-    column = f'test_{self.metric.__name__}'
-    return f'{column}_metric' if column in ('test_loss', 'test_error_percent') else column
+    return self.metric.column
 
   @property
   def metric_label(self) -> str:
     """The name of the metric in tables and plots."""
-    if self.metric is wrong_answer:
-      return 'test error (%)'
-    return f'test {self.metric.__name__.replace("_", " ")}'
+    return self.metric.label
 
   @property
   def schedule_words(self) -> str:
@@ -269,7 +260,7 @@ class Comparison:
   def own_parts(self) -> list[Any]:
     """The user's own network, loss, metric and so on, which all arms share."""
     function = getattr(self.network, 'function', self.network)
-    parts = (function, self.loss, self.metric, self.schedule.code, self.weight_decay_of)
+    parts = (function, self.loss, self.metric.function, self.schedule.code, self.weight_decay_of)
     return [part for part in parts if part is not None and is_users(part)]
 
   @property
@@ -352,12 +343,20 @@ def _check(comparison: Comparison) -> None:
       f'{weighted[0]} weighs the examples of a batch against each other, and a batch of 1 has one: '
       'choose a larger batch_size, or an LCAM such as low0.95-high0.'
     )
+  require(isinstance(comparison.mixes_examples, bool), 'mixes_examples', 'True or False')
+  if comparison.mixes_examples and weighted:
+    raise UserError(
+      f'{weighted[0]} weighs examples by their losses, and with mixes_examples they have none of their '
+      'own: leave the arm out.'
+    )
   require_all('seeds', int, 'at least one whole number')
   require_once('seeds', comparison.seeds)
   for seed in comparison.seeds:
     if not 0 <= seed < 2**31:
       raise UserError(f'A seed must be at least 0 and below 2**31, not {seed}.')
   for field in ('loss', 'metric'):
+    if isinstance(getattr(comparison, field), Metric):
+      continue
     name = getattr(getattr(comparison, field), '__name__', '<lambda>')
     require(name != '<lambda>', field, 'a function with a name, defined with `def`')
     if not (_is_line(name) and callable(getattr(comparison, field))):

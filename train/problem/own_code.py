@@ -8,6 +8,7 @@ import inspect
 import pathlib
 import re
 import sys
+import textwrap
 import traceback
 import types
 import warnings
@@ -143,11 +144,16 @@ def own_modules() -> list[types.ModuleType]:
 
 
 def source_digest(things: Iterable[Any]) -> str:
-  """Returns a digest of the files that define the user's functions and classes, without comments."""
+  """Returns a digest of the files that define the user's functions and classes, without comments.
+
+  Of what no file defines, as in a notebook, it is that of the function or class alone.
+  """
   trees = set()
   for thing in things:
-    with contextlib.suppress(OSError, TypeError, SyntaxError):
-      trees.add(ast.dump(ast.parse(inspect.getsource(inspect.getmodule(thing) or thing))))
+    for source in (inspect.getmodule(thing), thing):
+      with contextlib.suppress(OSError, TypeError, SyntaxError):
+        trees.add(ast.dump(ast.parse(textwrap.dedent(inspect.getsource(source)))))
+        break
   return hashlib.sha256(repr(sorted(trees)).encode()).hexdigest()
 
 

@@ -41,12 +41,13 @@ class Panel(NamedTuple):
   may_be_logarithmic: bool  # because the values can span several orders of magnitude
   title: str = ''  # the source of the curves, if not the runs
   horizontal_label: str = 'epoch'
+  higher_is_better: bool = False
 
   @property
   def logarithmic(self) -> bool:
-    """Whether the vertical axis is logarithmic."""
+    """Whether the vertical axis is logarithmic; it would shrink what is better if higher is."""
     low, high = self.extent or (0.0, 0.0)
-    return self.may_be_logarithmic and 0 < 2 * low < high
+    return self.may_be_logarithmic and not self.higher_is_better and 0 < 2 * low < high
 
   @property
   def fitted(self) -> list[Line]:
@@ -120,8 +121,10 @@ def panels(found: FoundRuns, published: Published) -> list[Panel]:
   epochs = max(len(run['epoch']) for seeds in found.runs.values() for run in seeds.values())
   title = f'the paper, {found.about["published_network"]}, one run each'
   ours, theirs = [], []
-  for column, label in {'metric': found.metric.label, 'train_loss': 'training loss'}.items():
-    ours.append(Panel(label, _lines(found, column, band=True), epochs, True))
+  for column, label in {'metric': found.metric.axis, 'train_loss': 'training loss'}.items():
+    higher = column == 'metric' and found.metric.higher_is_better
+    lines = _lines(found, column, band=True)
+    ours.append(Panel(label, lines, epochs, True, higher_is_better=higher))
     curves = published.get(found.metric.column if column == 'metric' else column, {})
     lines = [
       Line(arm, 'published', *np.asarray(curve).T)

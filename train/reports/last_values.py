@@ -57,7 +57,7 @@ def last_values(
   }
   label, epochs = found.metric.label, sorted({found.judged_epoch(arm) for arm in found.runs})
   after = ' or '.join(map(str, epochs))
-  drawn = [_histograms(f'{label} after epoch {after}', values, estimates, words, False)]
+  drawn = [_histograms(f'{found.metric.axis} after epoch {after}', values, estimates, words, False)]
   pairs = {row.arm: row for row in compared if row.kind == 'baseline'}
   if pairs:
     base = values[found.baseline]

@@ -36,7 +36,8 @@ def report(workdir: pathlib.Path, console: Console) -> None:
     rows = [row for _, compared in parts.values() for row in compared.rows]
     arms = words.explain_arms([found for found, _ in parts.values()])
     tuned = [note for found, _ in parts.values() if found.tuning for note in settings_notes(found)]
-    for note in dict.fromkeys((arms, *words.explain_contrasts(rows), *tuned)):
+    explained = words.explain_contrasts(rows, (found.metric for found, _ in parts.values()))
+    for note in dict.fromkeys((arms, *explained, *tuned)):
       _say(console, note, style='dim')
     if len(parts) > 1:
       _report_differences(workdir, parts, console)
@@ -68,7 +69,7 @@ def describe(found: FoundRuns, compared: Contrasts) -> Described:
   spec = metric.spec([*estimates, *(Estimate(0.0, row.half_width) for row in compared.rows)])
   tables = [Table(arm_columns(rows, metric, spec), [words.explain_arms([found])], 'Arms')]
   if compared.rows:
-    explained = words.explain_contrasts(compared.rows)
+    explained = words.explain_contrasts(compared.rows, [metric])
     tables.append(Table(contrast_columns(compared.rows, spec), explained, 'Differences'))
   if found.tuning:
     tables.append(settings_table(found, spec))

@@ -214,9 +214,10 @@ def plot_differences(
   axis.axvline(0, color='0.3', linewidth=0.8)
   axis.set_yticks(ticks, labels, fontsize='small')
   unit = ', percentage points' if metric.unit else ''
+  better = 'right' if metric.higher_is_better else 'left'
   axis.set(
     xlabel=f'difference of {metric.label.removesuffix(" (%)")}{unit}, with 95 % confidence interval\n'
-    '(left of zero the first is better)',
+    f'({better} of zero the first is better)',
     ylim=(height + 0.5, 0.8),
   )
   axis.grid(alpha=0.3, axis='x')

@@ -32,10 +32,11 @@ _MADE_BY_A_RUN = frozenset({'metrics.csv', SUMS})
 
 
 class Metric(NamedTuple):
-  """The metric of a comparison."""
+  """The metric of a comparison, as its runs record it."""
 
   column: str  # in metrics.csv
   label: str  # in plots
+  higher_is_better: bool = False
 
   @property
   def name(self) -> str:
@@ -51,6 +52,15 @@ class Metric(NamedTuple):
   def unit(self) -> str:
     """The unit of a difference in a sentence."""
     return ' points' if self.column == _WRONG_ANSWERS else ''
+
+  @property
+  def axis(self) -> str:
+    """Its name at the axis of a plot."""
+    return f'{self.label} (higher is better)' if self.higher_is_better else self.label
+
+  def best(self, values: np.ndarray) -> float:
+    """Returns the best of some values, without those that are NaN."""
+    return float(np.nanmax(values) if self.higher_is_better else np.nanmin(values))
 
   def spec(self, estimates: Iterable[Estimate]) -> str:
     """Returns the format of numbers: two decimals for wrong answers, else as the estimates need.
@@ -97,7 +107,8 @@ class FoundRuns(NamedTuple):
   @property
   def metric(self) -> Metric:
     """The metric of the comparison."""
-    return Metric(self.about['metric_column'], self.about['metric_label'])
+    about, higher = self.about, bool(self.config['higher_is_better'])
+    return Metric(about['metric_column'], about['metric_label'], higher)
 
   def judged_epoch(self, arm: str) -> int:
     """Returns the epoch by which an arm is judged: the last one, unless ``tune`` chose another."""

@@ -70,7 +70,7 @@ def arm_rows(found: FoundRuns) -> list[Row]:
       last = estimate(np.array([found.judged(arm, seed) for seed in found.seeds(arm, 'finished')]))
       row = row._replace(
         last=last._replace(half_width=math.inf) if all_equal(finished) else last,
-        best=estimate(np.array([np.nanmin(run['metric']) for run in finished])),
+        best=estimate(np.array([found.metric.best(run['metric']) for run in finished])),
         high_loss_share=float(np.mean([run['high_loss_share'].mean() for run in finished])),
         seconds=_seconds(finished),
       )

@@ -19,7 +19,7 @@ from train.reports.tables import Row
 
 _CONTRASTS = (
   'Differences. n: seeds that both arms finished; only these are compared. difference: mean of the arm minus that '
-  'of the other ± half-width of its 95 % confidence interval; below zero the arm is better. Holm p: '
+  'of the other ± half-width of its 95 % confidence interval; {better} the arm is better. Holm p: '
   'the p-value of no difference, adjusted for the number of differences in its table (Holm); one '
   'counts as shown if it is below 0.05.'
 )
@@ -46,7 +46,9 @@ def verdict(rows: Iterable[Contrast], metric: Metric, spec: str) -> list[str]:
   """Returns a sentence for each outcome: which arms had it, against which."""
   lower, higher = (f'A {side} {metric.name} was shown for' for side in ('lower', 'higher'))
   # Arm, the arm that it was compared with, and the difference, by outcome.
-  found: dict[str, list[tuple[str, str, str]]] = {lower: [], higher: [], _NOT_SHOWN: [], _ALONE: []}
+  better_first = (higher, lower) if metric.higher_is_better else (lower, higher)
+  outcomes = *better_first, _NOT_SHOWN, _ALONE
+  found: dict[str, list[tuple[str, str, str]]] = {outcome: [] for outcome in outcomes}
   for row in rows:
     difference, half_width = row.estimate
     by = ''
@@ -170,10 +172,17 @@ def explain_arms(found: Sequence[FoundRuns]) -> str:
   )
 
 
-def explain_contrasts(rows: Iterable[Contrast]) -> list[str]:
+def explain_contrasts(rows: Iterable[Contrast], metrics: Iterable[Metric]) -> list[str]:
   """Returns what the heads and the roles in a table of contrasts mean; empty without contrasts."""
   kinds = {row.kind for row in rows}
-  return [_CONTRASTS, *(words for kind, words in _KINDS.items() if kind in kinds)] if kinds else []
+  if not kinds:
+    return []
+  metrics = dict.fromkeys(metrics)
+  higher = [metric.name for metric in metrics if metric.higher_is_better]
+  better = 'above zero' if higher and len(higher) == len(metrics) else 'below zero'
+  better += f' (of {" and ".join(higher)} above zero)' if 0 < len(higher) < len(metrics) else ''
+  explained = _CONTRASTS.format(better=better)
+  return [explained, *(words for kind, words in _KINDS.items() if kind in kinds)]
 
 
 def setting_and_momenta(found: FoundRuns) -> str:
@@ -234,7 +243,7 @@ def setting(config: Mapping[str, Any]) -> dict[str, str]:
     'weight decay': f'{config["weight_decay"]}{decayed}',
     'rule': config['rule'],
     'computed in': config['dtype'],
-    'metric': about['metric_label'],
+    'metric': about['metric_label'] + (', higher is better' if config['higher_is_better'] else ''),
   }
 
 

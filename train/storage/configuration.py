@@ -25,6 +25,7 @@ _TYPES: dict[str, Any] = {
   'data_sha256': str | None,
   'weight_decay_of': str | None,
   'stage': str | None,
+  'higher_is_better': bool | None,  # null, too, if lower is
   'program': dict | None,
   'weight_decay': float | int,
   'about': {
@@ -74,7 +75,8 @@ def run_config(
     'program': program_sha256 and {'sha256': program_sha256, 'jax': jax.__version__},
     'network': comparison.network.config(),
     'loss': comparison.loss.__name__,
-    'metric': comparison.metric.__name__,
+    'metric': comparison.metric.name,
+    'higher_is_better': comparison.metric.higher_is_better or None,
     'schedule': of_schedule,
     'epochs': comparison.epochs,
     'batch_size': comparison.batch_size,

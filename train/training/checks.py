@@ -11,19 +11,20 @@ from flax import nnx
 
 from train.data import Batch, Dataset, Split, batch_shapes
 from train.problem.arms import Arm, learning_rate_in
-from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
+from train.problem.comparison import Comparison, cross_entropy
+from train.problem.metrics import PerExample
 from train.problem.own_code import definition, explain_errors
 from train.system.environment import check_devices
 from train.system.errors import UserError
 from train.training.programs import (
-  EVAL_BATCH_SIZE,
   Programs,
+  eval_batch_size,
   in_float32,
   make_programs,
   split_network,
 )
 
-_BATCH = 3  # examples of the trial
+_BATCH = 17  # examples of the trial, enough to show whether a loss mixes them
 _MOST_STEPS = 2**31 - 1  # optimizers count steps in int32
 
 
@@ -39,9 +40,9 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'{comparison.epochs} epochs are {steps:,} steps, and a run counts up to {_MOST_STEPS:,}: lower '
       '--epochs.'
     )
-  inputs, targets, _ = batch_shapes(dataset.train, _BATCH)
+  inputs = batch_shapes(dataset.train, _BATCH).inputs
   name = comparison.network.full_name
-  usual = comparison.loss is cross_entropy or comparison.metric is wrong_answer
+  usual = comparison.loss is cross_entropy or comparison.metric.is_wrong_answer
   if usual and not dataset.num_classes:
     raise UserError(
       f'{dataset.name} has no class_names: name its classes, or give the comparison a loss and a '
@@ -62,23 +63,73 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
       f'The network {name} must return one logit per class, shape (batch, {expected[1]}), but '
       f'returns {_shape(outputs)}.'
     )
-  for function in (comparison.loss, comparison.metric):
-    what = f'{function.__name__} ({definition(function)})'
-    with explain_errors(what):
-      values = jax.eval_shape(function, outputs, targets)
-    if getattr(values, 'shape', None) != (_BATCH,) or jnp.iscomplexobj(values):
+  loss, metric = comparison.loss, comparison.metric
+  per_batch = 'set mixes_examples=True of the comparison'
+  _check_function(loss.__name__, loss, outputs, dataset, comparison.mixes_examples, per_batch)
+  if metric.per_example:
+    per_split = 'make it a train.Metric of all test examples'
+    _check_function(metric.name, metric.function, outputs, dataset, False, per_split)
+  else:
+    _check_metric_of_all(comparison, outputs, dataset)
+
+
+def _check_function(
+  name: str, function: PerExample, outputs: Any, dataset: Dataset, mixes: bool, instead: str
+) -> None:
+  """Checks what a loss or metric returns, which may mix examples only if ``mixes`` says so."""
+  what, targets = f'{name} ({definition(function)})', batch_shapes(dataset.train, _BATCH).labels
+  shown = f'outputs are {_shape(outputs)}, targets {_shape(targets)}'
+  with explain_errors(what):
+    values = jax.eval_shape(function, outputs, targets)
+  shape = getattr(values, 'shape', None)
+  if shape not in [(_BATCH,), *([()] if mixes else [])] or jnp.iscomplexobj(values):
+    wanted = 'number, or one' if mixes else 'number'
+    or_else = f'; if it compares examples, {instead}' if shape == () and not mixes else ''
+    raise UserError(
+      f'{name} must return one real {wanted} per example, shape (batch,), but returns '
+      f'{_shape(values)}; {shown}{or_else}.'
+    )
+  if mixes:
+    return
+  with explain_errors(what):
+    mixed = _mixes_examples(function, outputs, dataset)
+  if mixed:
+    raise UserError(
+      f'{what} must judge each example alone, but what it returns for an example depends on the '
+      f'others: {shown}. Give the targets the shape of the outputs, take `outputs[:, 0]`, or, if it is '
+      f'meant to compare examples, {instead}.'
+    )
+
+
+def _check_metric_of_all(comparison: Comparison, outputs: Any, dataset: Dataset) -> None:
+  """Computes the metric of random outputs and the targets of the test split."""
+  metric, labels = comparison.metric, dataset.test.labels
+  for path, leaf in _leaves(outputs).items():
+    if leaf.shape[:1] != (_BATCH,):
+      of = f'outputs {path}' if path else 'outputs'
       raise UserError(
-        f'{function.__name__} must return one real number per example, shape (batch,), but returns '
-        f'{_shape(values)}; outputs are {_shape(outputs)}, targets {_shape(targets)}.'
+        f'{metric.what} needs the outputs of all test examples, and the {of} of the network '
+        f'{comparison.network.full_name} have shape {leaf.shape} for {_BATCH} examples: return them with '
+        'an axis of examples first.'
       )
-    with explain_errors(what):
-      mixes = _mixes_examples(function, outputs, dataset)
-    if mixes:
-      raise UserError(
-        f'{what} must judge each example alone, but what it returns for an example depends on the '
-        f'others: outputs are {_shape(outputs)}, targets {_shape(targets)}. Give the targets the shape '
-        'of the outputs, take `outputs[:, 0]`, or leave out what compares examples.'
-      )
+  rng = np.random.default_rng(0)
+  random = jax.tree.map(
+    lambda leaf: _probabilities((len(labels), *leaf.shape[1:]), leaf.dtype, rng), outputs
+  )
+  value = metric.of_all(random, np.array(labels))
+  if not np.isfinite(value):
+    raise UserError(
+      f'{metric.what} returned {value} for random outputs and the {len(labels)} test targets: does the '
+      'test split hold all that it needs, such as examples of each class?'
+    )
+
+
+def _probabilities(shape: tuple[int, ...], dtype: Any, rng: np.random.Generator) -> np.ndarray:
+  """Returns random outputs that may be probabilities; those of several classes add up to one."""
+  values = rng.uniform(0.05, 0.95, shape)
+  if len(shape) > 1 and shape[-1] > 1:
+    values /= values.sum(-1, keepdims=True)
+  return values.astype(dtype)
 
 
 def check_steps(comparison: Comparison, dataset: Dataset) -> None:
@@ -107,7 +158,7 @@ def check_steps(comparison: Comparison, dataset: Dataset) -> None:
     what = f'A training step of {name} with {arm.name} on {len(batch.labels)} examples'
     with explain_errors(what):
       _check_step(what, programs, arm, comparison.build_optimizer(arm, steps, seed=0), steps, batch)
-  for batch in _batches(dataset.test, EVAL_BATCH_SIZE) if comparison.own_parts else ():
+  for batch in _batches(dataset.test, eval_batch_size(comparison)) if comparison.own_parts else ():
     with explain_errors(f'The evaluation of {name} on {len(batch.labels)} examples'):
       jax.eval_shape(programs.evaluate, params, model_state, batch)
 
@@ -179,7 +230,9 @@ def _mixes_examples(function: PerExample, outputs: Any, dataset: Dataset) -> boo
 
   def first_value(rows: np.ndarray) -> jax.Array:
     mixed = jax.tree.map(
-      lambda first, random: random.at[0].set(first[0]), first_output, _random_like(outputs, rng)
+      lambda first, random: random.at[0].set(first[0]) if random.shape else first,
+      first_output,
+      _random_like(outputs, rng),
     )
     targets = np.concatenate([labels[:1], labels[rows]])
     return function(mixed, jnp.asarray(targets, jax.dtypes.canonicalize_dtype(targets.dtype)))[0]

@@ -13,7 +13,7 @@ from train.data import Batch, Dataset, Split, batch_shapes
 from train.problem.arms import OTHERS, Arm
 from train.problem.comparison import Comparison
 from train.problem.own_code import explain_errors, is_users, own_modules, source_digest
-from train.training.programs import EVAL_BATCH_SIZE, make_programs, split_network
+from train.training.programs import eval_batch_size, make_programs, split_network
 
 # Parts of the text of a program that do not change what it computes: names, and addresses in memory.
 _NAMES = re.compile(
@@ -49,10 +49,13 @@ def program_digest(comparison: Comparison, dataset: Dataset) -> str:
     return model_state, gradients, sums, jax.tree.map(jnp.asarray, decayed)
 
   train = _batches(dataset.train, comparison.batch_size)
-  texts = [_text(network, key, key, train, _batches(dataset.test, EVAL_BATCH_SIZE))]
+  test = _batches(dataset.test, eval_batch_size(comparison))
+  texts = [_text(network, key, key, train, test)]
   if is_users(comparison.schedule.code):
     schedule = comparison.schedule.build(comparison.epochs, _steps_per_epoch(comparison, dataset))
     texts.append(_text(schedule, jax.ShapeDtypeStruct((), np.int32)))
+  if not comparison.metric.per_example:  # it is Python, and in no program
+    texts.append(source_digest([comparison.metric.function, *own_modules()]))
   return hashlib.sha256(''.join(texts).encode()).hexdigest()
 
 

@@ -12,7 +12,6 @@ import numpy as np
 
 from train.data.randomness import epoch_order
 from train.problem.arms import learning_rate_in
-from train.problem.comparison import wrong_answer
 from train.storage.checkpoints import Checkpoints
 from train.storage.configuration import check_same_run, compared_fields
 from train.storage.tables import TABLES, EpochRecord, Recorder, check_start, is_complete, run_name
@@ -222,28 +221,27 @@ class Training:
       if lengths != {epoch} and not ended:
         raise ValueError(f'its notes do not hold {epoch} rows of each table')
 
-  def _records(self, test: EvalSums) -> tuple[list[EpochRecord], list[Any]]:
-    """Waits for the sums of the epoch; returns the record and the phases of each lane."""
+  def _records(self, test: EvalSums) -> tuple[dict[int, EpochRecord], dict[int, Any]]:
+    """Waits for the sums of the epoch; returns the record and the phases of each active run."""
     rate = learning_rate_in(self.state.opt_state)
     has_momentum = only_in(self.state.opt_state, 'momentum') is not None
     fetched = jax.device_get((self.state.sums, test, rate))
     examples = self._trainer.test_examples
-    percent = 100 if self._trainer.comparison.metric is wrong_answer else 1
-    records, phases = [], []
-    for sums, test, learning_rate in self._engine.by_run(fetched):
-      phases.append(sums.phases)
-      records.append(
-        EpochRecord(
-          epoch=self.epoch + 1,
-          train_loss=float(sums.loss / sums.steps),
-          test_loss=float(test.loss / examples),
-          metric=percent * test.metric.item() / examples,
-          learning_rate=math.nan if learning_rate is None else float(learning_rate),
-          high_loss_share=(
-            math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
-          ),
-          mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
-          gradient_norm=float(sums.gradient_norm / sums.steps),
-        )
+    records, phases = {}, {}
+    by_run = self._engine.by_run(fetched)
+    for index in self._active:
+      sums, test, learning_rate = by_run[index]
+      phases[index] = sums.phases
+      records[index] = EpochRecord(
+        epoch=self.epoch + 1,
+        train_loss=float(sums.loss / sums.steps),
+        test_loss=float(test.loss / examples),
+        metric=self._trainer.metric(test),
+        learning_rate=math.nan if learning_rate is None else float(learning_rate),
+        high_loss_share=(
+          math.nan if sums.phases is None else int(sums.phases.sum()) / int(sums.steps)
+        ),
+        mean_momentum=float(sums.momentum / sums.steps) if has_momentum else math.nan,
+        gradient_norm=float(sums.gradient_norm / sums.steps),
       )
     return records, phases

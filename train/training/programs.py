@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, Int8, Key
 
 from lcam_optax import loss_phase_weights
 from train.data import Batch, Preprocessing, gather, step_key
-from train.problem.comparison import Comparison, PerExample, cross_entropy, wrong_answer
+from train.problem.comparison import Comparison, cross_entropy
+from train.problem.metrics import Metric, PerExample, metric_of, wrong_answer
 from train.problem.own_code import explain_errors
 from train.system.devices import ONE_DEVICE, Devices
 from train.training.compiler_options import CompilerOptions, compiler_options
@@ -20,7 +21,8 @@ from train.training.memory import check_parameters_fit
 
 Scalar = Float[Array, '']
 TrainStep = Callable[..., 'TrainState']
-EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its caches
+USUAL_METRIC = metric_of(wrong_answer)
+_EVAL_BATCH_SIZE = 250  # on a CPU faster than 1000, whose activations exceed its caches
 
 
 class EpochSums(NamedTuple):
@@ -61,7 +63,8 @@ class EvalSums(NamedTuple):
   """Sums of losses and metric over test examples."""
 
   loss: Scalar
-  metric: Scalar
+  metric: Scalar | None  # None for a metric of the whole split,
+  outputs: Any = None  # which needs the outputs; in the end a list of those of each batch
 
 
 class Programs:
@@ -78,7 +81,7 @@ class Programs:
     model: nnx.Module,
     preprocessing: Preprocessing,
     loss: PerExample = cross_entropy,
-    metric: PerExample = wrong_answer,
+    metric: Metric = USUAL_METRIC,
     devices: Devices = ONE_DEVICE,
     compiler_options: CompilerOptions | None = None,
   ):
@@ -86,9 +89,8 @@ class Programs:
     self.model = model
     self._graphdef, _, _ = split_network(model)
     self.preprocessing = preprocessing
-    self._loss, self._metric = (
-      explain_errors(function.__name__)(function) for function in (loss, metric)
-    )
+    self._loss = explain_errors(loss.__name__)(loss)
+    self._metric = explain_errors(metric.name)(metric.function) if metric.per_example else None
     self._devices = devices
     self.jit = partial(jax.jit, out_shardings=devices.replicated, compiler_options=compiler_options)
     self.eval_step = self.jit(self.evaluate)
@@ -164,12 +166,15 @@ class Programs:
   def evaluate(self, params, model_state, batch: Batch) -> EvalSums:
     inputs, targets = self._devices.divide(gather(batch))
     outputs = self._evaluated(params, model_state, inputs)
-    # Sums in a shorter dtype, or in int32, overflow.
-    loss, metric = (
-      function(outputs, targets).astype(jnp.float32).sum()
-      for function in (self._loss, self._metric)
-    )
-    return EvalSums(loss, metric)
+
+    def sum_of(function: PerExample) -> Scalar:
+      # Sums in a shorter dtype, or in int32, overflow.
+      values = function(outputs, targets).astype(jnp.float32)
+      return values.sum() if values.ndim else values * len(targets)  # one for the batch
+
+    if self._metric is None:
+      return EvalSums(sum_of(self._loss), None, outputs)
+    return EvalSums(sum_of(self._loss), sum_of(self._metric))
 
   def _evaluated(self, params, model_state, inputs) -> Any:
     """Returns the outputs of the network in evaluation mode."""
@@ -178,13 +183,18 @@ class Programs:
     return _outputs(model, self.preprocessing.evaluate(inputs))
 
   def finite_examples(self, params, model_state, batch: Batch) -> tuple[jax.Array, jax.Array]:
-    """Returns for each example of a batch whether its outputs, and its loss, are finite."""
+    """Returns for each example of a batch whether its outputs, and its loss, are finite.
+
+    A loss of the whole batch is that of no example.
+    """
     inputs, targets = gather(batch)
     outputs = self._evaluated(params, model_state, inputs)
     rows = [
       jnp.isfinite(leaf).reshape(len(targets), -1).all(1) for leaf in jax.tree.leaves(outputs)
     ]
-    return jnp.stack(rows).all(0), jnp.isfinite(self._loss(outputs, targets))
+    losses = self._loss(outputs, targets)
+    finite = jnp.isfinite(losses) if losses.ndim else jnp.full(len(targets), True)
+    return jnp.stack(rows).all(0), finite
 
 
 def make_programs(
@@ -206,6 +216,11 @@ def make_programs(
     devices,
     compiler_options(comparison.network),
   )
+
+
+def eval_batch_size(comparison: Comparison) -> int:
+  """Returns how many examples are evaluated at once, on one device."""
+  return comparison.batch_size if comparison.mixes_examples else _EVAL_BATCH_SIZE
 
 
 def make_initializer(

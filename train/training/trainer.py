@@ -12,14 +12,15 @@ from train.data import Dataset, make_input
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison
 from train.problem.own_code import explain_errors
+from train.system import processes
 from train.system.devices import choose_devices, describe_devices
 from train.training.checks import check_fit
 from train.training.memory import KeptBuffers, batch_elements
 from train.training.programs import (
-  EVAL_BATCH_SIZE,
   EvalSums,
   TrainState,
   TrainStep,
+  eval_batch_size,
   make_initializer,
   make_programs,
 )
@@ -74,6 +75,7 @@ class Trainer:
     self.train_input = make_input(dataset.train, settings.stream, self.devices)
     self.test_input = make_input(dataset.test, settings.stream, self.devices)
     self.train_examples, self.test_examples = len(dataset.train), len(dataset.test)
+    self._test_labels = dataset.test.labels
     self.steps_per_epoch = self.train_input.steps_per_epoch(comparison.batch_size)
     self._train_steps: dict[Any, TrainStep] = {}
     self.lane_programs: dict[int, Any] = {}  # by the number of runs that they train at once
@@ -94,9 +96,25 @@ class Trainer:
   def evaluate(self, eval_step: Callable[..., EvalSums], params: Any, model_state: Any) -> EvalSums:
     """Returns the sums over the whole test split, still on the device."""
     # Whole batches are divided evenly.
-    batch_size = -(-EVAL_BATCH_SIZE // self.devices.count) * self.devices.count
-    sums = [eval_step(params, model_state, batch) for batch in self.test_input.in_order(batch_size)]
-    return jax.tree.map(lambda *parts: sum(parts), *sums)
+    count = self.devices.count
+    batch_size = -(-eval_batch_size(self.comparison) // count) * count
+    sums, outputs = [], []
+    for batch in self.test_input.in_order(batch_size):
+      of_batch = eval_step(params, model_state, batch)
+      sums.append(of_batch._replace(outputs=None))
+      outputs.append(jax.device_get(of_batch.outputs))  # all of them may not fit on the device
+    return jax.tree.map(lambda *parts: sum(parts), *sums)._replace(outputs=outputs)
+
+  def metric(self, test: EvalSums) -> float:
+    """Returns the metric of one run from what was evaluated, on the host; the same on all processes."""
+    metric = self.comparison.metric
+    if metric.per_example:
+      return metric.mean(test.metric.item(), self.test_examples)
+    outputs = jax.tree.map(lambda *parts: np.concatenate(parts), *test.outputs)
+    labels = self._test_labels
+    # A copy, which the function may change.
+    targets = np.array(labels, jax.dtypes.canonicalize_dtype(labels.dtype))
+    return processes.from_first(lambda: metric.of_all(outputs, targets))
 
 
 class Alone:

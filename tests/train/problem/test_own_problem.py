@@ -239,7 +239,7 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path, begun):
     ('comparison = ', 'compare = ', 'defines no `comparison`'),
     ('comparison = Comparison(', 'comparison = dict(', '`comparison` as a dict'),
     ('WIDTH, num_classes', 'WIDTH, 3', 'line 16) must return one logit per class, shape (batch'),
-    ('nnx.Linear(3,', 'nnx.Linear(5,', 'mine.py, line 16), on inputs of shape (3, 3): TypeError'),
+    ('nnx.Linear(3,', 'nnx.Linear(5,', 'mine.py, line 16), on inputs of shape (17, 3): TypeError'),
     ('> 0).astype(int)', '> 0).astype(int) * 2', 'mine.py, line 13: Label 2 in row'),
     (
       'inputs[:20], labels[:20]',

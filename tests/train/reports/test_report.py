@@ -25,6 +25,10 @@ from tests.train.reports.support import (
   write_run,
 )
 from train.reports import report
+from train.reports.contrasts import contrasts
+from train.reports.curves import panels
+from train.reports.plots import plot_differences
+from train.reports.read_runs import find_runs
 from train.system.errors import UserError
 
 SLOW = pytest.mark.slow
@@ -442,6 +446,29 @@ def test_runs_that_are_equal_number_by_number_give_no_interval(tmp_path):
     output
   )
   assert 'was shown' not in output.replace('No difference', '')
+
+
+def test_where_more_is_better_reports_say_so(tmp_path):
+  higher = config_of_own(metric_column='test_AUC', metric_label='test AUC')
+  higher |= {'metric': 'AUC', 'higher_is_better': True, 'epochs': 2}
+  values = {'fixed-0.9': (0.70, 0.73, 0.71), 'low0.9-high0.95': (0.81, 0.83, 0.82)}
+  for arm, by_seed in values.items():
+    for seed, value in enumerate(by_seed):
+      path = write_run(tmp_path / 'auc', arm, seed, value, 2, config=higher) / 'metrics.csv'
+      path.write_text(path.read_text().replace(f'1,1.5,1.5,{value}', '1,1.5,1.5,0.9', 1))
+  output = one_line(printed_report(tmp_path))
+  assert 'A higher AUC was shown for: low0.9-high0.95 against fixed-0.9 (by 0.1067 ± ' in output
+  assert 'above zero the arm is better' in output
+  assert '* metric: test AUC, higher is better' in (tmp_path / 'auc' / 'report.md').read_text()
+  with (tmp_path / 'auc' / 'report.csv').open() as file:
+    assert [float(row['best_test_AUC']) for row in csv.DictReader(file)] == [0.9, 0.9]
+  found = find_runs(tmp_path)[tmp_path / 'auc']
+  first, *_ = panels(found, {})
+  assert (first.label, first.logarithmic) == ('test AUC (higher is better)', False)
+  figure = plot_differences({'auc': ('', contrasts(found).rows)}, found.metric)
+  assert '(right of zero the first is better)' in figure.axes[0].get_xlabel()
+  write_arms(tmp_path / 'error', ERRORS)
+  assert 'below zero (of AUC above zero) the arm is better' in one_line(printed_report(tmp_path))
 
 
 def test_a_tiny_metric_is_printed_with_its_digits(tmp_path):

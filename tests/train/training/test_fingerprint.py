@@ -20,7 +20,7 @@ HEAD = """
 import dataclasses, functools, json, pathlib, types
 import jax, jax.numpy as jnp, numpy as np, optax
 from flax import nnx
-from train import Comparison, Dataset, Split, arms, schedules
+from train import Comparison, Dataset, Metric, Split, arms, schedules
 
 rng = np.random.default_rng(0)
 split = Split(rng.normal(size=(40, 3)), rng.integers(0, 2, 40))
@@ -107,6 +107,15 @@ LIMITS = {'far': 8}
 def far(outputs, targets):
   return abs(outputs[:, 0]) > LIMITS['far']
 options['metric'] = far
+""",
+  'metric of all examples': """
+def share(outputs, targets):
+  return (abs(outputs) > 8).mean()
+options['metric'] = Metric('share', share)
+""",
+  'module that a metric of all examples imports': """
+import helper
+options['metric'] = Metric('share', lambda outputs, targets: (abs(outputs) > helper.hidden()).mean())
 """,
   "schedule of Optax's": """
 options['schedule'] = schedules.Optax(lambda steps: optax.linear_schedule(1 / 8, 0.0, steps))

@@ -10,6 +10,7 @@ from flax import nnx
 
 from train import Comparison, Dataset, Split
 from train.data import AsStored, Batch
+from train.problem.metrics import metric_of
 from train.system.errors import UserError
 from train.training.checks import check_fit
 from train.training.programs import Programs
@@ -36,7 +37,7 @@ def cross_entropy(logits, labels):
 def evaluated(dtype, metric, loss=cross_entropy):
   """Returns mean loss and mean metric of the examples, and the training loss of their batch."""
   network = Network(dtype)
-  programs = Programs(network, AsStored(), loss, metric)
+  programs = Programs(network, AsStored(), loss, metric_of(metric))
   state = programs.initial_state(network, optax.sgd(0.1), 1)
   batch = Batch(jnp.asarray(INPUTS), jnp.asarray(TARGETS, 'int32'))
   sums = programs.eval_step(state.params, state.model_state, batch)
