@@ -220,24 +220,25 @@ def _changed(before: Any, after: Any) -> str:
 def _mixes_examples(function: PerExample, outputs: Any, dataset: Dataset) -> bool:
   """Returns whether the value of an example depends on the outputs or targets of others.
 
-  It compares the first value of two batches of random outputs and real targets that share only their
-  first example.
+  It compares the values of the first examples in two batches of random outputs and real targets that
+  share only these examples.
   """
   rng = np.random.default_rng(0)
-  labels = dataset.train.labels
-  others = rng.integers(len(labels), size=(2, _BATCH - 1))
-  first_output = _random_like(outputs, rng)
+  labels, half = dataset.train.labels, _BATCH // 2
+  rows = rng.integers(len(labels), size=(2, _BATCH))
+  rows[:, :half] = np.arange(half) % len(labels)
+  shared = _random_like(outputs, rng)
 
-  def first_value(rows: np.ndarray) -> jax.Array:
+  def first_values(rows: np.ndarray) -> jax.Array:
     mixed = jax.tree.map(
-      lambda first, random: random.at[0].set(first[0]) if random.shape else first,
-      first_output,
+      lambda first, random: random.at[:half].set(first[:half]) if random.shape else first,
+      shared,
       _random_like(outputs, rng),
     )
-    targets = np.concatenate([labels[:1], labels[rows]])
-    return function(mixed, jnp.asarray(targets, jax.dtypes.canonicalize_dtype(targets.dtype)))[0]
+    targets = jnp.asarray(labels[rows], jax.dtypes.canonicalize_dtype(labels.dtype))
+    return function(mixed, targets)[:half]
 
-  one, other = map(first_value, others)
+  one, other = map(first_values, rows)
   return not np.allclose(one, other, rtol=1e-3, atol=1e-6, equal_nan=True)
 
 

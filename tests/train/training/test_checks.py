@@ -62,6 +62,57 @@ def test_a_loss_or_metric_that_fails_is_named(role, changed, message):
   assert 'losses must' in str(raised.value) or 'test_checks.py, line ' in str(raised.value)
 
 
+def info_nce(outputs, labels):
+  """Returns the loss of each example, whose first output is to find its second among those of all."""
+  products = outputs[:, :1] @ outputs[:, 1:].T
+  return optax.softmax_cross_entropy_with_integer_labels(products, jnp.arange(len(labels)))
+
+
+def hinge_of_neighbours(outputs, labels):
+  """Returns a loss that another example changes only if it has the same label and is near."""
+  near = (labels[:, None] == labels) & (abs(outputs[:, None] - outputs).sum(-1) < 0.3)
+  return near.sum(1) + 0.0 * outputs[:, 0]
+
+
+def mean_of(loss):
+  def mean(outputs, labels):
+    return loss(outputs, labels).mean()
+
+  return mean
+
+
+@pytest.mark.parametrize(
+  ('loss', 'message'),
+  [
+    (info_nce, 'info_nce .* must judge each example alone, .* set mixes_examples=True of the comp'),
+    (hinge_of_neighbours, 'must judge each example alone, .* set mixes_examples=True'),
+    (mean_of(info_nce), 'one real number per example, .* a single number; .* set mixes_examples=T'),
+  ],
+)
+def test_a_loss_that_mixes_examples_is_refused_unless_the_comparison_says_so(loss, message):
+  with pytest.raises(UserError, match=message):
+    check(loss=loss)
+  check(loss=loss, mixes_examples=True)
+
+
+def test_examples_of_a_loss_that_mixes_them_have_no_weights():
+  with pytest.raises(UserError, match=r'easy-0\.4 weighs examples by their losses, and with mixes'):
+    check(loss=mean_of(info_nce), mixes_examples=True, arms=('fixed-0.9', 'easy-0.4'))
+
+
+def test_a_metric_that_mixes_examples_is_refused():
+  with pytest.raises(UserError, match=r'info_nce .* make it a train\.Metric of all test examples'):
+    check(loss=mean_of(info_nce), metric=info_nce, mixes_examples=True)
+
+
+def test_a_loss_that_mixes_examples_returns_one_number_or_one_of_each():
+  def of_classes(outputs, labels):
+    return outputs
+
+  with pytest.raises(UserError, match=r'one real number, or one per example, .* \(batch, 2\)'):
+    check(loss=of_classes, mixes_examples=True)
+
+
 class Network(nnx.Module):
   """A linear layer with something else, which its call may change."""
 

@@ -177,6 +177,15 @@ def test_own_optimizers_at_once_agree_with_those_alone(rate):
 
 
 @pytest.mark.slow
+def test_losses_that_mix_examples_at_once_agree_with_those_alone():
+  def contrastive(outputs, labels):
+    products = outputs @ outputs[:, ::-1].T
+    return optax.softmax_cross_entropy_with_integer_labels(products, jnp.arange(len(labels))).mean()
+
+  check_agreement(trainer_of(loss=contrastive, mixes_examples=True), LCAM)
+
+
+@pytest.mark.slow
 def test_networks_that_compute_in_bfloat16_agree_at_the_start():
   trainer = trainer_of(dtype='bfloat16')
   at_once = trained(Lanes(LanePrograms(trainer, LANES), [Start(LCAM, 0)]))[0]
