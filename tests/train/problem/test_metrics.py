@@ -1,7 +1,6 @@
 """Metrics of the whole test split, and metrics of which more is better."""
 
 import dataclasses
-import json
 
 import numpy as np
 import pytest
@@ -55,20 +54,6 @@ def test_it_is_that_of_all_outputs_in_order(metric, expected):
   kernel, bias = (np.asarray(engine.state.params[name]) for name in ('kernel', 'bias'))
   found = trainer.metric(engine.evaluate(engine.state))
   np.testing.assert_allclose(found, expected(INPUTS @ kernel + bias, LABELS))
-
-
-@pytest.mark.training
-def test_more_is_better_in_results_and_files(tmp_path):
-  results = compare(compared(AUC), workdir=tmp_path, progress=False)
-  curves = results.curves()['fixed-0.9']['metric']
-  assert curves.shape == (3, 2)
-  assert 0.6 < curves.min() < curves.max() < 1
-  config = json.loads((tmp_path / 'fixed-0.9' / 'seed-0' / 'config.json').read_text())
-  assert (config['metric'], config['higher_is_better']) == ('AUC', True)
-  shown = results._repr_html_()
-  assert '<th>AUC</th>' in shown
-  assert 'above zero the arm is better' in shown
-  assert f'<td>{curves.max(1).mean():.4f}' in shown  # the best epochs
 
 
 @pytest.mark.training
