@@ -536,6 +536,8 @@ class Optax(Arm):
       optimizer = self.optimizer(rate)
     except TypeError:
       return self._of_numbers(rate)
+    if isinstance(optimizer, optax.MultiSteps):
+      optimizer = optimizer.gradient_transformation()
     if not isinstance(optimizer, optax.GradientTransformation):
       return optimizer  # the comparison says what is wrong
     return optax.chain(optax.inject_hyperparams(_tells)(learning_rate=rate), optimizer)

@@ -251,10 +251,11 @@ class Comparison:
   def decayed(self, params: optax.Params) -> Any:
     """Returns for each parameter whether weight decay takes part of it away."""
     of, keystr = self.weight_decay_of, jax.tree_util.keystr
-    return jax.tree_util.tree_map_with_path(
-      lambda path, value: of is None or bool(of(keystr(path, simple=True, separator='.'), value)),
-      params,
-    )
+    with explain_errors('weight_decay_of'):
+      return jax.tree_util.tree_map_with_path(
+        lambda path, value: of is None or bool(of(keystr(path, simple=True, separator='.'), value)),
+        params,
+      )
 
   @property
   def own_parts(self) -> list[Any]:
@@ -327,7 +328,7 @@ def _check(comparison: Comparison) -> None:
     value = getattr(comparison, field)
     unset = field == 'train_examples' and value is None
     require(unset or (type(value) is int and value >= 1), field, 'a whole number of at least 1')
-  require_all('arms', Arm, 'at least one name of an arm, or arm of train.arms')
+  require_all('arms', Arm, 'at least one name of an arm, or arm of train.arms, such as Optax')
   for arm in comparison.arms:
     _check_arm(arm)
   # Some file systems take names that differ only in case for the same.
@@ -364,7 +365,7 @@ def _check(comparison: Comparison) -> None:
   require(isinstance(comparison.experiment, str), 'experiment', 'text')
   require(isinstance(comparison.about, About), 'about', 'a train.problem.comparison.About')
   schedule, decay = comparison.schedule, comparison.weight_decay
-  require(isinstance(schedule, Schedule), 'schedule', 'one of train.schedules')
+  require(isinstance(schedule, Schedule), 'schedule', 'one of train.schedules, such as Optax')
   for field in ('kind', 'describe'):
     found = getattr(schedule, field, None)
     if not _is_line(said := found() if callable(found) else found):

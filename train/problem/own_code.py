@@ -101,8 +101,11 @@ def _sentence(where: str, error: BaseException) -> str:
 
 def _clash(error: BaseException) -> str:
   """Returns words about a neighbour of the user's file that has the name of one of our packages."""
-  name = (getattr(error, 'name', None) or '').partition('.')[0]
-  for folder in _folders if isinstance(error, ImportError) else ():
+  name = getattr(error, 'name', None) if isinstance(error, ImportError) else None
+  if isinstance(error, AttributeError) and isinstance(error.obj, types.ModuleType):
+    name = error.obj.__name__
+  name = (name or '').partition('.')[0]
+  for folder in _folders if name else ():
     for neighbour in (pathlib.Path(folder, f'{name}.py'), pathlib.Path(folder, name)):
       if (CHECKOUT / name).is_dir() and neighbour.exists() and folder != str(CHECKOUT):
         return f' ({neighbour} has the name of a package of the trainer: rename it)'

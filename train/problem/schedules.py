@@ -145,7 +145,12 @@ class Optax(Schedule):
   def build(self, epochs: int, steps_per_epoch: int) -> optax.Schedule:
     steps = epochs * steps_per_epoch
     built = self.function(steps)
-    if self.init_value is None or not callable(built):
+    if not callable(built):
+      raise UserError(
+        f'The function of the schedule Optax gets the number of steps, {steps}, and must return a '
+        f'schedule, not {built!r:.60}: give it a schedule s as `lambda steps: s`.'
+      )
+    if self.init_value is None:
       return built
     with jax.ensure_compile_time_eval():
       # Without the digits that differ between devices.

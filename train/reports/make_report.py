@@ -2,6 +2,7 @@
 
 import importlib
 import pathlib
+import re
 import shlex
 from typing import NamedTuple
 
@@ -159,7 +160,8 @@ def _report_differences(
     [(name, of.metric.column, *row) for name, (of, rows) in differences.items() for row in rows],
   )
   for index, metric in enumerate(dict.fromkeys(of.metric for of, _ in differences.values())):
-    path = workdir / ('differences.png' if not index else f'differences-{metric.column}.png')
+    part = re.sub(r'\W+', '_', metric.column)
+    path = workdir / ('differences.png' if not index else f'differences-{part}.png')
     of_metric = {
       name: (words.setting_and_momenta(of), rows)
       for name, (of, rows) in differences.items()

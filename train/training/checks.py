@@ -158,7 +158,8 @@ def check_steps(comparison: Comparison, dataset: Dataset) -> None:
     what = f'A training step of {name} with {arm.name} on {len(batch.labels)} examples'
     with explain_errors(what):
       _check_step(what, programs, arm, comparison.build_optimizer(arm, steps, seed=0), steps, batch)
-  for batch in _batches(dataset.test, eval_batch_size(comparison)) if comparison.own_parts else ():
+  size = eval_batch_size(comparison, len(dataset.train))
+  for batch in _batches(dataset.test, size) if comparison.own_parts else ():
     with explain_errors(f'The evaluation of {name} on {len(batch.labels)} examples'):
       jax.eval_shape(programs.evaluate, params, model_state, batch)
 

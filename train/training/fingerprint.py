@@ -49,7 +49,7 @@ def program_digest(comparison: Comparison, dataset: Dataset) -> str:
     return model_state, gradients, sums, jax.tree.map(jnp.asarray, decayed)
 
   train = _batches(dataset.train, comparison.batch_size)
-  test = _batches(dataset.test, eval_batch_size(comparison))
+  test = _batches(dataset.test, eval_batch_size(comparison, len(dataset.train)))
   texts = [_text(network, key, key, train, test)]
   if is_users(comparison.schedule.code):
     schedule = comparison.schedule.build(comparison.epochs, _steps_per_epoch(comparison, dataset))

@@ -218,9 +218,10 @@ def make_programs(
   )
 
 
-def eval_batch_size(comparison: Comparison) -> int:
-  """Returns how many examples are evaluated at once, on one device."""
-  return comparison.batch_size if comparison.mixes_examples else _EVAL_BATCH_SIZE
+def eval_batch_size(comparison: Comparison, train_examples: int) -> int:
+  """Returns how many examples are evaluated at once: as many as are trained on if a loss mixes them."""
+  of_training = min(comparison.batch_size, train_examples)
+  return of_training if comparison.mixes_examples else _EVAL_BATCH_SIZE
 
 
 def make_initializer(

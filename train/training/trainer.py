@@ -97,7 +97,7 @@ class Trainer:
     """Returns the sums over the whole test split, still on the device."""
     # Whole batches are divided evenly.
     count = self.devices.count
-    batch_size = -(-eval_batch_size(self.comparison) // count) * count
+    batch_size = -(-eval_batch_size(self.comparison, self.train_examples) // count) * count
     sums, outputs = [], []
     for batch in self.test_input.in_order(batch_size):
       of_batch = eval_step(params, model_state, batch)

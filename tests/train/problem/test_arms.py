@@ -174,6 +174,10 @@ OWN_OPTIMIZERS = {
     adamw,
   ),
   'asks for the loss': (optax.contrib.momo, optax.contrib.momo),
+  'adds up the gradients of several steps': (
+    lambda rate: optax.MultiSteps(adamw(rate), 2),
+    lambda rate: optax.MultiSteps(adamw(rate), 2).gradient_transformation(),
+  ),
 }
 
 

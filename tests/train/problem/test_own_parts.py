@@ -102,6 +102,13 @@ def test_weights_decay_where_the_function_says_so(name, decay):
   np.testing.assert_array_equal(updates['layers'][0]['bias'], [0.0])
 
 
+def test_a_function_that_does_not_say_whether_weights_decay_is_named():
+  comparison = compared(weight_decay_of=lambda path, value: value > 0)
+  optimizer = comparison.build_optimizer(comparison.arms[0], 1, 0)
+  with pytest.raises(UserError, match='weight_decay_of: ValueError: The truth value of an array'):
+    optimizer.init({'kernel': jnp.array(KERNEL)})
+
+
 def test_an_arm_that_decays_all_weights_is_refused():
   comparison = compared(weight_decay_of=lambda path, value: value.ndim > 1)
   with pytest.raises(UserError, match='it decays all parameters or none: leave weight_decay_of'):
@@ -172,6 +179,14 @@ def test_a_schedule_that_is_no_function_to_a_number_is_named(built):
   setting = Setting(Own(built=built), 1, 1, 0.0, 'algorithm1')
   with pytest.raises(UserError, match='`build` of the schedule own must return a function'):
     setting.learning_rate()
+
+
+def test_a_schedule_in_place_of_a_function_that_returns_one_is_named():
+  schedule = schedules.Optax(optax.constant_schedule(0.1))
+  with pytest.raises(
+    UserError, match=r'gets the number of steps, 6, and must .* not 0\.1: give it a'
+  ):
+    schedule.build(2, 3)
 
 
 def test_a_schedule_that_looks_at_the_traced_step_is_named():

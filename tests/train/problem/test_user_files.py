@@ -25,9 +25,10 @@ def test_neighbours_do_not_replace_libraries(tmp_path):
   run_command('run', write(tmp_path), *SHORT, '--workdir', tmp_path / 'runs')
 
 
-def test_a_neighbour_with_the_name_of_our_package_is_named(tmp_path, refused):
+@pytest.mark.parametrize('imports', ['from models import Mine', 'import models; models.Mine'])
+def test_a_neighbour_with_the_name_of_our_package_is_named(tmp_path, refused, imports):
   (tmp_path / 'models.py').write_text('Mine = 1\n')
-  said = refused('run', write(tmp_path, 'from models import Mine\n'))
+  said = refused('run', write(tmp_path, f'{imports}\n'))
   assert f'{tmp_path / "models.py"} has the name of a package of the trainer: rename it' in said
 
 
