@@ -98,7 +98,7 @@ def _judged(
   search: Search, points: Sequence[Point], folder: pathlib.Path, epoch: Literal['last', 'best']
 ) -> list[Tried]:
   """Returns what validation data say about points, as process 0 reads it."""
-  comparison = search.comparison
+  comparison, higher = search.comparison, search.comparison.metric.higher_is_better
 
   def judged(point: Point) -> tuple[int, list[float], float]:
     """Returns the epoch, the metric of each seed after it, and the mean loss."""
@@ -113,12 +113,15 @@ def _judged(
         found = columns[name]
         values[: len(found)] = np.where(np.isfinite(found), found, np.inf)
     metric, loss = table
-    after = comparison.epochs if epoch == 'last' else int(metric.mean(0).argmin()) + 1
+    if higher:  # what is infinite is the worst
+      metric = np.where(np.isfinite(metric), metric, -np.inf)
+    best_epoch = int((-metric if higher else metric).mean(0).argmin()) + 1
+    after = comparison.epochs if epoch == 'last' else best_epoch
     return after, metric[:, after - 1].tolist(), float(loss[:, after - 1].mean())
 
   found = processes.from_first(lambda: [judged(point) for point in points])
   return [
-    Tried(point, after, tuple(values), loss)
+    Tried(point, after, tuple(values), loss, higher)
     for point, (after, values, loss) in zip(points, found, strict=True)
   ]
 

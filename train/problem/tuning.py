@@ -336,14 +336,17 @@ class Tried(NamedTuple):
   Attributes:
     point: The point.
     epoch: The epoch that is judged.
-    values: The metric on validation data after that epoch, of each seed; infinite if it diverged.
+    values: The metric on validation data after that epoch, of each seed; infinite, the worst, if it
+      diverged.
     loss: The mean validation loss after that epoch, which decides between equal metrics.
+    higher_is_better: Whether a higher metric is better.
   """
 
   point: Point
   epoch: int
   values: tuple[float, ...]
   loss: float
+  higher_is_better: bool = False
 
   @property
   def mean(self) -> float:
@@ -352,8 +355,8 @@ class Tried(NamedTuple):
 
 
 def best(tried: Iterable[Tried]) -> Tried:
-  """Returns the point with the smallest mean, of equal ones that with the smallest loss."""
-  return min(tried, key=lambda one: (one.mean, one.loss))
+  """Returns the point with the best mean, of equal ones that with the smallest loss."""
+  return min(tried, key=lambda one: (-one.mean if one.higher_is_better else one.mean, one.loss))
 
 
 def tuned_arms(

@@ -88,8 +88,12 @@ def sensitivity(found: FoundRuns) -> Panel:
   for row in picks(found):
     place = np.array([row.effective_rate]), np.array([row.metric])
     lines.append(Line(row.arm, 'pick', *place))
-  label = found.metric.label.replace('test ', 'validation ', 1)
-  return Panel(label, lines, 0, True, horizontal_label='effective learning rate')
+  label, higher = (
+    found.metric.axis.replace('test ', 'validation ', 1),
+    found.metric.higher_is_better,
+  )
+  horizontal = 'effective learning rate'
+  return Panel(label, lines, 0, True, horizontal_label=horizontal, higher_is_better=higher)
 
 
 def _line(arm: str, rows: Sequence[TriedRow]) -> Line:
@@ -99,7 +103,10 @@ def _line(arm: str, rows: Sequence[TriedRow]) -> Line:
   half_widths = np.where(np.isfinite(half_widths), half_widths, 0)
   searched = any(row.momentum is not None or row.weight_decay is not None for row in rows)
   kind = 'points' if searched else 'mean'
-  band = None if searched else (np.maximum(means - half_widths, 0.2 * means), means + half_widths)
+  low = means - half_widths
+  if (means > 0).all():  # a logarithmic axis cannot show a band that reaches below zero
+    low = np.maximum(low, 0.2 * means)
+  band = None if searched else (low, means + half_widths)
   return Line(arm, kind, rates, means, band)
 
 

@@ -1,5 +1,6 @@
 """Metrics of the whole test split, and metrics of which more is better."""
 
+import csv
 import dataclasses
 
 import numpy as np
@@ -7,7 +8,7 @@ import pytest
 from flax import nnx
 from sklearn.metrics import roc_auc_score
 
-from train import Comparison, Dataset, Metric, Split, compare
+from train import Comparison, Dataset, Metric, Split, compare, schedules, tune
 from train.system.errors import UserError
 from train.training.checks import check_fit
 from train.training.trainer import Alone, Start, Trainer
@@ -118,3 +119,16 @@ def test_outputs_without_an_axis_of_examples_cannot_be_gathered():
 def test_a_metric_that_cannot_be_is_told_when_it_is_made(make, message):
   with pytest.raises(UserError, match=message):
     make()
+
+
+@pytest.mark.training
+def test_tuning_picks_the_highest(tmp_path):
+  settings = {'points': 4, 'tuning_seeds': 1, 'seeds': range(2), 'epoch': 'best'}
+  comparison = compared(AUC, arms=('fixed-0.5',), schedule=schedules.Constant(1e-3))
+  tuned = tune(comparison, workdir=tmp_path, progress=False, **settings)
+  (picked,) = (row for row in tuned.tuning if row.picked)
+  assert picked.metric == max(row.metric for row in tuned.tuning)
+  assert len({row.metric for row in tuned.tuning}) > 1
+  (path,) = tmp_path.glob(f'tuning/*-point{picked.point}/seed-*/metrics.csv')
+  curve = [float(row['test_AUC']) for row in csv.DictReader(path.open())]
+  assert picked.metric == pytest.approx(max(curve))
