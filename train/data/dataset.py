@@ -216,8 +216,10 @@ def _to_array(values, what: str) -> np.ndarray:
       array = np.array(array.tolist())
   except ValueError as error:
     raise DataError(f'The {what} of a split have rows of different shapes.') from error
-  # To JAX bfloat16 is a number, to NumPy it is not.
-  if not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool):
+  # To JAX bfloat16 is a number, to NumPy it is not; to NumPy a duration is.
+  if (
+    not (jnp.issubdtype(array.dtype, jnp.number) or array.dtype == bool) or array.dtype.kind == 'm'
+  ):
     raise DataError(
       f'The {what} of a split must be numbers, not {array.dtype} of shape {array.shape}.'
     )

@@ -132,7 +132,8 @@ def _place(error: BaseException) -> str | None:
 
 def is_users(thing: Any) -> bool:
   """Returns whether a function, class or instance is not the trainer's."""
-  return getattr(thing, '__module__', type(thing).__module__).partition('.')[0] != 'train'
+  module = getattr(thing, '__module__', type(thing).__module__) or ''  # None of code by `exec`
+  return module.partition('.')[0] != 'train'
 
 
 def own_modules() -> list[types.ModuleType]:

@@ -117,6 +117,7 @@ def test_frames_of_pandas_become_arrays():
     (np.ones((0, 2)), [], r'must have examples, but its inputs have shape \(0, 2\)\.'),
     (5.0, [0], r'inputs of a split must have an axis of examples'),
     ([[1, 2], [3]], [0, 1], 'inputs of a split have rows of different shapes'),
+    ([[1], [2]], np.array([1, 2], 'm8[s]'), r'must be numbers, not timedelta64\[s\] of shape'),
     ([1, 2], ['cat', 'dog'], r'labels of a split must be numbers, not <U3 of shape \(2,\)'),
     ([1, None], [0, 1], 'inputs of a split must be numbers, but row 1 holds None, a NoneType'),
     (_objects([1, '2'], [3, 4]), [0, 1], "numbers, but row 0 holds '2', a str: leave it out"),

@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from tests.train.support import run_command, tables
-from train.problem.own_code import explain_errors
+from train.problem.own_code import explain_errors, is_users
 from train.system.environment import settle_jax
 from train.system.errors import UserError
 
@@ -61,6 +61,11 @@ comparison = Comparison(
   arms=(Sgd(),), seeds=(0,),
 )
 """
+
+
+def test_functions_of_no_module_are_the_users():
+  assert is_users(eval('lambda: 0', {}))
+  assert not is_users(explain_errors)
 
 
 def test_code_leaves_no_setting_of_jax_behind(tmp_path):
