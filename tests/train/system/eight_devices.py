@@ -19,7 +19,7 @@ from flax import nnx
 
 import models
 from models.batch_norm import BatchNorm
-from train import Comparison, Dataset, Split
+from train import Comparison, Dataset, Metric, Split, wrong_answer
 from train.problem.arms import Lcam
 from train.problem.schedules import Constant
 from train.storage.configuration import run_config
@@ -47,9 +47,20 @@ def small(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
   )
 
 
-def vit(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
-  sizes = {'patch_size': 4, 'hidden_size': 24, 'depth': 2, 'num_heads': 3, 'mlp_size': 40}
-  return models.VisionTransformer(num_classes, image_size=8, rngs=rngs, **sizes)
+class OfTwoInputs(nnx.Module):
+  """A vision transformer of images that are shifted by one number each."""
+
+  def __init__(self, num_classes: int, rngs: nnx.Rngs):
+    sizes = {'patch_size': 4, 'hidden_size': 24, 'depth': 2, 'num_heads': 3, 'mlp_size': 40}
+    self.vit = models.VisionTransformer(num_classes, image_size=8, rngs=rngs, **sizes)
+
+  def __call__(self, inputs):
+    return self.vit(inputs['images'] + inputs['shifts'][:, None, None, None])
+
+
+def mean_margin(outputs, targets):
+  """Returns a metric of the whole test split."""
+  return (outputs[np.arange(len(targets)), targets] - outputs.max(1)).mean()
 
 
 def wrn(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
@@ -67,7 +78,7 @@ NETWORKS = {
   'small': (small, (8, 8, 3), 1e-3),
   'wrn': (wrn, (8, 8, 3), 1e-3),
   'm11': (m11, (1300,), 1e-5),
-  'vit': (vit, (8, 8, 3), 1e-3),
+  'vit': (OfTwoInputs, (8, 8, 3), 1e-3),
 }
 
 
@@ -78,7 +89,9 @@ def comparison_of(name: str) -> Comparison:
   def split(examples):
     labels = draw.integers(0, 4, examples)
     inputs = draw.normal(size=(examples, *shape)) + labels.reshape(-1, *[1] * len(shape)) / 2
-    return Split(inputs.astype('float32'), labels)
+    if name == 'vit':
+      inputs = {'images': inputs.astype('float32'), 'shifts': draw.normal(size=examples)}
+    return Split(inputs, labels)
 
   return Comparison(
     name=name,
@@ -88,6 +101,7 @@ def comparison_of(name: str) -> Comparison:
     batch_size=BATCH_SIZE,
     schedule=Constant(learning_rate),
     arms=(LCAM,),
+    metric=Metric('margin', mean_margin, True) if name == 'vit' else wrong_answer,
   )
 
 
