@@ -13,7 +13,7 @@ import time
 import numpy as np
 import pytest
 
-from tests.train.support import ROOT, count_checkpoints, run_command
+from tests.train.support import ROOT, count_checkpoints, run_command, write_problem
 from train.launch import together
 from train.system import processes
 from train.system.errors import UserError
@@ -112,6 +112,27 @@ def test_two_processes_train_as_one_does(alone, tmp_path, how):
   statuses, errors = ends_of(start([*SMALL, '--epochs', 3, '--workdir', tmp_path, *stream], 2))
   assert (statuses, errors) == ([0, 0], ['', ''])
   assert_same_run(tmp_path, alone)
+
+
+@pytest.mark.slow
+def test_two_processes_agree_on_a_metric_of_the_whole_split(tmp_path):
+  path = write_problem(tmp_path)
+  path.write_text(
+    f"""{path.read_text()}
+import dataclasses
+from train import Metric
+
+def mean_margin(outputs, targets):
+  return (outputs[np.arange(len(targets)), targets] - outputs.max(1)).mean()
+
+comparison = dataclasses.replace(comparison, metric=Metric('margin', mean_margin, True))
+"""
+  )
+  arguments = ['run', path, '--arms', ARM, '--seeds', 0]
+  run_command(*arguments, '--devices', 1, '--workdir', tmp_path / 'one')
+  statuses, errors = ends_of(start([*arguments, '--workdir', tmp_path / 'two'], 2))
+  assert (statuses, errors) == ([0, 0], ['', ''])
+  assert_same_run(tmp_path / 'two', tmp_path / 'one')
 
 
 @pytest.mark.slow

@@ -1,10 +1,12 @@
 """The user's own code leaves nothing behind that changes what the trainer computes."""
 
+import linecache
+
 import jax
 import pytest
 
 from tests.train.support import run_command, tables
-from train.problem.own_code import explain_errors, is_users
+from train.problem.own_code import explain_errors, is_users, source_digest
 from train.system.environment import settle_jax
 from train.system.errors import UserError
 
@@ -61,6 +63,18 @@ comparison = Comparison(
   arms=(Sgd(),), seeds=(0,),
 )
 """
+
+
+def test_functions_of_cells_of_a_notebook_are_told_apart():
+  def made(number, comment=''):
+    source, name = f'def f():  {comment}\n  return {number}\n', f'<cell {number}{comment}>'
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    scope = {'__name__': 'cells'}
+    exec(compile(source, name, 'exec'), scope)
+    return scope['f']
+
+  first = source_digest([made(1)])
+  assert source_digest([made(1, '# a comment')]) == first != source_digest([made(2)])
 
 
 def test_functions_of_no_module_are_the_users():
