@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from train.problem.own_code import definition, explain_errors
+from train.problem.own_code import definition, explain_errors, shapes
 from train.system.errors import UserError
 
 PerExample = Callable[[Any, jax.Array], jax.Array]
@@ -137,10 +137,3 @@ class Metric:
 def metric_of(function: PerExample) -> Metric:
   """Returns the metric of a function that gives the error of each example."""
   return Metric(function.__name__, function, per_example=True)
-
-
-def shapes(tree: Any) -> str:
-  """Returns the shapes of arrays, each after its path if there are several."""
-  keystr = jax.tree_util.keystr
-  leaves = jax.tree_util.tree_leaves_with_path(tree)
-  return ', '.join(f'{keystr(path, simple=True)} {leaf.shape}'.strip() for path, leaf in leaves)

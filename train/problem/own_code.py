@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import functools
 import hashlib
 import importlib.util
 import inspect
@@ -14,6 +15,8 @@ import types
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
+
+import jax
 
 from train.system.environment import CHECKOUT
 from train.system.errors import UserError
@@ -119,6 +122,13 @@ def definition(function: Callable) -> str:
   if code is None:
     return f'a {type(function).__name__}'
   return f'{code.co_filename}, line {code.co_firstlineno}'
+
+
+def shapes(tree: Any) -> str:
+  """Returns the shapes of arrays in words, each after its path if there are several."""
+  keystr = functools.partial(jax.tree_util.keystr, simple=True, separator='.')
+  leaves = jax.tree_util.tree_leaves_with_path(tree)
+  return ', '.join(f'{keystr(path)} {leaf.shape}'.strip() for path, leaf in leaves)
 
 
 def _place(error: BaseException) -> str | None:

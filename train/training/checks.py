@@ -13,7 +13,7 @@ from train.data import Batch, Dataset, Split, batch_shapes
 from train.problem.arms import Arm, learning_rate_in
 from train.problem.comparison import Comparison, cross_entropy
 from train.problem.metrics import PerExample
-from train.problem.own_code import definition, explain_errors
+from train.problem.own_code import definition, explain_errors, shapes
 from train.system.environment import check_devices
 from train.system.errors import UserError
 from train.training.programs import (
@@ -55,7 +55,7 @@ def check_fit(comparison: Comparison, dataset: Dataset) -> None:
     model.eval()
     return in_float32(model(comparison.preprocessing.evaluate(inputs)))
 
-  with explain_errors(f'The network {name}, on inputs of {_shapes(inputs)}'):
+  with explain_errors(f'The network {name}, on inputs of shape {shapes(inputs)}'):
     outputs = nnx.eval_shape(outputs_of, inputs)
   expected = (_BATCH, dataset.num_classes)
   if comparison.loss is cross_entropy and getattr(outputs, 'shape', None) != expected:
@@ -247,14 +247,6 @@ def _random_like(shapes: Any, rng: np.random.Generator) -> Any:
   """Returns random arrays; those of outputs that may be probabilities lie between 0 and 1."""
   return jax.tree.map(
     lambda leaf: jnp.asarray(rng.uniform(0.05, 0.95, leaf.shape), leaf.dtype), shapes
-  )
-
-
-def _shapes(tree: Any) -> str:
-  """Returns the shapes of inputs, each after its path if there are several."""
-  return ', '.join(
-    f'shape {leaf.shape}' if not path else f'{path} shape {leaf.shape}'
-    for path, leaf in _leaves(tree).items()
   )
 
 
