@@ -25,6 +25,7 @@ EXAMPLE = 'examples/own_problem.py'
 PLACEHOLDERS = {
   'my_problem.py': EXAMPLE,
   'FILE.py': EXAMPLE,
+  'NAME_OR_FILE': EXAMPLE,
   'HOST:PORT': 'localhost:1234',
   'DATASET': 'digits',
 }

@@ -83,13 +83,13 @@ def _text(
     f'learning rate, minus that of epochs {early}, in percentage points. factor: the training loss of '
     f'the former divided by that of the latter. The paper has one run of each arm, of '
     f'{FIGURE_3.about.published_network}. Means over n seeds with 95 % intervals (Student t).',
-    markdown_table(Table(_rises(finished), ())),
+    markdown_table(Table(_rises(finished), (), 'Arms')),
     'Differences of the rise:',
-    markdown_table(Table(contrast_columns(compared.rows, _SPEC), ())),
+    markdown_table(Table(contrast_columns(compared.rows, _SPEC), (), 'Differences')),
     *words.explain_contrasts(compared.rows, [_RISE]),
     _listed([*words.describe_method(compared, _RISE, _SPEC), *_resolution(compared)]),
     'Share of steps in the high-loss phase, in percent, by the epochs of each learning rate:',
-    markdown_table(Table(_shares(finished), ())),
+    markdown_table(Table(_shares(finished), (), 'Shares')),
     '![rise](rise.png)',
     'Whole curves, the shares by epoch, the last and best errors and the differences of the last '
     'error: [report.md](report.md).',
