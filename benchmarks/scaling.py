@@ -114,7 +114,7 @@ def here(steps: int = 10, rounds: int = 9) -> None:
       times[one].append(several.seconds(steps))
   for several in workers.values():
     several.close()
-  print(f'{setting()}; quickstart, {steps} steps, medians of {rounds} rounds')
+  print(f'{setting()}; digits, {steps} steps, medians of {rounds} rounds')
   for one, seconds in times.items():
     ratios = [mine / alone for mine, alone in zip(seconds, times[SETTINGS[0]], strict=True)]
     low, _, high = statistics.quantiles(ratios, n=4)
@@ -125,7 +125,7 @@ def worker(coordinator: str, processes: int, process_id: int, /) -> None:
   """Reads numbers of steps from stdin, one a line, and trains each."""
   if processes > 1:
     jax.distributed.initialize(coordinator, processes, process_id)
-  train = training(COMPARISONS['quickstart'])
+  train = training(COMPARISONS['digits'])
   for line in sys.stdin:
     train(int(line))
     print('done', flush=True)

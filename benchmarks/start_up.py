@@ -1,6 +1,6 @@
 """Measures the time from the shell to the end of the trainer's first step, part by part.
 
-    python -m benchmarks.start_up [--starts 5] [--experiment quickstart]
+    python -m benchmarks.start_up [--starts 5] [--experiment digits]
 
 Each start is a new process. A cold start finds no compiled programs; a warm start finds those that
 the cold start before it has kept. Cold and warm starts take turns. The results are medians, in seconds.
@@ -24,7 +24,7 @@ from benchmarks.worker import Worker
 _KINDS = 'cold', 'warm'
 
 
-def main(starts: int = 5, experiment: str = 'quickstart') -> None:
+def main(starts: int = 5, experiment: str = 'digits') -> None:
   """Prints the seconds of each part of a start.
 
   Args:

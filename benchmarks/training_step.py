@@ -29,7 +29,7 @@ import models
 from train.data import Batch, Dataset, DataSource, Split, find_source
 from train.problem.arms import Lcam
 from train.problem.comparison import Comparison
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS
 from train.problem.networks import M11, Network, VitB16, WideResNet
 from train.system.environment import environment
 from train.training.trainer import Trainer
@@ -66,7 +66,7 @@ def _comparison(network: Network, dataset: str, batch_size: int = 128) -> Compar
 COMPARISONS = {
   comparison.name: comparison
   for comparison in (
-    dataclasses.replace(QUICKSTART, name='quickstart'),
+    dataclasses.replace(DIGITS, name='digits'),
     _comparison(WideResNet(10, 1), 'cifar10'),
     _comparison(WideResNet(16, 1), 'cifar10'),
     _comparison(WideResNet(16, 4), 'cifar10'),

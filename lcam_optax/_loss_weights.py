@@ -24,36 +24,24 @@ def loss_phase_weights(
   The weights average one. With a negative strength, examples with a low loss count more: a way to
   distrust labels that may be wrong. With a positive one, examples with a high loss do.
 
-  **Why these weights.** In ``lcam`` with ``rule='algorithm1'``, the momentum that a loss chooses
-  multiplies the trace that already contains the gradient of this loss. With a momentum
-  :math:`c + d s_t`, and phases that are independent of each other, the updates contain that gradient
-  :math:`S (1 + d (s_t - \bar s))` times in total, :math:`S = 1 / (1 - c - d \bar s)`. So LCAM counts
-  hard batches more (``d`` above 0) or less. At a batch size of 1, momenta ``high`` and ``low`` do
-  the same, on average, as a fixed momentum, their mean, with weights of
-  ``strength = (high - low) / 2``. In larger batches luck averages out, and LCAM's effect with it;
-  these weights still distinguish the examples.
+  LCAM does the same on average at a batch size of 1, with ``rule='algorithm1'`` and
+  ``strength = (high - low) / 2``. In larger batches LCAM's effect shrinks, and that of these weights
+  does not. The documentation derives this under "Derivation".
 
   Under ``jax.jit`` the mean is over the whole batch, on any number of devices. Inside
-  ``jax.shard_map``, each device has only its part. Gather the losses, one row for each device, and
-  take the row of this device::
+  ``jax.shard_map``, gather the losses, one row for each device, and take the row of this device::
 
     everywhere = jax.lax.all_gather(losses, 'data')
     weights = loss_phase_weights(everywhere, -0.475)[jax.lax.axis_index('data')]
     loss = jax.lax.pmean((weights * losses).mean(), 'data')
-
-  ``mean=jax.lax.pmean(losses.mean(), 'data')`` is not the same: losses are then compared with the
-  mean over all devices, but :math:`\bar s` is still that of one device. The weights average one on
-  every device, and so do those of all devices together, but examples with the same loss may have
-  different weights on different devices.
 
   Args:
     losses: The loss of each example; a float array of any shape but ().
     strength: Half the difference between the weights of the two sides, in [-0.5, 0.5], so that no
       weight is below 0.
     mean: The number that losses are compared with, such as a running mean of many batches; a scalar.
-      None means the mean of ``losses``. It does not replace :math:`\bar s`, which is always that of
-      ``losses``; so, if all of them are on one side of the mean, all weights are 1. In particular,
-      the weight of one example alone is 1.
+      None means the mean of ``losses``. It does not replace :math:`\bar s`: if all losses are on one
+      side of the mean, all weights are 1.
 
   Returns:
     The weights, with the shape and the dtype of ``losses``. Means are computed in float32 or wider.

@@ -39,7 +39,7 @@ def write_report(output: pathlib.Path, size: Size, console: Console) -> None:
     for arm, runs in found.runs.items()
   }
   compared = contrasts(with_rises(found))
-  verdict = words.verdict(compared.rows, _RISE, _SPEC)
+  verdict = words.outcomes(compared.rows, _RISE, _SPEC)
   for sentence in verdict:
     console.print(f'* {sentence}', highlight=False, markup=False)
   write_whole(output / 'rise.md', _text(finished, compared, verdict, size))

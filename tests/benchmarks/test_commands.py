@@ -20,15 +20,15 @@ def output_of(name: str, *arguments: str, **variables: str) -> str:
 
 @pytest.mark.slow
 def test_models_says_examples_a_second_and_the_speed_up_of_the_product():
-  lines = output_of('models', '--networks', 'quickstart', '--seconds', '0').splitlines()
+  lines = output_of('models', '--networks', 'digits', '--seconds', '0').splitlines()
   assert 'jaxlib' in lines[0]
-  assert int(re.fullmatch(r'quickstart +(\d+) examples a second', lines[1])[1]) > 0
-  assert float(re.fullmatch(r'quickstart +([\d.]+) times as fast .*', lines[2])[1]) > 0
+  assert int(re.fullmatch(r'digits +(\d+) examples a second', lines[1])[1]) > 0
+  assert float(re.fullmatch(r'digits +([\d.]+) times as fast .*', lines[2])[1]) > 0
 
 
 @pytest.mark.slow
 def test_input_path_says_the_shares_of_a_step():
-  output = output_of('input_path', '--network', 'quickstart', '--steps', '1', '--rounds', '1')
+  output = output_of('input_path', '--network', 'digits', '--steps', '1', '--rounds', '1')
   shares = dict(re.findall(r'^(\S[\w ]*?)  .*? ([\d.]+) % of a step$', output, re.MULTILINE))
   assert list(shares) == ['on the device', 'streamed', 'one by one through PIL', 'training step']
   assert float(shares['training step']) == 100
@@ -36,7 +36,7 @@ def test_input_path_says_the_shares_of_a_step():
 
 @pytest.mark.slow
 def test_shares_of_a_step_are_all_of_it():
-  output = output_of('shares', 'quickstart', '--seconds', '0')
+  output = output_of('shares', 'digits', '--seconds', '0')
   shares = dict(re.findall(r'^  (\S[\w ]*?) +(-?[\d.]+) %$', output, re.MULTILINE))
   assert list(shares) == [
     *('convolutions and products', 'normalisation', 'augmentation', 'input', 'optimizer'),
@@ -48,11 +48,11 @@ def test_shares_of_a_step_are_all_of_it():
 @pytest.mark.slow
 def test_training_says_examples_a_second_where_there_is_no_pytorch():
   output = output_of(
-    *('training', '--networks', 'quickstart', '--pairs', '2'),
+    *('training', '--networks', 'digits', '--pairs', '2'),
     *('--torch-python', 'no-such-python', '--share-seconds', '0'),
   )
   assert 'no-such-python has no torch and Pillow: PyTorch is left out.' in output
-  assert re.search(r'quickstart, float32 +│ +[\d,.e+]+', output)
+  assert re.search(r'digits, float32 +│ +[\d,.e+]+', output)
   assert 'optimizer' in output
 
 
@@ -68,7 +68,7 @@ def test_resume_says_what_rows_cost():
 def test_settings_says_a_ratio_of_each_setting():
   # With a flag of the user's, the others are left to compare.
   flags = {'XLA_FLAGS': '--xla_cpu_experimental_ynn_fusion_type='} if _has_options() else {}
-  arguments = '--networks', 'quickstart', '--starts', '1', '--pairs', '2'
+  arguments = '--networks', 'digits', '--starts', '1', '--pairs', '2'
   output = output_of('settings', *arguments, **flags)
   for row in ('kept buffers, time', 'huge pages, time', 'huge pages, processor time'):
     assert re.search(rf'{row} +│ +[\d.]+ \([\d.]+ to [\d.]+\)', output)
@@ -93,9 +93,7 @@ def test_quartiles_stand_beside_the_median():
 
 
 def test_an_unknown_network_is_refused_in_a_sentence():
-  with pytest.raises(
-    SystemExit, match="There is no network 'WRN-9-9' here: choose from quickstart,"
-  ):
+  with pytest.raises(SystemExit, match="There is no network 'WRN-9-9' here: choose from digits,"):
     models.main(networks=('WRN-9-9',))
 
 

@@ -26,7 +26,7 @@ from train.system.errors import UserError
 _Switch = Annotated[bool, option()]
 _JOBS = (
   'Train N runs at a time, in N processes that share the CPU cores (default: 1, which trains one '
-  'after the other in this process; `python -m train` alone takes up to 4).'
+  'after the other in this process).'
 )
 _TOGETHER = (
   'Train N runs at once, as one program on one device (default: auto, which trains 16 at once where '

@@ -31,6 +31,27 @@ def load_digits() -> Dataset:
   return Dataset('digits', train, test, tuple('0123456789'))
 
 
+def load_noisy_digits() -> Dataset:
+  """Loads the digits as 64 features, with a fifth of the training labels wrong.
+
+  The 200 wrong labels are the same in every run: examples drawn at random, each with one of the nine
+  other classes. Test labels are right. Features have mean 0 and variance 1 over the training
+  examples.
+  """
+  digits = load_digits()
+  labels, random = digits.train.labels.copy(), np.random.default_rng(0)
+  wrong = random.choice(len(labels), len(labels) // 5, replace=False)
+  labels[wrong] = (labels[wrong] + random.integers(1, 10, len(wrong))) % 10
+  train, test = (
+    split.inputs[..., 0].reshape(len(split), 64).astype(np.float32)
+    for split in (digits.train, digits.test)
+  )
+  mean, std = train.mean(0), np.maximum(train.std(0), 1)  # some pixels are always white
+  train, test = (train - mean) / std, (test - mean) / std
+  splits = Split(train, labels), Split(test, digits.test.labels)
+  return Dataset('noisy_digits', *splits, digits.class_names)
+
+
 def _from_scikit_learn() -> bytes:
   """Returns training and test images and labels, as the content of an ``.npz`` file."""
   from sklearn import datasets, model_selection

@@ -14,7 +14,7 @@ class DataSource(abc.ABC):
   """A data set by name, with everything that is known without loading it."""
 
   name: str
-  kind: Literal['images', 'audio']
+  kind: Literal['images', 'audio', 'features']
   train_examples: int
   test_examples: int
   shape: tuple[int, ...]  # of one input as stored

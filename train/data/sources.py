@@ -1,18 +1,23 @@
 """The data sets that have a name."""
 
 import dataclasses
+from collections.abc import Callable
 
 from train.data.audio import AudioPreprocessing
-from train.data.dataset import DataError
-from train.data.digits import load_digits
+from train.data.dataset import DataError, Dataset
+from train.data.digits import load_digits, load_noisy_digits
 from train.data.images import ImagePreprocessing
+from train.data.preprocess import AsStored
 from train.data.source import DataSource
 from train.data.tfds_source import TfdsSource
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class _Digits(DataSource):
+  load_all: Callable[[], Dataset]
+
   def load(self, data_dir=None, train_examples=None):
-    return load_digits().with_train_examples(train_examples)
+    return self.load_all().with_train_examples(train_examples)
 
   def prepare(self, data_dir=None):
     raise DataError(f'{self.name} comes with scikit-learn and needs no preparation.')
@@ -53,6 +58,18 @@ _ALL = (
     # The statistics of the training split. The digits fill their 8x8 pixels, so crops move them by
     # one pixel only; a mirrored digit would be another sign.
     preprocessing=ImagePreprocessing(mean=(0.304874,) * 3, std=(0.375424,) * 3, padding=1),
+    load_all=load_digits,
+  ),
+  _Digits(
+    name='noisy_digits',
+    kind='features',
+    train_examples=1_000,
+    test_examples=797,
+    shape=(64,),
+    dtype='float32',
+    num_classes=10,
+    preprocessing=AsStored(),
+    load_all=load_noisy_digits,
   ),
   _CIFAR10,
   dataclasses.replace(_CIFAR10, name='cifar100', num_classes=100),

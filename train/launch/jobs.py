@@ -17,8 +17,6 @@ import threading
 import time
 from multiprocessing.connection import Connection, wait
 
-import jax
-
 from train.launch.run import Outcome
 from train.launch.worker import Result, Task, train_task
 from train.system.errors import UserError
@@ -29,7 +27,6 @@ _SECONDS_BETWEEN_LOOKS = 0.5
 _SECONDS_TO_SAVE = 120
 _SECONDS_TO_DIE = 10
 _LINES_OF_A_DEATH = 5
-_MOST_SMALL_RUNS = 4  # each takes half a GiB of memory
 # After these a process trains no other run.
 _LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}
 
@@ -37,16 +34,6 @@ _LAST = {Outcome.STOPPED, Outcome.DIED, Outcome.REFUSED, Outcome.FAILED}
 def share_of_cores(number: int) -> int:
   """Returns how many cores each of a number of runs gets, at least one."""
   return max(1, _cores() // number)
-
-
-def jobs_of_small_runs() -> int:
-  """Returns how many runs of a small network are best trained at the same time on this machine.
-
-  The operations of their steps are too short to be divided among cores well. On an accelerator, runs
-  at the same time would only slow each other down.
-  """
-  most = min(_cores(), _MOST_SMALL_RUNS)
-  return most if most > 1 and os.name == 'posix' and jax.default_backend() == 'cpu' else 1
 
 
 def _cores() -> int:

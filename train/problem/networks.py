@@ -104,6 +104,24 @@ class M11(Network):
 
 
 @dataclasses.dataclass(frozen=True)
+class Mlp(Network):
+  """A multilayer perceptron with one hidden layer, on features."""
+
+  inputs: int
+  hidden: int
+  kind: ClassVar[str] = 'mlp'
+  convolves_images: ClassVar[bool] = False
+
+  def build(self, num_classes: int, *, dtype: str, rngs: nnx.Rngs) -> nnx.Module:
+    hidden = nnx.Linear(self.inputs, self.hidden, dtype=jnp.dtype(dtype), rngs=rngs)
+    output = nnx.Linear(self.hidden, num_classes, dtype=jnp.dtype(dtype), rngs=rngs)
+    return nnx.Sequential(hidden, nnx.relu, output)
+
+  def describe(self) -> str:
+    return f'MLP-{self.inputs}-{self.hidden}'
+
+
+@dataclasses.dataclass(frozen=True)
 class OwnNetwork(Network):
   """The user's own network."""
 

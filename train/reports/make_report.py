@@ -18,6 +18,7 @@ from train.reports.read_runs import FoundRuns, find_runs
 from train.reports.sensitivity import caption as tuning_caption
 from train.reports.sensitivity import edge_sentences, settings_notes, settings_table
 from train.reports.tables import Row, Table, arm_columns, arm_rows, contrast_columns, fitted
+from train.reports.verdict import verdict
 from train.system.files import errors_explained
 from train.system.statistics import Estimate
 
@@ -89,7 +90,7 @@ def describe(found: FoundRuns, compared: Contrasts) -> Described:
     setting=words.setting(found.config),
     reported=reported,
     environments=words.environment_lines(found.environments),
-    verdict=words.verdict(compared.rows, metric, spec),
+    verdict=verdict(found, compared, spec),
     tables=tables,
     sentences=[
       *edge_sentences(found),

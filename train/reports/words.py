@@ -42,7 +42,7 @@ _KINDS = {
 }
 
 
-def verdict(rows: Iterable[Contrast], metric: Metric, spec: str) -> list[str]:
+def outcomes(rows: Iterable[Contrast], metric: Metric, spec: str) -> list[str]:
   """Returns a sentence for each outcome: which arms had it, against which."""
   lower, higher = (f'A {side} {metric.name} was shown for' for side in ('lower', 'higher'))
   # Arm, the arm that it was compared with, and the difference, by outcome.

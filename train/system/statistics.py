@@ -31,9 +31,9 @@ def estimate(values: np.ndarray) -> Estimate:
   return Estimate(float(np.mean(values)), t_quantile(count - 1) * standard_error)
 
 
-def t_quantile(degrees_of_freedom: int) -> float:
-  """Returns how many standard errors a 95 % confidence interval reaches to each side."""
-  return float(special.stdtrit(degrees_of_freedom, 0.975))
+def t_quantile(degrees_of_freedom: int, probability: float = 0.975) -> float:
+  """Returns a quantile of Student's t: how many standard errors a 95 % interval reaches to a side."""
+  return float(special.stdtrit(degrees_of_freedom, probability))
 
 
 def t_p_value(t: float, degrees_of_freedom: int) -> float:

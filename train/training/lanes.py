@@ -18,7 +18,7 @@ from train.data import Batch, ResidentInput
 from train.data.randomness import epoch_order
 from train.problem.arms import Arm
 from train.problem.comparison import Comparison
-from train.problem.networks import OwnNetwork
+from train.problem.networks import Mlp, OwnNetwork
 from train.problem.numbers import numbers_of, structure_of, with_numbers
 from train.problem.own_code import explain_errors
 from train.system.errors import UserError
@@ -295,7 +295,7 @@ _pick = jax.jit(lambda state, lanes: jax.tree.map(lambda leaf: leaf[lanes], stat
 
 def may_be_together(comparison: Comparison, together: int | str) -> bool:
   """Returns whether runs may be trained at once, before anything is loaded."""
-  convolves = not isinstance(comparison.network, OwnNetwork)  # as all networks of ours do
+  convolves = not isinstance(comparison.network, OwnNetwork | Mlp)  # as the others do
   return together != 'off' and not (together == 'auto' and convolves)
 
 

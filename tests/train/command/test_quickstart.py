@@ -1,7 +1,9 @@
 """The main job, shrunk: real digits, all steps from training to report."""
 
 import csv
+import dataclasses
 import json
+import re
 
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from PIL import Image
 
 from tests.train.support import LCAM, YOKED, run_command, write_problem
 from train.problem.arms import Lcam
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS, EXPERIMENTS, NOISY_DIGITS
 from train.storage.tables import metrics_columns, read_table
 
 pytestmark = pytest.mark.training
@@ -20,14 +22,14 @@ def momenta(arm):
 
 
 SMALL = ('--epochs', 2, '--train-examples', 80, '--batch-size', 40)
-ARMS = [arm.name for arm in QUICKSTART.arms]
+ARMS = [arm.name for arm in DIGITS.arms]
 
 
 @pytest.fixture(scope='module')
 def finished(tmp_path_factory):
-  """Returns the working directory and the output of a small quickstart."""
-  workdir = tmp_path_factory.mktemp('quickstart')
-  return workdir, run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
+  """Returns the working directory and the output of a small comparison."""
+  workdir = tmp_path_factory.mktemp('digits')
+  return workdir, run_command('run', 'digits', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
 
 
 def test_every_run_is_recorded(finished):
@@ -48,7 +50,7 @@ def test_the_output_has_progress_a_table_and_words(finished):
   for arm in ARMS:
     assert f'{arm} seed 1  epoch 2/2' in output
   assert 'error %' in output
-  assert 'was shown for: ' in output
+  assert 'The smallest difference that 2 seeds show here: ' in ' '.join(output.split())
 
 
 def test_the_report_is_written_with_a_plot(finished):
@@ -63,7 +65,7 @@ def test_the_report_is_written_with_a_plot(finished):
 
 def test_the_momentum_is_the_one_of_the_phase(finished):
   workdir, _ = finished
-  for arm in QUICKSTART.arms:
+  for arm in DIGITS.arms:
     metrics = read_table(workdir / arm.name / 'seed-0' / 'metrics.csv', metrics_columns())
     low, high = min(momenta(arm)), max(momenta(arm))
     assert (metrics['mean_momentum'] >= low - 1e-6).all()
@@ -99,7 +101,7 @@ def test_arms_of_a_seed_share_weights_and_batches(tmp_path):
 def test_the_same_command_gives_the_same_bytes(finished, tmp_path):
   workdir, _ = finished
   arm = ARMS[1]
-  run_command(*('run', 'quickstart', '--workdir', tmp_path, '--seeds', 1, '--arms', arm), *SMALL)
+  run_command(*('run', 'digits', '--workdir', tmp_path, '--seeds', 1, '--arms', arm), *SMALL)
   written = tmp_path / arm / 'seed-1' / 'metrics.csv'
   assert written.read_bytes() == (workdir / arm / 'seed-1' / 'metrics.csv').read_bytes()
 
@@ -108,7 +110,7 @@ def test_finished_runs_are_kept(finished):
   workdir, _ = finished
   metrics = workdir / ARMS[0] / 'seed-0' / 'metrics.csv'
   before = metrics.stat().st_mtime_ns
-  output = run_command('run', 'quickstart', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
+  output = run_command('run', 'digits', '--workdir', workdir, '--seeds', 0, 1, *SMALL)
   assert f'{ARMS[0]} seed 0: finished before' in output
   assert metrics.stat().st_mtime_ns == before
 
@@ -116,7 +118,7 @@ def test_finished_runs_are_kept(finished):
 def test_runs_of_another_configuration_are_refused(finished, refused):
   workdir, _ = finished
   before = (workdir / ARMS[0] / 'seed-0' / 'metrics.csv').read_bytes()
-  message = refused('run', 'quickstart', '--workdir', workdir, '--epochs', 3)
+  message = refused('run', 'digits', '--workdir', workdir, '--epochs', 3)
   assert 'epochs was 2, is 3' in message
   assert 'choose another --workdir' in message
   assert (workdir / ARMS[0] / 'seed-0' / 'metrics.csv').read_bytes() == before
@@ -126,3 +128,15 @@ def test_report_alone_prints_the_same_table(finished):
   workdir, output = finished
   table = output.splitlines()[-20:]
   assert run_command('report', workdir).splitlines()[-20:] == table
+
+
+def test_the_quickstart_ends_in_a_verdict_on_wrong_labels(tmp_path, monkeypatch):
+  # As `python -m train` does it, but for the number of seeds and epochs.
+  small = dataclasses.replace(NOISY_DIGITS, seeds=tuple(range(16)), epochs=2)
+  monkeypatch.setitem(EXPERIMENTS, 'noisy-digits', (small,))
+  output = run_command('quickstart', '--workdir', tmp_path)
+  verdict = ' '.join(output.split('\n\n')[2].split())
+  assert re.search(
+    r'low-loss phase \(low0.95-high0\): error [\d.]+ % instead of [\d.]+ % \(fixed-0.475\)', verdict
+  )
+  assert re.search(r'The smallest difference that 16 seeds show here: 0\.\d\d points', verdict)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests.attack.damage import WAYS
-from train.data.digits import load_digits
+from train.data.digits import load_digits, load_noisy_digits
 
 
 @pytest.fixture
@@ -48,3 +48,12 @@ def test_a_damaged_file_is_not_taken(cache, way):
 def test_where_nothing_can_be_written_they_are_read_each_time(cache):
   cache.write_text('a file where the folder should be')
   assert_same(load_digits(), load_digits())
+
+
+def test_a_fifth_of_the_noisy_training_labels_is_wrong():
+  right, noisy = load_digits(), load_noisy_digits()
+  wrong = noisy.train.labels != right.train.labels
+  assert wrong.sum() == 200
+  assert len(set(noisy.train.labels[wrong] - right.train.labels[wrong])) > 9  # any other class
+  np.testing.assert_array_equal(noisy.test.labels, right.test.labels)
+  np.testing.assert_allclose(noisy.train.inputs.mean(0), 0, atol=1e-6)

@@ -78,7 +78,7 @@ def test_examples_that_are_not_there_cannot_be_taken(number):
 
 
 def test_an_unknown_data_set_is_named():
-  with pytest.raises(DataError, match="'mnist': choose from digits, cifar10"):
+  with pytest.raises(DataError, match="'mnist': choose from digits, noisy_digits, cifar10"):
     find_source('mnist')
 
 

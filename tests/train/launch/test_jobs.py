@@ -23,7 +23,7 @@ from tests.train.support import (
   wait_until,
   write_problem,
 )
-from train.launch.jobs import Jobs, jobs_of_small_runs, share_of_cores
+from train.launch.jobs import Jobs, share_of_cores
 from train.launch.run import Outcome
 from train.launch.worker import Result
 from train.storage.locks import has_writer
@@ -151,15 +151,6 @@ def data():
   assert len(children) >= 3, 'of two processes, and of the one that replaced the dead one'
   for child in children:
     assert_ended(int(child))
-
-
-@pytest.mark.parametrize(
-  ('cores', 'platform', 'expected'), [(1, 'cpu', 1), (2, 'cpu', 2), (64, 'cpu', 4), (64, 'gpu', 1)]
-)
-def test_small_runs_share_the_cores_of_a_cpu(monkeypatch, cores, platform, expected):
-  monkeypatch.setattr('os.sched_getaffinity', lambda _: range(cores), raising=False)
-  monkeypatch.setattr('jax.default_backend', lambda: platform)
-  assert jobs_of_small_runs() == expected
 
 
 def test_processes_that_cannot_have_a_temporary_file_are_refused(monkeypatch, tmp_path):

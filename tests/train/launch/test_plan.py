@@ -7,18 +7,18 @@ import pytest
 
 from train.launch.plan import plan_runs
 from train.problem.comparison import Comparison
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS
 from train.storage.tables import progress_of, read_phases
 from train.system.errors import UserError
 from train.system.files import write_whole
 
 
-def quickstart(**changes) -> Comparison:
-  return dataclasses.replace(QUICKSTART, arms=('fixed-0.9',), seeds=(0,), **changes)
+def digits(**changes) -> Comparison:
+  return dataclasses.replace(DIGITS, arms=('fixed-0.9',), seeds=(0,), **changes)
 
 
 def test_of_two_configurations_that_begin_at_once_one_is_refused(tmp_path):
-  first, second = (plan_runs(quickstart(epochs=epochs), tmp_path) for epochs in (2, 3))
+  first, second = (plan_runs(digits(epochs=epochs), tmp_path) for epochs in (2, 3))
   first.claim()
   before = {path: path.read_bytes() for path in tmp_path.rglob('*.json')}
   with pytest.raises(UserError, match='epochs was 2, is 3'):
@@ -29,7 +29,7 @@ def test_of_two_configurations_that_begin_at_once_one_is_refused(tmp_path):
 def test_two_that_begin_at_once_give_a_yoked_run_one_partner(tmp_path):
   arms = ('low0.5-high0.9', 'yoked0.5-0.9')
   plans = [
-    plan_runs(dataclasses.replace(QUICKSTART, arms=arms, seeds=seeds), tmp_path)
+    plan_runs(dataclasses.replace(DIGITS, arms=arms, seeds=seeds), tmp_path)
     for seeds in ((0, 1), (0, 1, 2))
   ]
   for plan in plans:
@@ -42,7 +42,7 @@ def test_two_that_begin_at_once_give_a_yoked_run_one_partner(tmp_path):
 
 def test_a_partner_of_another_command_is_waited_for_only_where_asked(tmp_path):
   lcam, yoked = (
-    dataclasses.replace(QUICKSTART, arms=(arm,), seeds=(0, 1))
+    dataclasses.replace(DIGITS, arms=(arm,), seeds=(0, 1))
     for arm in ('low0.5-high0.9', 'yoked0.5-0.9')
   )
   with pytest.raises(UserError, match='with that seed first'):

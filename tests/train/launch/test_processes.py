@@ -22,7 +22,7 @@ ARM = 'low0.857-high0.93'
 # The last batch has 5 examples, which two processes do not divide.
 SMALL = (
   'run',
-  'quickstart',
+  'digits',
   '--arms',
   ARM,
   '--seeds',
@@ -382,7 +382,7 @@ def test_only_this_machine_can_reach_a_coordinator_of_this_machine(monkeypatch):
   ],
 )
 def test_options_that_do_not_go_together_are_refused(tmp_path, refused, options, sentence):
-  assert sentence in refused('run', 'quickstart', *options, '--workdir', tmp_path)
+  assert sentence in refused('run', 'digits', *options, '--workdir', tmp_path)
 
 
 SLOW = pytest.mark.slow
@@ -432,7 +432,7 @@ def test_what_the_runtime_logs_of_a_lost_process_is_one_sentence(log, muted, sta
 @pytest.mark.training
 def test_a_sentence_is_shown_before_the_command_ends(tmp_path):
   errors = tmp_path / 'errors'
-  command = ['train', 'run', 'quickstart', '--distributed', '--workdir', str(tmp_path / 'runs')]
+  command = ['train', 'run', 'digits', '--distributed', '--workdir', str(tmp_path / 'runs')]
   with errors.open('w') as file:
     done = subprocess.run([sys.executable, '-m', *command], cwd=ROOT, stderr=file, check=False)
     # Now, and not when a program that outlives it has come so far.

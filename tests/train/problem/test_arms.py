@@ -23,7 +23,7 @@ from train.problem.arms import (
   arm_of_name,
   learning_rate_in,
 )
-from train.problem.experiments import EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10, QUICKSTART
+from train.problem.experiments import DIGITS, EXPERIMENTS, FIGURE_3, FIGURE_5_CIFAR10
 from train.problem.schedules import Constant, Cosine, Drops
 from train.problem.schedules import Optax as OptaxSchedule
 from train.system.errors import UserError
@@ -71,7 +71,7 @@ def test_weights_below_zero_are_refused(name):
 
 def test_weights_need_more_than_one_example_in_a_batch():
   with pytest.raises(UserError, match='weighs the examples of a batch against each other'):
-    dataclasses.replace(QUICKSTART, arms=('fixed-0.9', 'easy-0.3'), batch_size=1)
+    dataclasses.replace(DIGITS, arms=('fixed-0.9', 'easy-0.3'), batch_size=1)
 
 
 def test_controls_are_those_of_the_pair():
@@ -255,10 +255,10 @@ def test_a_schedule_of_optax_is_that_of_all_steps_and_scales_to_a_rate():
 
 @pytest.mark.parametrize('name', ['momo', 'schedule-free-sgd'])
 def test_arms_that_need_a_first_rate_ask_the_schedule_for_one(name):
-  comparison = dataclasses.replace(QUICKSTART, schedule=OptaxSchedule(warm_up))
+  comparison = dataclasses.replace(DIGITS, schedule=OptaxSchedule(warm_up))
   with pytest.raises(UserError, match=r'`init_value` of the schedule'):
     comparison.build_optimizer(arm_of_name(name), 5, 0)
-  comparison = dataclasses.replace(QUICKSTART, schedule=OptaxSchedule(warm_up, init_value=0.1))
+  comparison = dataclasses.replace(DIGITS, schedule=OptaxSchedule(warm_up, init_value=0.1))
   comparison.build_optimizer(arm_of_name(name), 5, 0).init(PARAMS)
 
 
@@ -271,7 +271,7 @@ def test_a_schedule_without_a_rate_cannot_be_scaled():
 @pytest.mark.training
 def test_arms_that_differ_in_numbers_share_one_compiled_step():
   comparison = dataclasses.replace(
-    QUICKSTART, network=one_layer, train_examples=40, batch_size=20, epochs=1
+    DIGITS, network=one_layer, train_examples=40, batch_size=20, epochs=1
   )
   trainer = Trainer(comparison, comparison.load())
   step_of = {}

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import re
 import shutil
 
 import numpy as np
 import optax
 import pytest
 
+from tests.train.reports.support import one_line
 from tests.train.support import ALONE, ROOT, run_command
 from train.storage.tables import read_table
 
@@ -129,9 +131,13 @@ def test_the_example_of_tuning_names_the_chosen_direction(tmp_path):
   assert picked[both] in both.split('+')
 
 
-def test_the_readme_shows_the_example_as_it_is():
-  _, _, code = EXAMPLE.read_text().partition('"""\n\n')
-  assert code in (ROOT / 'README.md').read_text()
+@pytest.mark.training
+def test_the_example_with_wrong_labels_ends_in_a_verdict(tmp_path):
+  example = ROOT / 'examples' / 'noisy_labels.py'
+  arms = ('fixed-0.475', 'low0.95-high0')
+  seeds = ('--seeds', '0-15', '--workdir', tmp_path)
+  output = run_command('run', example, '--arms', *arms, '--epochs', 4, *seeds)
+  assert re.search(r'low-loss phase .*\): error .* instead .*: lower, shown', one_line(output))
 
 
 @pytest.mark.training

@@ -16,7 +16,7 @@ from tests.train.reports.support import (
 )
 from train.reports.contrasts import contrasts
 from train.reports.read_runs import find_runs
-from train.reports.words import verdict
+from train.reports.words import outcomes
 
 OWN = {
   'fixed-0.95': [5.0, 5.6, 4.8, 5.1],
@@ -127,7 +127,7 @@ def test_shown_is_what_the_adjustment_leaves(tmp_path):
   found = find_runs(tmp_path)[tmp_path]
   for row in contrasts(found).rows:
     for holm_p in (0.04, 0.06):
-      (sentence,) = verdict([row._replace(holm_p=holm_p)], found.metric, '.2f')
+      (sentence,) = outcomes([row._replace(holm_p=holm_p)], found.metric, '.2f')
       assert sentence.startswith('A ') == (holm_p < 0.05)
       alone = 'though the interval alone excludes zero' in sentence
       assert alone == (row.p < 0.05 < holm_p)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from train import arms, schedules
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS
 from train.storage.configuration import check_same_run, read_config, run_config, write_config
 from train.system.errors import UserError
 
@@ -34,7 +34,7 @@ class Slow(schedules.Constant):
 
 
 def config_of(arm=None, **changes):
-  comparison = dataclasses.replace(QUICKSTART, **changes)
+  comparison = dataclasses.replace(DIGITS, **changes)
   return run_config(comparison, arm or comparison.arms[0], 0, dataset='digits')
 
 

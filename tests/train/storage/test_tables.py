@@ -4,13 +4,13 @@ import math
 
 import pytest
 
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS
 from train.storage.configuration import run_config
 from train.storage.tables import SUMS, EpochRecord, Recorder, has_ended
 from train.system.environment import read_environment
 from train.system.errors import UserError
 
-CONFIG = {**run_config(QUICKSTART, QUICKSTART.arms[0], 0, dataset='digits'), 'epochs': 3}
+CONFIG = {**run_config(DIGITS, DIGITS.arms[0], 0, dataset='digits'), 'epochs': 3}
 TABLES = ('phases.csv', 'timing.csv', 'metrics.csv')
 
 

@@ -88,4 +88,4 @@ def test_as_many_devices_as_divide_the_batch_are_used_and_told():
 
 @pytest.mark.parametrize(('number', 'sentence'), [(2, 'not 2: lower --devices'), (0, 'at least 1')])
 def test_devices_that_there_are_not_are_refused(tmp_path, refused, number, sentence):
-  assert sentence in refused('run', 'quickstart', '--devices', number, '--workdir', tmp_path)
+  assert sentence in refused('run', 'digits', '--devices', number, '--workdir', tmp_path)

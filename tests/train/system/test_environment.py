@@ -9,7 +9,7 @@ import pytest
 from tests.train.support import ROOT
 
 pytestmark = pytest.mark.training
-RUN = ('run', 'quickstart', '--arms', 'fixed-0.9', '--seeds', '0', '--epochs', '1')
+RUN = ('run', 'digits', '--arms', 'fixed-0.9', '--seeds', '0', '--epochs', '1')
 SMALL = ('--train-examples', '40', '--batch-size', '20')
 
 

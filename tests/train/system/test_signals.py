@@ -66,7 +66,7 @@ def test_what_stops_a_run_besides_signals():
 LISTEN_AND_LIST = """
 import os, signal, sys
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-os.execv(sys.executable, [sys.executable, '-m', 'train', 'list', 'quickstart'])
+os.execv(sys.executable, [sys.executable, '-m', 'train', 'list', 'digits'])
 """
 
 

@@ -24,7 +24,7 @@ from train.data import Batch, Dataset, DataSource, ImagePreprocessing, Preproces
 from train.data.tfds_source import cache_folder
 from train.problem.arms import Lcam
 from train.problem.comparison import Comparison
-from train.problem.experiments import FIGURE_3, QUICKSTART
+from train.problem.experiments import DIGITS, FIGURE_3
 from train.problem.networks import WideResNet
 from train.problem.schedules import Drops
 from train.system.statistics import estimate
@@ -44,9 +44,9 @@ _CIFAR10 = dataclasses.replace(
   train_examples=5000,
 )
 _COMPARISONS = {
-  'digits-float32': QUICKSTART,
+  'digits-float32': DIGITS,
   'digits-float64': dataclasses.replace(
-    QUICKSTART, schedule=Drops(after=(2 / 6, 4 / 6)), epochs=6, batch_size=48
+    DIGITS, schedule=Drops(after=(2 / 6, 4 / 6)), epochs=6, batch_size=48
   ),
   'cifar10-float32': _CIFAR10,
   'cifar10-float64': dataclasses.replace(

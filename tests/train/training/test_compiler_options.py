@@ -4,7 +4,7 @@ import jax
 import pytest
 
 from train.command.costs import abstract_step
-from train.problem.experiments import FIGURE_3, QUICKSTART, SPEECH, VIT_CIFAR10
+from train.problem.experiments import DIGITS, FIGURE_3, SPEECH, VIT_CIFAR10
 from train.problem.networks import OwnNetwork
 from train.training import compiler_options as module
 from train.training.compiler_options import compiler_options
@@ -69,10 +69,10 @@ def test_what_this_xla_does_not_know_is_left_out(here, options):
 @pytest.mark.training
 def test_all_programs_of_a_network_are_compiled_with_them(here):
   here.setattr('train.training.programs.compiler_options', lambda *_, **__: UNKNOWN)
-  programs = make_programs(QUICKSTART, 10)
-  train_step, state, batch = abstract_step(QUICKSTART)
+  programs = make_programs(DIGITS, 10)
+  train_step, state, batch = abstract_step(DIGITS)
   for compile_one in (
-    lambda: make_initializer(QUICKSTART, 10, programs.model)(0),
+    lambda: make_initializer(DIGITS, 10, programs.model)(0),
     train_step.lower(state, batch, 0, 0, 0).compile,
     programs.eval_step.lower(state.params, state.model_state, batch).compile,
   ):

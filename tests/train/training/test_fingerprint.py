@@ -288,7 +288,7 @@ def test_old_results_are_not_mixed_with_those_of_changed_code(tmp_path, refused)
 
 
 def test_the_experiments_of_the_paper_have_no_digest():
-  (comparison,) = changed_comparisons('quickstart', Changes())
+  (comparison,) = changed_comparisons('digits', Changes())
   assert comparison.own_parts == []
   arms = map(arm_of_name, ('fixed-0.9', 'low0.5-high0.9', 'yoked0.5-0.9', 'lion-low0.5-high0.9'))
   assert not any(map(needs_digest, (*arms, *OTHERS)))

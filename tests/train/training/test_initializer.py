@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from train.problem.experiments import QUICKSTART
+from train.problem.experiments import DIGITS
 from train.training.programs import make_initializer, make_programs
 
 pytestmark = pytest.mark.training
@@ -17,15 +17,15 @@ def params(model):
 
 
 def test_they_are_those_of_the_network_built_with_that_seed():
-  initialize = make_initializer(QUICKSTART, 10, make_programs(QUICKSTART, 10).model)
+  initialize = make_initializer(DIGITS, 10, make_programs(DIGITS, 10).model)
   for seed in (0, 3):
-    alone = QUICKSTART.build_network(10, seed)
+    alone = DIGITS.build_network(10, seed)
     # One program may round otherwise than many.
     chex.assert_trees_all_close(params(initialize(seed)), params(alone), rtol=1e-5, atol=1e-7)
 
 
 def test_they_depend_on_the_seed_alone():
-  initialize = make_initializer(QUICKSTART, 10, make_programs(QUICKSTART, 10).model)
+  initialize = make_initializer(DIGITS, 10, make_programs(DIGITS, 10).model)
   first, other, again = params(initialize(0)), params(initialize(1)), params(initialize(0))
   chex.assert_trees_all_equal(first, again)
   kernels = [weights['stem']['kernel'] for weights in (first, other)]

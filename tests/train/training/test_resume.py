@@ -29,7 +29,7 @@ pytestmark = pytest.mark.training
 ARM = 'low0.857-high0.93'
 SMALL = ('--epochs', 3, '--train-examples', 200, '--batch-size', 20, '--checkpoint-minutes', 0.002)
 # Two experiments: another optimizer state, another schedule.
-QUICKSTART = ('run', 'quickstart', '--arms', ARM, '--seeds', 0, *SMALL)
+DIGITS = ('run', 'digits', '--arms', ARM, '--seeds', 0, *SMALL)
 FIGURE_5 = (
   *('run', 'figure5', '--parts', 'cifar10', '--dataset', 'digits', '--arms', 'coin'),
   *('--depth', 10, '--width', 1, '--seeds', 1, *SMALL),
@@ -63,7 +63,7 @@ def wait_for_checkpoint(process, workdir, count=1):
 def finished(tmp_path_factory):
   """Returns the working directory and the output of a run left alone."""
   workdir = tmp_path_factory.mktemp('undisturbed')
-  return workdir, run_command(*QUICKSTART, '--workdir', workdir, columns=10_000)
+  return workdir, run_command(*DIGITS, '--workdir', workdir, columns=10_000)
 
 
 @pytest.fixture(scope='module')
@@ -73,17 +73,17 @@ def undisturbed(finished):
 
 
 def test_a_killed_run_goes_on_to_the_same_bytes(undisturbed, tmp_path):
-  process = start(QUICKSTART, tmp_path)
+  process = start(DIGITS, tmp_path)
   wait_for_checkpoint(process, tmp_path)
   process.kill()
   process.wait()
   assert tables_of(tmp_path) != undisturbed, 'it was killed too late'
-  run_command(*QUICKSTART, '--workdir', tmp_path)
+  run_command(*DIGITS, '--workdir', tmp_path)
   assert tables_of(tmp_path) == undisturbed
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('arguments', [QUICKSTART, FIGURE_5], ids=['quickstart', 'figure5'])
+@pytest.mark.parametrize('arguments', [DIGITS, FIGURE_5], ids=['digits', 'figure5'])
 def test_twenty_kills_at_random_moments(arguments, tmp_path):
   run_command(*arguments, '--workdir', tmp_path / 'undisturbed')
   expected = tables_of(tmp_path / 'undisturbed')
@@ -113,7 +113,7 @@ def test_twenty_kills_at_random_moments(arguments, tmp_path):
 @pytest.fixture(scope='module')
 def stopped_once(tmp_path_factory):
   workdir = tmp_path_factory.mktemp('stopped')
-  process = start(QUICKSTART, workdir)
+  process = start(DIGITS, workdir)
   wait_for_checkpoint(process, workdir, count=2)
   process.send_signal(signal.SIGTERM)
   output, _ = process.communicate()
@@ -132,13 +132,13 @@ def test_a_signal_saves_and_names_the_command_to_go_on(undisturbed, stopped_once
   assert 'Stopped and saved in epoch' in output
   assert f'--workdir {workdir}' in output.split('go on with: ')[1]
   assert 'Traceback' not in output
-  run_command(*QUICKSTART, '--workdir', stopped)
+  run_command(*DIGITS, '--workdir', stopped)
   assert tables_of(stopped) == undisturbed
 
 
 @pytest.mark.slow
 def test_ctrl_c_does_what_sigterm_does(tmp_path):
-  process = start(QUICKSTART, tmp_path)
+  process = start(DIGITS, tmp_path)
   wait_for_checkpoint(process, tmp_path)
   process.send_signal(signal.SIGINT)
   output, _ = process.communicate()
@@ -172,7 +172,7 @@ def damage_by_cutting(checkpoint):
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_used(undisturbed, stopped, damage):
   *_, before, newest = checkpoints(stopped)
   damage(newest)
-  output = run_command(*QUICKSTART, '--workdir', stopped)
+  output = run_command(*DIGITS, '--workdir', stopped)
   assert f'{newest} is damaged and not used' in output
   assert f'{before} is damaged' not in output
   assert tables_of(stopped) == undisturbed
@@ -182,7 +182,7 @@ def test_checkpoints_that_cannot_be_read_are_kept(stopped, refused):
   folders = checkpoints(stopped)
   for folder in folders:
     damage_by_cutting(folder)
-  message = refused(*QUICKSTART, '--workdir', stopped)
+  message = refused(*DIGITS, '--workdir', stopped)
   assert 'No checkpoint in' in message
   assert checkpoints(stopped) == folders
 
@@ -190,34 +190,34 @@ def test_checkpoints_that_cannot_be_read_are_kept(stopped, refused):
 def test_a_damaged_table_is_written_anew_from_the_checkpoint(undisturbed, stopped):
   for name in ('metrics.csv', 'phases.csv', 'timing.csv'):
     (run_of(stopped) / name).write_bytes(b'\xffabc')
-  run_command(*QUICKSTART, '--workdir', stopped)
+  run_command(*DIGITS, '--workdir', stopped)
   assert tables_of(stopped) == undisturbed
 
 
 def test_a_half_written_checkpoint_is_not_seen(undisturbed, stopped):
   newest = checkpoints(stopped)[-1]
   newest.rename(newest.with_name(f'{newest.name}.orbax-checkpoint-tmp'))
-  run_command(*QUICKSTART, '--workdir', stopped)
+  run_command(*DIGITS, '--workdir', stopped)
   assert tables_of(stopped) == undisturbed
 
 
 def test_another_configuration_is_refused_and_changes_nothing(stopped, refused):
   before = {path: path.stat().st_mtime_ns for path in stopped.rglob('*') if path.is_file()}
-  message = refused(*QUICKSTART, '--workdir', stopped, '--dtype', 'bfloat16')
+  message = refused(*DIGITS, '--workdir', stopped, '--dtype', 'bfloat16')
   assert 'dtype was float32, is bfloat16' in message
   assert before == {path: path.stat().st_mtime_ns for path in stopped.rglob('*') if path.is_file()}
 
 
 def test_a_damaged_configuration_is_refused(stopped, refused):
   (run_of(stopped) / 'config.json').write_text('{')
-  assert 'config.json is damaged' in refused(*QUICKSTART, '--workdir', stopped)
+  assert 'config.json is damaged' in refused(*DIGITS, '--workdir', stopped)
 
 
 def test_a_second_process_refuses(tmp_path, refused):
   lock = run_directory(tmp_path, ARM, 0) / '.lock'
   lock.parent.mkdir(parents=True)
   with filelock.FileLock(lock):
-    message = refused(*QUICKSTART, '--workdir', tmp_path)
+    message = refused(*DIGITS, '--workdir', tmp_path)
   assert f'Another process is running in {tmp_path}' in message
   assert not (lock.parent / 'checkpoints').exists()
 
@@ -225,7 +225,7 @@ def test_a_second_process_refuses(tmp_path, refused):
 def test_a_plan_of_another_process_that_does_not_end_is_refused(tmp_path, refused, monkeypatch):
   monkeypatch.setattr(locks, '_SECONDS_FOR_A_PLAN', 0.1)
   with filelock.FileLock(tmp_path / '.lock'):
-    message = refused(*QUICKSTART, '--workdir', tmp_path)
+    message = refused(*DIGITS, '--workdir', tmp_path)
   assert f'Another process is running in {tmp_path}' in message
   assert not list(tmp_path.rglob('config.json'))
 
@@ -273,7 +273,7 @@ def test_the_environment_is_recorded_and_no_part_of_the_configuration(stopped):
   assert environment['device_count'] == jax.device_count()
   assert isinstance(environment['changed'], bool | None)
   path.write_text('{}')
-  run_command(*QUICKSTART, '--workdir', stopped)
+  run_command(*DIGITS, '--workdir', stopped)
   assert json.loads(path.read_text()) == environment
 
 
@@ -284,7 +284,7 @@ def test_a_full_disk_stops_the_run_and_the_last_checkpoint_is_intact(undisturbed
   disk.mkdir()
   subprocess.run(['mount', '-t', 'tmpfs', '-o', 'size=4m', 'tmpfs', disk], check=True)
   try:
-    process = start(QUICKSTART, disk / 'runs')
+    process = start(DIGITS, disk / 'runs')
     wait_for_checkpoint(process, disk, count=1)
     subprocess.run(['dd', 'if=/dev/zero', f'of={disk / "ballast"}', 'bs=4k'], check=False)
     output, _ = process.communicate()
@@ -292,7 +292,7 @@ def test_a_full_disk_stops_the_run_and_the_last_checkpoint_is_intact(undisturbed
     assert 'is full; the last checkpoint is intact' in output.splitlines()[-1]
     assert 'Traceback' not in output
     (disk / 'ballast').unlink()
-    output, _ = start(QUICKSTART, disk / 'runs').communicate()
+    output, _ = start(DIGITS, disk / 'runs').communicate()
     assert tables_of(disk) == undisturbed, output
   finally:
     subprocess.run(['umount', '-l', disk], check=True)
