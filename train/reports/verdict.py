@@ -20,8 +20,9 @@ def verdict(found: FoundRuns, compared: Contrasts, spec: str) -> list[str]:
   if len(tested) == len(rows) and not any(row.shown for row in rows):
     alone = outcomes([row for row in rows if row.p < SHOWN], metric, spec)
     return [f'No difference was shown between these {len(found.runs)} arms.', *alone, smallest]
-  against = {row.arm: row for row in tested if row.kind == 'baseline'}
-  told = [arm for arm, row in against.items() if found.arms[arm]['kind'] == 'lcam']
+  # An arm that was tuned more often is told with the baseline that was tuned as often.
+  against = {row.arm: row for kind in ('baseline', 'tries') for row in tested if row.kind == kind}
+  told = [arm for arm in against if found.arms[arm]['kind'] == 'lcam']
   told.sort(key=lambda arm: against[arm].difference)
   yoked = {row.arm: row for row in tested if row.kind == 'yoked'}
   sentences = [_of_lcam(found, against, arm, yoked.get(arm), spec) for arm in told]
@@ -38,31 +39,29 @@ def _of_lcam(
   spec: str,
 ) -> str:
   """Returns a sentence about an LCAM, the baseline and its yoked run."""
-  row, config = against[arm], found.arms[arm]
+  row, config, metric = against[arm], found.arms[arm], found.metric
   low, high = config['low_loss_momentum'], config['high_loss_momentum']
-  unit = ' %' if found.metric.unit else ''
-  mean = {
-    name: sum(found.runs[name][seed]['metric'][-1] for seed in seeds) / len(seeds)
-    for name in {row.arm, row.other}
-    if (seeds := _shared(found, row))
-  }
+  unit = ' %' if metric.unit else ''
+  mean, of_other = _means(found, row)
   words = (
     f'LCAM with the high momentum in the {"low" if low > high else "high"}-loss phase ({arm}): '
-    f'{found.metric.name} {mean[arm]:{spec}}{unit} instead of {mean[row.other]:{spec}}{unit} '
-    f'({row.other}): {_shown(row)}'
+    f'{metric.name} {mean:{spec}}{unit} instead of {of_other:{spec}}{unit} ({row.other}): '
+    f'{_shown(row)}'
   )
   if control is None:
     return f'{words}.'
-  own = against.get(control.other)
-  if own is not None:
-    words += f'; its yoked run {mean[row.other] + own.difference:{spec}}{unit}: {_shown(own)}'
-  difference = f'{control.difference:+{spec}} ± {control.half_width:{spec}}{found.metric.unit}'
+  if own := against.get(control.other):
+    words += f'; its yoked run {_means(found, own)[0]:{spec}}{unit}: {_shown(own)}'
+  difference = f'{control.difference:+{spec}} ± {control.half_width:{spec}}{metric.unit}'
   return f'{words}. Against its yoked run {difference}: {_shown(control)}.'
 
 
-def _shared(found: FoundRuns, row: Contrast) -> list[int]:
-  seeds = found.seeds(row.arm, 'finished')
-  return [seed for seed in seeds if seed in set(found.seeds(row.other, 'finished'))]
+def _means(found: FoundRuns, row: Contrast) -> tuple[float, float]:
+  """Returns the means of both arms over the seeds that both finished."""
+  arms = row.arm, row.other
+  seeds = set.intersection(*(set(found.seeds(arm, 'finished')) for arm in arms))
+  first, second = (sum(found.judged(arm, seed) for seed in seeds) / len(seeds) for arm in arms)
+  return first, second
 
 
 def _shown(row: Contrast) -> str:
