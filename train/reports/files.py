@@ -32,9 +32,9 @@ def write_markdown(path: pathlib.Path, contents: Contents) -> None:
   listed += [f'* made with: {words}' for words in contents.environments]
   blocks = [
     f'# {contents.title}',
-    '\n'.join(listed),
+    *contents.verdict,  # paragraphs: a list would continue in the next one
     contents.reported,
-    _listed(contents.verdict),
+    '\n'.join(listed),
     *(block for table in contents.tables for block in (markdown_table(table), *table.notes)),
     _listed(contents.sentences),
     # The site makes a figure of a picture and the emphasized text below it.
