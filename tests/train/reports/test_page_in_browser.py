@@ -114,3 +114,13 @@ def test_it_is_not_wider_than_the_window(page, width):
   page.set_viewport_size({'width': width, 'height': 800})
   wait_until(page, f'document.documentElement.scrollWidth <= {width}')
   assert pixels(page).shape[1] <= width
+
+
+def test_a_phone_shows_differences_and_their_p(page):
+  page.set_viewport_size({'width': 390, 'height': 800})
+  ends = page.evaluate(
+    "[...document.querySelectorAll('thead th')].filter(head => ['difference', 'Holm p'].includes("
+    'head.textContent)).map(head => head.getBoundingClientRect().right)'
+  )
+  assert len(ends) == 2
+  assert max(ends) <= 390
