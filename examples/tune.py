@@ -1,7 +1,9 @@
-"""Which optimizer is best on my problem, each tuned with the same effort? Here: three kinds of wine.
+"""Which optimizer is best on my problem, all tuned alike? Here: wines.
 
-python examples/tune.py                   # from Python
-python -m train tune examples/tune.py     # the same at the command line, with a report in runs/wine
+From Python, and at the command line, with a report in runs/wine:
+
+python examples/tune.py
+python -m train tune examples/tune.py
 """
 
 import numpy as np
@@ -14,7 +16,7 @@ from train import Comparison, Dataset, Split, arms, schedules, tune
 
 
 def wine() -> Dataset:
-  """A fifth of the training examples is set apart for tuning, since no validation split is given."""
+  """Without a validation split, a fifth of the training examples tunes."""
   data = load_wine()
   inputs = ((data.data - data.data.mean(0)) / data.data.std(0)).astype(
     np.float32
@@ -47,7 +49,8 @@ comparison = Comparison(
   batch_size=4,
   arms=(
     'fixed-0.9',
-    'low0.95-high0.45+low0.45-high0.95',  # validation data choose the direction
+    # Validation data choose the direction.
+    'low0.95-high0.45+low0.45-high0.95',
     arms.Optax('my adamw', adamw, learning_rate=1e-3),
   ),
   schedule=schedules.Cosine(0.01),

@@ -55,7 +55,7 @@ class Table(NamedTuple):
 
   columns: Sequence[Column]
   notes: Sequence[str]
-  caption: str = ''
+  caption: str
 
 
 def arm_rows(found: FoundRuns) -> list[Row]:
