@@ -23,7 +23,7 @@ def verdict(found: FoundRuns, compared: Contrasts, spec: str) -> list[str]:
   # An arm that was tuned more often is told with the baseline that was tuned as often.
   against = {row.arm: row for kind in ('baseline', 'tries') for row in tested if row.kind == kind}
   told = [arm for arm in against if found.arms[arm]['kind'] == 'lcam']
-  told.sort(key=lambda arm: against[arm].difference)
+  told.sort(key=lambda arm: against[arm].difference, reverse=metric.higher_is_better)
   yoked = {row.arm: row for row in tested if row.kind == 'yoked'}
   sentences = [_of_lcam(found, against, arm, yoked.get(arm), spec) for arm in told]
   in_them = {*told, *(yoked[arm].other for arm in told if arm in yoked)}

@@ -456,7 +456,7 @@ def test_where_more_is_better_reports_say_so(tmp_path):
       path = write_run(tmp_path / 'auc', arm, seed, value, 2, config=higher) / 'metrics.csv'
       path.write_text(path.read_text().replace(f'1,1.5,1.5,{value}', '1,1.5,1.5,0.9', 1))
   output = one_line(printed_report(tmp_path))
-  assert 'A higher AUC was shown for: low0.9-high0.95 against fixed-0.9 (by 0.1067 ± ' in output
+  assert 'AUC 0.8200 instead of 0.7133 (fixed-0.9): higher, shown.' in output
   assert 'above zero the arm is better' in output
   assert '* metric: test AUC, higher is better' in (tmp_path / 'auc' / 'report.md').read_text()
   with (tmp_path / 'auc' / 'report.csv').open() as file:
