@@ -17,7 +17,9 @@ from train.problem.arms import Setting
 Number = jax.typing.ArrayLike
 
 # 'weights' is the theory in its purest form: a fixed momentum and weighted gradients.
-Rule = Literal['sgd', 'equation9', 'algorithm1', 'weights', 'momo']
+Rule = Literal[
+  'sgd', 'equation9', 'algorithm1', 'weights', 'momo', 'adam', 'examples', 'clip', 'decay', 'tilt'
+]
 Signal = Literal['own', 'other', 'difference']
 
 
@@ -62,6 +64,7 @@ class Optimizer(arms.Arm):
     replays: Whether it replays the phases that a run is started with.
     restart: The number of updates after which the mean of the losses restarts; None is every epoch.
     decays: Whether the learning rate decays to zero as a cosine, instead of being constant.
+    strength: The third number of a rule that has one.
     signal: See :class:`Arm`.
     problem: Where an independent batch comes from.
   """
@@ -71,6 +74,7 @@ class Optimizer(arms.Arm):
   replays: bool = False
   restart: int | None = None
   decays: bool = False
+  strength: float = 0.0
   signal: Signal = 'own'
   problem: Problem | None = None
   kind: ClassVar[str] = 'study'
@@ -86,7 +90,7 @@ class Optimizer(arms.Arm):
       known = setting.partner_phases
       phases = jnp.zeros(steps, jnp.int8) if known is None else known
     restart = self.restart or setting.steps_per_epoch
-    optimizer = make_optimizer(self.rule, restart, numbers, phases)
+    optimizer = make_optimizer(self.rule, restart, numbers, phases, self.strength)
     if self.signal != 'own':
       assert self.problem is not None
       optimizer = _of_others(optimizer, self.signal, self.problem, setting)
@@ -94,16 +98,25 @@ class Optimizer(arms.Arm):
 
 
 def make_optimizer(
-  rule: Rule, steps_per_epoch: int, numbers: Numbers, phases: jax.Array | None = None
+  rule: Rule,
+  steps_per_epoch: int,
+  numbers: Numbers,
+  phases: jax.Array | None = None,
+  strength: Number = 0.0,
 ) -> optax.GradientTransformationExtraArgs:
   """Returns LCAM, or an optimizer that it is compared with.
 
   Args:
     rule: See :func:`lcam_optax.lcam`; with 'weights' the momentum is the mean of the two, and the
-      gradient is weighted as in the theory of 'algorithm1'; 'sgd' and 'momo' use the first momentum.
+      gradient is weighted as in the theory of 'algorithm1'. All others use the first momentum:
+      'sgd'; 'momo'; 'adam'; and SGD that weighs the examples of a batch ('examples', the strength of
+      :func:`lcam_optax.loss_phase_weights`), clips the norm of the gradient ('clip', at the strength),
+      decays weights ('decay', by the strength), or divides the gradient by the tilted mean of
+      :func:`tilt` ('tilt').
     steps_per_epoch: The number of updates after which the mean of the losses restarts.
     numbers: Learning rate and momenta.
     phases: The phase of every step, to replay; None to decide by the loss.
+    strength: The third number of a rule that has one.
 
   Returns:
     A transformation whose ``update`` needs ``value``.
@@ -113,6 +126,16 @@ def make_optimizer(
     return optax.with_extra_args_support(optax.sgd(learning_rate, high))
   if rule == 'momo':
     return optax.contrib.momo(learning_rate, high)
+  if rule == 'adam':
+    return optax.with_extra_args_support(optax.adam(learning_rate, high))
+  if rule in ('examples', 'clip', 'decay', 'tilt'):
+    first = {
+      'examples': weigh_examples,
+      'clip': optax.clip_by_global_norm,
+      'decay': optax.add_decayed_weights,
+      'tilt': tilt,
+    }[rule]
+    return optax.chain(first(strength), optax.sgd(learning_rate, high))
   if rule == 'weights':
     tracker = (
       loss_phase_tracker(steps_per_epoch=steps_per_epoch, rule='equation9')
@@ -167,6 +190,68 @@ def weigh_by_phase(
     deviation = 2.0 * phase - 1 - state.mean
     weighed = optax.tree.scale(1 + strength * deviation, updates)
     return weighed, WeighState(tracked, state.mean + deviation / memory)
+
+  return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+class ExamplesState(NamedTuple):
+  """State that asks the training step of the trainer to weigh the examples of a batch.
+
+  Attributes:
+    loss_phase_strength: The strength of :func:`lcam_optax.loss_phase_weights`.
+  """
+
+  loss_phase_strength: jax.Array
+
+
+def weigh_examples(strength: Number) -> optax.GradientTransformation:
+  """Asks the training step to weigh examples; changes no updates itself."""
+
+  def init_fn(params):
+    del params
+    return ExamplesState(jnp.asarray(strength, jnp.float32))
+
+  return optax.GradientTransformation(init_fn, lambda updates, state, params=None: (updates, state))
+
+
+class TiltState(NamedTuple):
+  """State of :func:`tilt`.
+
+  Attributes:
+    mean: The mean of ``exp(t * loss)``, exponentially decayed, not yet corrected for its start.
+    weight: The total weight of what it is a mean of.
+  """
+
+  mean: jax.Array
+  weight: jax.Array
+
+
+def tilt(t: Number, decay: float = 0.9) -> optax.GradientTransformationExtraArgs:
+  """Turns the gradient of the mean of ``(exp(t * loss) - 1) / t`` into that of tilted training.
+
+  The gradient of ``log(mean(exp(t * loss))) / t`` is that gradient divided by ``mean(exp(t * loss))``,
+  which batches estimate by a running mean.
+
+  Args:
+    t: The tilt; below 0, examples with a high loss count less.
+    decay: What is left of the mean's weights after a batch.
+
+  Returns:
+    A transformation whose ``update`` needs ``value``, the mean of ``(exp(t * loss) - 1) / t``.
+
+  References:
+    Li, Beirami, Sanjabi and Smith, Tilted Empirical Risk Minimization, ICLR 2021, algorithm 2.
+  """
+
+  def init_fn(params):
+    del params
+    return TiltState(jnp.zeros([]), jnp.zeros([]))
+
+  def update_fn(updates, state, params=None, *, value, **extra_args):
+    del params, extra_args
+    mean = decay * state.mean + (1 - decay) * (1 + t * value)
+    weight = decay * state.weight + 1 - decay
+    return optax.tree.scale(weight / mean, updates), TiltState(mean, weight)
 
   return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

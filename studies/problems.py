@@ -1,6 +1,6 @@
 """Defines the problems of the studies: real data, reduced to rows of a few dozen numbers.
 
-All have the same number of examples, so that networks of the same shape share compiled programs.
+Most have the same number of examples, so that networks of the same shape share compiled programs.
 """
 
 import dataclasses
@@ -11,9 +11,11 @@ import numpy as np
 from jaxtyping import Float32, Int32
 from sklearn import datasets
 
+from train import Split
 from train.data import find_source
 
 TRAIN_EXAMPLES, TEST_EXAMPLES = 1024, 768
+Targets = Int32[np.ndarray, ' examples'] | Float32[np.ndarray, ' examples']
 _SPLIT_SEED = 0  # every run has the same examples
 
 
@@ -29,22 +31,33 @@ class Examples:
   """
 
   inputs: Float32[np.ndarray, 'examples features']
-  labels: Int32[np.ndarray, ' examples']
+  labels: Targets
   test_inputs: Float32[np.ndarray, 'test_examples features']
-  test_labels: Int32[np.ndarray, ' test_examples']
+  test_labels: Targets
+
+  def divide(self, number: int, seed: int) -> tuple[Split, Split]:
+    """Divides the training examples at random into so many to train on, and the others."""
+    order = np.random.default_rng(seed).permutation(len(self.labels))
+    first, others = (
+      Split(self.inputs[rows], self.labels[rows]) for rows in np.split(order, [number])
+    )
+    return first, others
 
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-  """A classification problem and the network that learns it.
+  """A problem and the network that learns it.
 
   Attributes:
     name: Its name in tables.
     about: A line about its data.
-    read: Returns all inputs and labels, in the order of the source.
+    read: Returns all inputs and labels, in the order of the source. Labels that are no integers are
+      targets of a regression, which are standardized.
     hidden: The width of the hidden layer; 0 for softmax regression.
-    classes: The number of classes.
+    classes: The number of classes; 1 for a regression.
     sparse: Whether the inputs are mostly zeros; they are then not standardized.
+    train_examples: The number of training examples.
+    test_examples: The number of test examples.
   """
 
   name: str
@@ -53,6 +66,8 @@ class Problem:
   hidden: int
   classes: int
   sparse: bool = False
+  train_examples: int = TRAIN_EXAMPLES
+  test_examples: int = TEST_EXAMPLES
 
   def sizes(self, features: int) -> tuple[int, ...]:
     """Returns the sizes of the inputs, the hidden layer if there is one, and the logits."""
@@ -63,12 +78,16 @@ class Problem:
     """Returns the training and test examples, standardized by the former unless they are sparse."""
     inputs, labels = self.read()
     order = np.random.default_rng(_SPLIT_SEED).permutation(len(labels))
-    train, test = np.split(order[: TRAIN_EXAMPLES + TEST_EXAMPLES], [TRAIN_EXAMPLES])
+    number = self.train_examples
+    train, test = np.split(order[: number + self.test_examples], [number])
     inputs = inputs.astype(np.float32)
     if not self.sparse:
       # One scale for all features, so that pixels at the edge, which hardly change, stay small.
       inputs = (inputs - inputs[train].mean(0)) / inputs[train].std(0).mean()
-    labels = labels.astype(np.int32)
+    if np.issubdtype(labels.dtype, np.floating):
+      labels = ((labels - labels[train].mean()) / labels[train].std()).astype(np.float32)
+    else:
+      labels = labels.astype(np.int32)
     return Examples(inputs[train], labels[train], inputs[test], labels[test])
 
 
@@ -115,6 +134,15 @@ def _long_tail():
   return inputs[kept], labels[kept]
 
 
+def _table(name):
+  def read():
+    table = getattr(datasets, f'load_{name}')()
+    # Columns of the same scale: their units are arbitrary.
+    return table.data / table.data.std(0), table.target
+
+  return read
+
+
 PROBLEMS = (
   Problem('digits', 'handwritten digits, 8x8 pixels', _digits, 32, 10),
   Problem('digits-softmax', 'the same without a hidden layer: a convex problem', _digits, 0, 10),
@@ -125,4 +153,35 @@ PROBLEMS = (
   Problem('long-tail', 'CIFAR-10, grey 8x8, classes from 41 % down to 0.7 %', _long_tail, 32, 10),
   Problem('vehicles', 'CIFAR-10, grey 8x8, vehicle or animal: two classes', _vehicles, 32, 2),
   Problem('cifar100', 'CIFAR-100, grey 8x8: a hundred classes', lambda: _grey('cifar100'), 32, 100),
+)
+# Of the study of noisy labels only.
+FURTHER_PROBLEMS = (
+  Problem('cifar10', 'CIFAR-10, grey 8x8: ten classes', lambda: _grey('cifar10'), 32, 10),
+  Problem(
+    'breast-cancer',
+    'Cells of breast cancer: two classes',
+    _table('breast_cancer'),
+    32,
+    2,
+    train_examples=384,
+    test_examples=185,
+  ),
+  Problem(
+    'wine',
+    'Chemistry of wines: three classes',
+    _table('wine'),
+    32,
+    3,
+    train_examples=128,
+    test_examples=50,
+  ),
+  Problem(
+    'diabetes',
+    'Progress of diabetes: a regression',
+    _table('diabetes'),
+    32,
+    1,
+    train_examples=320,
+    test_examples=122,
+  ),
 )

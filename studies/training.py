@@ -10,9 +10,10 @@ import numpy as np
 import optax
 from jaxtyping import Float, Int8
 
-from studies.network import Params, Perceptron, logits, losses
-from train import Comparison, Dataset, Split, wrong_answer
+from studies.network import Params, Perceptron, logits
+from train import Comparison, Dataset, Split, cross_entropy, wrong_answer
 from train.data import Batch
+from train.problem.comparison import PerExample
 from train.training.lanes import USUAL_LANES, LanePrograms, Lanes
 from train.training.trainer import Start, Trainer
 
@@ -21,13 +22,13 @@ class Trained(NamedTuple):
   """The results of training; the first axis of every array is that of the runs.
 
   Attributes:
-    halfway: The weights after half of the epochs.
+    earlier: The weights after each of the earlier epochs that were asked for.
     params: The weights after the last step.
     phases: For every step, 1 in the high-loss phase, else 0; None if the optimizer has no phases.
     batch_losses: For every step, the loss of its batch before the update.
   """
 
-  halfway: Params
+  earlier: tuple[Params, ...]
   params: Params
   phases: Int8[np.ndarray, 'runs steps'] | None
   batch_losses: Float[np.ndarray, 'runs steps']
@@ -37,9 +38,9 @@ class Scores(NamedTuple):
   """How well the weights of each run do on some examples.
 
   Attributes:
-    loss: Mean cross-entropy.
-    spread: Standard deviation of the cross-entropies.
-    error: Share of wrong answers.
+    loss: Mean loss, by default the cross-entropy.
+    spread: Standard deviation of the losses.
+    error: Mean error, by default the share of wrong answers.
   """
 
   loss: Float[np.ndarray, ' runs']
@@ -50,7 +51,15 @@ class Scores(NamedTuple):
 class Engine:
   """Trains on the given examples at a batch size; it never sees others."""
 
-  def __init__(self, examples: Split, sizes: tuple[int, ...], batch_size: int, epochs: int):
+  def __init__(
+    self,
+    examples: Split,
+    sizes: tuple[int, ...],
+    batch_size: int,
+    epochs: int,
+    loss: PerExample = cross_entropy,
+    earlier: tuple[int, ...] = (),
+  ):
     """Puts the examples in place.
 
     Args:
@@ -58,10 +67,14 @@ class Engine:
       sizes: The sizes of the inputs, hidden layers and logits.
       batch_size: Examples per step; a divisor of their number.
       epochs: Passes over them.
+      loss: The loss of each example.
+      earlier: The numbers of epochs after which weights are kept, besides those at the end.
     """
     self._data = Batch(jnp.asarray(examples.inputs), jnp.asarray(examples.labels))
-    self._programs = _programs(len(examples), sizes, batch_size, epochs)
-    self._epochs = epochs
+    self._programs = _programs(
+      len(examples), examples.labels.dtype.name, sizes, batch_size, epochs, loss
+    )
+    self._epochs, self._earlier = epochs, earlier
     self.steps_per_epoch = len(examples) // batch_size
 
   def train(self, starts: Sequence[Start]) -> Trained:
@@ -81,40 +94,58 @@ class Engine:
 
   def _train_at_once(self, starts: Sequence[Start]) -> Trained:
     lanes = Lanes(self._programs, starts, self._data)
-    state, halfway, phases = lanes.state, None, []
+    state, earlier, phases = lanes.state, [], []
     for epoch in range(self._epochs):
-      if epoch == self._epochs // 2:
-        halfway = _copy(state.params['layers'])  # the state is donated
+      if epoch in self._earlier:
+        earlier.append(_copy(state.params['layers']))  # the state is donated
       *_, (state, _) = lanes.train(state, epoch, 0)
       phases.append(_copy(state.sums.phases))
     kept = optax.tree.get(state.opt_state, 'batch_losses')
     used = None if phases[0] is None else np.concatenate(phases, axis=1)
-    return jax.device_get(Trained(halfway, state.params['layers'], used, kept))
+    return jax.device_get(Trained(tuple(earlier), state.params['layers'], used, kept))
 
 
-def score(params: Params, examples: Split) -> Scores:
+def score(
+  params: Params,
+  examples: Split,
+  loss: PerExample = cross_entropy,
+  error: PerExample = wrong_answer,
+) -> Scores:
   """Scores trained weights.
 
   Args:
     params: The weights of :class:`Trained`.
     examples: The examples.
+    loss: The loss of each example.
+    error: The error of each example.
 
   Returns:
     The scores of each run.
   """
-  return Scores(*jax.device_get(_score(params, examples.inputs, examples.labels)))
+  return Scores(*jax.device_get(_score(params, examples.inputs, examples.labels, loss, error)))
 
 
 @functools.cache
-def _programs(number: int, sizes: tuple[int, ...], batch_size: int, epochs: int) -> LanePrograms:
+def _programs(
+  number: int,
+  label_dtype: str,
+  sizes: tuple[int, ...],
+  batch_size: int,
+  epochs: int,
+  loss: PerExample,
+) -> LanePrograms:
   """Returns the programs for all examples of this number and size."""
-  nothing = Split(np.zeros((number, sizes[0]), np.float32), np.zeros(number, np.int32))
+  nothing = Split(np.zeros((number, sizes[0]), np.float32), np.zeros(number, label_dtype))
+  # The targets of a regression are no classes.
+  classes = tuple(map(str, range(sizes[-1]))) if sizes[-1] > 1 else ()
   comparison = Comparison(
     name='study',
-    dataset=Dataset('study', nothing, nothing, tuple(map(str, range(sizes[-1])))),
+    dataset=Dataset('study', nothing, nothing, classes),
     network=lambda num_classes, rngs: Perceptron(sizes, rngs),
     epochs=epochs,
     batch_size=batch_size,
+    loss=loss,
+    metric=wrong_answer if classes else loss,
   )
   programs = LanePrograms(Trainer(comparison, comparison.load()), USUAL_LANES)
   # What starts runs is called for each 16 of them, hundreds of times in a study.
@@ -127,11 +158,11 @@ def _copy(tree: Any) -> Any:
   return jax.tree.map(jnp.copy, tree)
 
 
-@jax.jit
-def _score(params, inputs, labels):
+@functools.partial(jax.jit, static_argnums=(3, 4))
+def _score(params, inputs, labels, loss, error):
   def of_run(params):
-    values = losses(params, inputs, labels)
-    wrong = wrong_answer(logits(params, inputs), labels)
-    return values.mean(), values.std(), wrong.mean()
+    outputs = logits(params, inputs)
+    values = loss(outputs, labels)
+    return values.mean(), values.std(), error(outputs, labels).mean()
 
   return jax.lax.map(of_run, params, batch_size=USUAL_LANES)

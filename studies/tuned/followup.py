@@ -29,9 +29,10 @@ import numpy as np
 import tyro
 from rich.console import Console
 
+from studies.cells import csv_text
 from studies.tuned import definition
 from studies.tuned.definition import FIXED, LCAM, RIVALS, Cell
-from studies.tuned.run import Scores, bounded_scores, csv_text, final_path, prepare
+from studies.tuned.run import Scores, bounded_scores, final_path, prepare
 from train.system.files import write_whole
 from train.training.trainer import Start
 

@@ -34,7 +34,7 @@ def main() -> None:
         Split(examples.inputs[rows], examples.labels[rows]) for rows in np.split(order, [512, 768])
       )
       sizes = setting.problem.sizes(examples.inputs.shape[1])
-      engine = Engine(training, sizes, setting.batch_size, epochs)
+      engine = Engine(training, sizes, setting.batch_size, epochs, earlier=(epochs // 2,))
       points = [point for tuning in (0, 1) for point in Cell(setting, repeat).points(tuning)]
       starts = definition.FIXED.starts(points, _SEEDS)
       start = time.perf_counter()

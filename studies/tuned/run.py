@@ -1,26 +1,19 @@
 """Tunes, trains and tests the cells of the study, and writes each to files, atomically."""
 
-import csv
-import io
 import pathlib
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from studies.arms import Rule
-from studies.problems import Examples
+from studies.cells import csv_text, run_missing
 from studies.training import Engine, Trained, score
 from studies.tuned import definition
 from studies.tuned.definition import Cell
 from studies.tuned.methods import Method, Point
 from train import Split
-from train.system.environment import write_environment
-from train.system.files import write_whole
 
 _POINT = ('effective_rate', 'momentum', 'validation_loss')
 SEARCH_COLUMNS = ('method', 'tuning', 'part', 'point', *_POINT)
@@ -66,28 +59,11 @@ def run_cells(cells: Sequence[Cell], directory: pathlib.Path) -> None:
     cells: The cells.
     directory: The folder of their files.
   """
-  directory.mkdir(parents=True, exist_ok=True)
-  write_environment(directory)
-  missing = [cell for cell in cells if not final_path(cell, directory).exists()]
-  console = Console()
-  console.print(f'{len(cells) - len(missing)} of {len(cells)} cells are done.')
-  columns = (TextColumn('{task.description}'), BarColumn(), MofNCompleteColumn())
-  start = time.monotonic()
-  with Progress(
-    *columns, TimeElapsedColumn(), TextColumn('{task.fields[left]}'), console=console
-  ) as progress:
-    task = progress.add_task('cells', total=len(missing), left='')
-    for done, cell in enumerate(missing, start=1):
-      progress.update(task, description=cell.name)
-      search, test = run_cell(cell)
-      write_whole(search_path(cell, directory), search)
-      # The file of the tests marks the cell as done, so it is written last.
-      write_whole(final_path(cell, directory), test)
-      minutes = (time.monotonic() - start) / done * (len(missing) - done) / 60
-      left = f'{minutes:.0f} min left'
-      progress.update(task, advance=1, left=left)
-      if not console.is_interactive:  # the bar of a log file does not move
-        console.print(f'{cell.name}: {left}', soft_wrap=True)
+
+  def paths(cell: Cell, directory: pathlib.Path) -> tuple[pathlib.Path, ...]:
+    return search_path(cell, directory), final_path(cell, directory)
+
+  run_missing(cells, directory, paths, run_cell)
 
 
 def search_path(cell: Cell, directory: pathlib.Path) -> pathlib.Path:
@@ -125,9 +101,10 @@ def prepare(cell: Cell) -> tuple[Engine, Split, Split]:
   """
   problem, batch_size = cell.setting.problem, cell.setting.batch_size
   examples = problem.load()
-  training, validation = divide(examples, cell.repeat)
+  training, validation = examples.divide(definition.TRAIN_EXAMPLES, cell.repeat)
   sizes = problem.sizes(training.inputs.shape[1])
-  engine = Engine(training, sizes, batch_size, definition.EPOCHS[batch_size])
+  epochs = definition.EPOCHS[batch_size]
+  engine = Engine(training, sizes, batch_size, epochs, earlier=(epochs // 2,))
   return engine, validation, Split(examples.test_inputs, examples.test_labels)
 
 
@@ -141,7 +118,7 @@ def bounded_scores(trained: Trained, examples: Split) -> Scores:
   Returns:
     The scores of all runs.
   """
-  halves = [score(params, examples) for params in (trained.halfway, trained.params)]
+  halves = [score(params, examples) for params in (*trained.earlier, trained.params)]
   error, loss = (
     np.stack(values, 1) for values in ([one.error for one in halves], [one.loss for one in halves])
   )
@@ -151,16 +128,6 @@ def bounded_scores(trained: Trained, examples: Split) -> Scores:
     np.where(finite, error, 1 - 1 / classes),
     np.minimum(np.where(finite, loss, np.inf), np.log(classes)),
   )
-
-
-def divide(examples: Examples, repeat: int) -> tuple[Split, Split]:
-  """Divides the training examples of a problem into training and validation for a repeat."""
-  order = np.random.default_rng(repeat).permutation(len(examples.labels))
-  training, validation = (
-    Split(examples.inputs[rows], examples.labels[rows])
-    for rows in np.split(order, [definition.TRAIN_EXAMPLES])
-  )
-  return training, validation
 
 
 def search(engine: Engine, validation: Split, cell: Cell) -> list[Tried]:
@@ -253,12 +220,3 @@ def _by_rule(methods: Iterable[Method]) -> dict[Rule, list[Method]]:
 
 def _numbers(one: Tried) -> tuple[str, ...]:
   return tuple(f'{number:.5g}' for number in (*one.point, one.validation_loss))
-
-
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence]) -> str:
-  """Returns a table as the text of its file."""
-  text = io.StringIO()
-  writer = csv.writer(text, lineterminator='\n')
-  writer.writerow(columns)
-  writer.writerows(rows)
-  return text.getvalue()

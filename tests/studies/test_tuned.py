@@ -27,8 +27,8 @@ POINT = Point(0.5, 0.8)
 
 @pytest.fixture(scope='module')
 def engine():
-  training, _ = run.divide(DIGITS, 0)
-  return Engine(training, SIZES, 128, 2)
+  training, _ = DIGITS.divide(768, 0)
+  return Engine(training, SIZES, 128, 2, earlier=(1,))
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ def test_every_method_is_tuned_with_the_same_runs_and_tested_with_the_same_seeds
 
 
 def test_training_and_validation_are_disjoint_and_differ_between_repeats():
-  divided = [run.divide(DIGITS, repeat) for repeat in (0, 1)]
+  divided = [DIGITS.divide(768, repeat) for repeat in (0, 1)]
   for training, validation in divided:
     assert (len(training.labels), len(validation.labels)) == (768, 256)
     rows = np.concatenate([training.inputs, validation.inputs])
@@ -181,7 +181,7 @@ def test_runs_that_diverged_count_as_a_guess():
   layer[1][1] = np.nan
   layer[1][2, 4] = 500.0  # says class 4, far too surely
   rows = Split(np.ones((8, 4), np.float32), np.full(8, 3))
-  trained = Trained([layer], [layer], None, np.zeros((3, 1)))
+  trained = Trained(([layer],), [layer], None, np.zeros((3, 1)))
   error, loss = run.bounded_scores(trained, rows)
   expected = np.log(np.exp(5) + 9) - 5
   np.testing.assert_allclose(error, [[0, 0], [0.9, 0.9], [1, 1]])
@@ -201,7 +201,7 @@ def test_replaying_its_own_phases_changes_nothing(engine):
 
 @pytest.mark.training
 def test_a_decaying_rate_is_a_cosine_to_zero(engine):
-  training, _ = run.divide(DIGITS, 0)
+  training, _ = DIGITS.divide(768, 0)
   schedule = 0.1 * (1 + np.cos(np.pi * np.arange(12) / 12))
   params, trace = initial_params(jax.random.key(4), SIZES), None
   gradient = jax.jit(jax.grad(lambda p, x, y: losses(p, x, y).mean()))
