@@ -279,7 +279,6 @@ class Trainer:
 
   def _scores(self, params: Params) -> Float[np.ndarray, '3 runs']:
     data, loss = self._data, loss_of(self._setting.problem)
-    wrong = Split(data.training.inputs[data.wrong], data.training.labels[data.wrong])
     finite = np.all(
       [np.isfinite(leaf).reshape(len(leaf), -1).all(1) for leaf in _leaves(params)], 0
     )
@@ -288,8 +287,11 @@ class Trainer:
       errors = score(params, split, loss, self._error).error
       found.append(np.where(finite, np.fmin(errors, self._worst), self._worst))
     learnt = np.full(len(finite), np.nan)
-    if len(wrong) and self._setting.problem.classes > 1:
-      learnt = 1 - score(params, wrong, loss, self._error).error
+    if data.wrong.any() and self._setting.problem.classes > 1:
+      # One shape for all cells, or each would compile a program: no network answers -1.
+      labels = np.where(data.wrong, data.training.labels, -1).astype(np.int32)
+      unlearnt = score(params, Split(data.training.inputs, labels), loss, self._error).error
+      learnt = (1 - unlearnt) / data.wrong.mean()
     return np.stack([*found, learnt])
 
 
@@ -324,11 +326,12 @@ def per_example(
   params: Params, examples: Split, loss: PerExample
 ) -> Float[np.ndarray, 'runs examples']:
   """Returns the loss of each example with the weights of each run."""
-  found = []
-  for run in range(len(params[-1][1])):
-    outputs = logits([(weights[run], biases[run]) for weights, biases in params], examples.inputs)
-    found.append(np.asarray(loss(outputs, examples.labels)))
-  return np.stack(found)
+  return np.asarray(_per_example(params, examples.inputs, examples.labels, loss))
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _per_example(params, inputs, labels, loss):
+  return jax.lax.map(lambda of_run: loss(logits(of_run, inputs), labels), params)
 
 
 _orders_of = jax.jit(jax.vmap(epoch_order, (None, 0, None)), static_argnums=2)
