@@ -181,7 +181,7 @@ FURTHER_PROBLEMS = (
     _table('diabetes'),
     32,
     1,
-    train_examples=320,
-    test_examples=122,
+    train_examples=256,
+    test_examples=186,
   ),
 )
