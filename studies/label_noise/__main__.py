@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from studies.label_noise.definition import cells
+from studies.label_noise.report import write_report
 from studies.label_noise.run import run_cells
 
 
@@ -16,9 +17,13 @@ def main(
   workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/label_noise'
   ),
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
+    'results/label_noise'
+  ),
 ) -> None:
-  """Trains the missing runs of the study."""
+  """Trains the missing runs of the study and writes its report."""
   run_cells(list(cells()), workdir)
+  print(write_report(workdir, output))
 
 
 if __name__ == '__main__':
