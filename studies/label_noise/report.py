@@ -255,7 +255,25 @@ def _rivals(results: Results, found: Sequence[Contrast]) -> list[str]:
       text = format_estimate(relative(results, setting, name), '+', '.0f') if one else '-'
       cells.append(text + ('*' if one and one.shown else ''))
     lines.append(f'| {name} | {" | ".join(cells)} |')
+  ends = [
+    f'{name} ({setting.problem_name}, batch {setting.batch_size})'
+    for setting in settings
+    for name in names
+    if name in results.tuned[setting] and _at_an_end(results, setting, name)
+  ]
+  if ends:
+    lines += [
+      '',
+      'Rates at an end of the five in more than half of the repeats, so that a wider search might find '
+      f'better: {", ".join(ends)}.',
+    ]
   return lines
+
+
+def _at_an_end(results: Results, setting: Setting, name: str) -> bool:
+  rates = results.tuned[setting][name].rate
+  ends = [setting.rates[0], setting.rates[-1]]
+  return bool(np.isclose(rates[:, None], ends, rtol=1e-4).any(1).mean() > 0.5)
 
 
 def _theory(
@@ -380,7 +398,8 @@ def _predictions(checked: Iterable[Checked]) -> list[str]:
     '',
     '## The predictions',
     '',
-    'Differences to fixed momentum in percent of the answers, if nothing else is said.',
+    'Differences to fixed momentum in percent of the answers, if nothing else is said. A number is kept if '
+    'it lies in the 95 % interval, a range if the mean lies in it (the definition does not say how).',
     '',
     '| | predicted | found | |',
     '|---|---|---|---|',
