@@ -77,15 +77,17 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
   weights = predicted_and_measured(results)
   plot_theory(output / 'theory.png', results, weights)
   checked = check_predictions(results, found, weights)
+  on_digits = [setting for setting in results.tuned if setting.problem_name == 'digits']
   lines = [
     *_head(results, directory),
     *_verdict(results, found),
-    *_table(results, found),
+    *_table('Digits', results, found, [one for one in on_digits if _is_main(one)]),
     *_figures(),
     *_rivals(results, found),
     *_theory(results, weights),
     *_paper(results),
     *_predictions(checked),
+    *_table('All of digits', results, found, on_digits),
     *_missing(results),
     *_all(found),
   ]
@@ -213,10 +215,17 @@ def _count(found: Iterable[Contrast], name: str, against: str, sign: int) -> int
   )
 
 
-def _table(results: Results, found: Sequence[Contrast]) -> list[str]:
+def _is_main(setting: Setting) -> bool:
+  """Returns whether a setting on digits is in the small table."""
+  return setting.noise == Noise('symmetric', 0.2) or setting.batch_size == 2
+
+
+def _table(
+  title: str, results: Results, found: Sequence[Contrast], settings: Iterable[Setting]
+) -> list[str]:
   lines = [
     '',
-    '## Digits',
+    f'## {title}',
     '',
     'Test error in percent of the answers; differences to fixed momentum.',
     '',
@@ -225,8 +234,7 @@ def _table(results: Results, found: Sequence[Contrast]) -> list[str]:
     '|---|---:|---:|---:|---:|---:|---:|---:|',
   ]
   names = [*(method.name for method in LCAM_WIDE), WEIGHTS[0].name]
-  on_digits = [setting for setting in results.tuned if setting.problem_name == 'digits']
-  for setting in sorted(on_digits, key=lambda one: (one.noise, one.batch_size)):
+  for setting in sorted(settings, key=lambda one: (one.noise, one.batch_size)):
     cells = [
       _difference(results, found, setting, name) if name in results.tuned[setting] else '-'
       for name in names
