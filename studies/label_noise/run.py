@@ -174,7 +174,6 @@ class Trainer:
     self._setting, self._data = cell.setting, load(cell)
     self._error = error_of(cell.setting)
     self._sizes = cell.setting.problem.sizes(self._data.training.inputs.shape[1])
-    self._worst = guess_error(cell.setting, self._data.test)
 
   def train(
     self, chosen: Iterable[tuple[Method, float]], seeds: Sequence[int]
@@ -285,7 +284,8 @@ class Trainer:
     found = []
     for split in (data.validation, data.test):
       errors = score(params, split, loss, self._error).error
-      found.append(np.where(finite, np.fmin(errors, self._worst), self._worst))
+      guess = guess_error(self._setting, split)
+      found.append(np.where(finite, np.fmin(errors, guess), guess))
     learnt = np.full(len(finite), np.nan)
     if data.wrong.any() and self._setting.problem.classes > 1:
       # One shape for all cells, or each would compile a program: no network answers -1.
@@ -300,10 +300,10 @@ def error_of(setting: Setting) -> PerExample:
   return absolute_error if setting.problem.classes == 1 else wrong_answer
 
 
-def guess_error(setting: Setting, test: Split) -> float:
-  """Returns the error of a uniform guess, or of the mean target, which is 0."""
+def guess_error(setting: Setting, examples: Split) -> float:
+  """Returns the error of a uniform guess, or of the mean target, which is 0, on some examples."""
   classes = setting.problem.classes
-  return float(np.abs(test.labels).mean()) if classes == 1 else 1 - 1 / classes
+  return float(np.abs(examples.labels).mean()) if classes == 1 else 1 - 1 / classes
 
 
 def total_weights(momenta: Momenta) -> Momenta:
