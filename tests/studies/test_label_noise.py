@@ -187,11 +187,14 @@ def test_the_report_says_what_was_put_in(directory, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_cell_is_tuned_on_wrong_labels_and_tested_on_right_ones(monkeypatch):
-  cell = Cell(Setting('wine', Noise('symmetric', 0.2), 32), 0)
+@pytest.mark.parametrize(
+  ('problem', 'noise'), [('wine', Noise('symmetric', 0.2)), ('diabetes', Noise('outliers', 0.2))]
+)
+def test_a_cell_is_tuned_on_wrong_labels_and_tested_on_right_ones(problem, noise, monkeypatch):
+  cell = Cell(Setting(problem, noise, 32), 0)
   methods = (FIXED, *LCAM_WIDE[:2], Method('early', early=True))
   monkeypatch.setattr(definition, 'FINAL_SEEDS', 2)
-  monkeypatch.setattr(definition, 'EXAMPLES_SEEN', 96 * 4)
+  monkeypatch.setattr(definition, 'EXAMPLES_SEEN', 768)
   monkeypatch.setattr(Setting, 'methods', methods)
   data = run.load(cell)
   assert 0 < data.wrong.mean() < 0.4
@@ -203,5 +206,6 @@ def test_a_cell_is_tuned_on_wrong_labels_and_tested_on_right_ones(monkeypatch):
   for row in test:
     tried = [float(one['validation_error']) for one in search if one['method'] == row['method']]
     assert float(row['validation_error']) == min(tried)
+    assert len(set(tried)) > 1
     assert (row['wrong_weight'] == 'nan') == (row['method'] in (FIXED.name, 'early'))
   assert {row['labels'] for row in of_losses} == {'right', 'wrong', 'other'}
