@@ -88,6 +88,7 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
     *_paper(results),
     *_predictions(checked),
     *_table('All of digits', results, found, on_digits),
+    *_deviations(),
     *_missing(results),
     *_all(found),
   ]
@@ -454,6 +455,20 @@ def _predictions(checked: Iterable[Checked]) -> list[str]:
     verdict = {True: 'kept', False: '**missed**', None: 'not run'}[one.kept]
     lines.append(f'| {one.number} | {one.predicted} | {one.found} | {verdict} |')
   return lines
+
+
+def _deviations() -> list[str]:
+  return [
+    '',
+    '## What was changed after the definition',
+    '',
+    '- Before its runs, diabetes got 256 training examples instead of 320, so that batches of 32 divide them.',
+    '- Diabetes was run twice. The first time, the error of its noisy validation targets was bounded by that of '
+    'a guess on its right test targets, so that all rates tied and the lowest was taken. That was found '
+    'when a check with other rates gave worse errors. The first results (low .95, high 0: -7.8 ± 1.4 % of '
+    'the error of fixed momentum, Huber -3 ± 2 %) are replaced. No other problem reached its bound in a '
+    'way that a choice could depend on, except for one method in one repeat of breast cancer.',
+  ]
 
 
 def _missing(results: Results) -> list[str]:
