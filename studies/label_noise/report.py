@@ -287,7 +287,8 @@ def _rivals(results: Results, found: Sequence[Contrast]) -> list[str]:
     '',
     '## Rivals',
     '',
-    'Differences to fixed momentum, in percent of its error; each tuned as LCAM is (five rates). * is shown.',
+    'Differences to fixed momentum, in percent of its error; each tuned as LCAM is (five rates). * is shown; '
+    'the family of rivals has more tests than those of LCAM, so that it takes more there.',
     '',
     f'| method | shown better, worse | {head} |',
     f'|---|---|{"---:|" * len(settings)}',
