@@ -15,7 +15,6 @@ import tyro
 
 from studies.label_noise import definition
 from studies.label_noise.analysis import (
-  FAMILIES,
   Contrast,
   Results,
   contrasts,
@@ -90,7 +89,8 @@ def write_report(directory: pathlib.Path, output: pathlib.Path) -> str:
     *_table('All of digits', results, found, on_digits),
     *_deviations(),
     *_missing(results),
-    *_all(found),
+    '',
+    'Every contrast is in contrasts.csv, with its p-value after Holm, and every error in cells.csv.',
   ]
   report = '\n'.join(lines) + '\n'
   (output / 'report.md').write_text(report)
@@ -477,32 +477,6 @@ def _missing(results: Results) -> list[str]:
   if not missing:
     return []
   return ['', '## Not run', '', f'{len(missing)} settings: {", ".join(missing)}.']
-
-
-def _all(found: Sequence[Contrast]) -> list[str]:
-  lines = [
-    '',
-    '## Every contrast',
-    '',
-    'Error of the method minus that of the other, times 100. All are in contrasts.csv, too, and all errors in '
-    'cells.csv.',
-  ]
-  for family in FAMILIES:
-    of_family = [one for one in found if one.family == family]
-    if not of_family:
-      continue
-    lines += [
-      '',
-      f'### {family}: {len(of_family)} tests',
-      '',
-      '| setting | method | against | difference | Holm p |',
-      '|---|---|---|---:|---:|',
-    ]
-    lines += [
-      f'| {one.setting.name} | {one.name} | {one.against} | {_marked(one)} | {one.adjusted_p:.2g} |'
-      for one in of_family
-    ]
-  return lines
 
 
 def _marked(one: Contrast | None) -> str:
