@@ -1,0 +1,1 @@
+"""Study: does LCAM keep a network with convolutions from memorising wrong labels?"""

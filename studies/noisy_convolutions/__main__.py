@@ -1,0 +1,28 @@
+"""Runs the study that is defined in :mod:`studies.noisy_convolutions.definition`.
+
+python -m studies.noisy_convolutions        # resumes after the last run that ended
+"""
+
+import pathlib
+from typing import Annotated
+
+import tyro
+
+from studies.noisy_convolutions.definition import PROBLEMS
+from studies.noisy_convolutions.run import train_missing
+from train.system.caches import keep_compiled_programs
+
+
+def main(
+  workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
+    'runs/noisy-convolutions'
+  ),
+) -> None:
+  """Trains the missing runs of the study."""
+  keep_compiled_programs()
+  for problem in PROBLEMS:
+    train_missing(problem, workdir)
+
+
+if __name__ == '__main__':
+  tyro.cli(main)
