@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from studies.noisy_convolutions.definition import PROBLEMS
+from studies.noisy_convolutions.report import write_report
 from studies.noisy_convolutions.run import train_missing
 from train.system.caches import keep_compiled_programs
 
@@ -17,11 +18,15 @@ def main(
   workdir: Annotated[pathlib.Path, tyro.conf.arg(help='the folder of the runs')] = pathlib.Path(
     'runs/noisy-convolutions'
   ),
+  output: Annotated[pathlib.Path, tyro.conf.arg(help='the folder for the report')] = pathlib.Path(
+    'results/noisy_convolutions'
+  ),
 ) -> None:
-  """Trains the missing runs of the study."""
+  """Trains the missing runs of the study and writes its report."""
   keep_compiled_programs()
   for problem in PROBLEMS:
     train_missing(problem, workdir)
+  print(write_report(workdir, output))
 
 
 if __name__ == '__main__':

@@ -1,0 +1,228 @@
+"""Writes the report of the study, and the table that it is computed from."""
+
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from studies.noisy_convolutions.definition import (
+  FIXED,
+  FIXED_LARGE,
+  FIXED_MEAN,
+  KINDS,
+  LCAM,
+  OTHER,
+  PROBLEMS,
+  REPLACED,
+  WEIGHTS_LARGE,
+  YOKED,
+  Problem,
+)
+from studies.noisy_convolutions.run import Ended, Run, read, runs_of
+from studies.tuned.run import csv_text
+from train.system.environment import commit_words, environment
+from train.system.statistics import estimate, format_estimate, holm, p_value
+
+ERRORS = ('test', 'train', 'right', 'validation')
+TUNED_FIXED = 'tuned fixed momentum'
+METHODS = {TUNED_FIXED: (FIXED, FIXED_MEAN)} | {kind: (kind,) for kind in KINDS}
+PRIMARY = ((LCAM, TUNED_FIXED), (LCAM, YOKED))
+FURTHER = (
+  (OTHER, TUNED_FIXED),
+  (OTHER, YOKED),
+  (WEIGHTS_LARGE, FIXED_LARGE),
+  (LCAM, WEIGHTS_LARGE),
+)
+AT_RATES = (
+  *((LCAM, FIXED), (LCAM, FIXED_MEAN), (LCAM, YOKED)),
+  *((OTHER, FIXED_MEAN), (WEIGHTS_LARGE, FIXED_LARGE)),
+)
+COLUMNS = (*Run._fields, *Ended._fields[:-1], 'high_loss_share')
+# By kind, with a row for each rate.
+Values = Mapping[str, Float[np.ndarray, 'rates seeds']]
+
+
+class Method(NamedTuple):
+  """A method after tuning; the arrays have one value per seed.
+
+  Attributes:
+    chosen: The numbers of the points that were chosen.
+    points: The kind and the rate of each point.
+    errors: The errors of the chosen points, by their names.
+  """
+
+  chosen: Int[np.ndarray, ' seeds']
+  points: Sequence[tuple[str, float]]
+  errors: Mapping[str, Float[np.ndarray, ' seeds']]
+
+
+def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
+  """Writes report.md and runs.csv of the runs that have ended.
+
+  Args:
+    workdir: The folder of the runs.
+    output: The folder for the report.
+
+  Returns:
+    The report.
+  """
+  runs = {problem: runs_of(problem) for problem in PROBLEMS}
+  ended = {
+    run: read(run, workdir) for some in runs.values() for run in some if run.path(workdir).exists()
+  }
+  output.mkdir(parents=True, exist_ok=True)
+  (output / 'runs.csv').write_text(csv_text(COLUMNS, map(_row, ended, ended.values())))
+  whole = [problem for problem, some in runs.items() if all(run in ended for run in some)]
+  values = {problem: _values(problem, ended) for problem in whole}
+  methods = {problem: tune(problem, values[problem]) for problem in whole}
+  made = environment()
+  lines = [
+    '# Wrong labels and a network with convolutions',
+    '',
+    f'`python -m studies.noisy_convolutions`, report: commit {commit_words(made)}, {made["machine"]} '
+    f'CPU, one core. {len(ended)} of {sum(map(len, runs.values()))} runs have ended. What is asked, run '
+    'and predicted was committed before the runs: `studies/noisy_convolutions/definition.py`; every run '
+    'is in [runs.csv](runs.csv).',
+    '',
+    *_primary(methods),
+    *(
+      line
+      for problem in whole
+      for line in _of_problem(
+        problem, methods[problem], values[problem]['test'], values[problem]['train']
+      )
+    ),
+  ]
+  report = '\n'.join(lines)
+  (output / 'report.md').write_text(report)
+  return report
+
+
+def choose(validation: Float[np.ndarray, 'points seeds']) -> Int[np.ndarray, ' seeds']:
+  """Returns for each seed the point with the lowest mean error in the runs of the other seeds."""
+  return (validation.sum(1, keepdims=True) - validation).argmin(0)
+
+
+def tune(problem: Problem, values: Mapping[str, Values]) -> dict[str, Method]:
+  """Tunes each method of a problem.
+
+  Args:
+    problem: The problem.
+    values: The errors of its runs, by their names.
+
+  Returns:
+    The methods, by name.
+  """
+  methods = {}
+  for name, kinds in METHODS.items():
+    points = [(kind, rate) for kind in kinds for rate in problem.rates]
+    of_points = {error: np.concatenate([values[error][kind] for kind in kinds]) for error in ERRORS}
+    chosen = choose(of_points['validation'])
+    errors = {error: of_points[error][chosen, np.arange(len(chosen))] for error in ERRORS}
+    methods[name] = Method(chosen, points, errors)
+  return methods
+
+
+def _values(problem: Problem, ended: Mapping[Run, Ended]) -> dict[str, Values]:
+  return {
+    error: {
+      kind: np.array(
+        [
+          [getattr(ended[Run(problem.name, kind, rate, seed)], error) for seed in problem.seeds]
+          for rate in problem.rates
+        ]
+      )
+      for kind in KINDS
+    }
+    for error in ERRORS
+  }
+
+
+def _primary(methods: Mapping[Problem, Mapping[str, Method]]) -> list[str]:
+  differences = {
+    (problem, *pair): _difference(found, *pair)
+    for problem, found in methods.items()
+    for pair in PRIMARY
+  }
+  p_values = holm([p_value(values) for values in differences.values()])
+  return [
+    'Differences of the test error, in percentage points, with 95 % intervals over seeds; below 0, LCAM is '
+    'better. p by Holm over all of these; *shown* is p < 0.05.',
+    '',
+    '| problem | difference, tuned | measured | p | verdict |',
+    '|---|---|---|---|---|',
+    *(
+      f'| {problem.name} | {one} - {other} | {_text(values)} | {p:.2g} | '
+      f'{"shown" if p < 0.05 else "not shown"} |'
+      for ((problem, one, other), values), p in zip(differences.items(), p_values, strict=True)
+    ),
+    '',
+  ]
+
+
+def _of_problem(problem: Problem, methods: Mapping[str, Method], test: Values, train: Values):
+  rates = ' | '.join(f'{rate:g}' for rate in problem.rates)
+  lines = '|---' * (1 + len(problem.rates)) + '|'
+  return [
+    f'## {problem.name}, {len(problem.seeds)} seeds, {100 * REPLACED:g} % wrong labels',
+    '',
+    'Tuned: each seed has the rate that is best on the noisy validation images of the others. The training '
+    f'error is by the given labels: below {100 * REPLACED:g} %, wrong labels are memorised.',
+    '',
+    '| method | points chosen | test error, % | training error, % | of right labels, % |',
+    '|---|---|---|---|---|',
+    *(
+      f'| {name} | {_points(one)} | {_text(one.errors["test"], "")} | '
+      f'{one.errors["train"].mean():.1f} | {one.errors["right"].mean():.1f} |'
+      for name, one in methods.items()
+    ),
+    '',
+    '| not primary: difference, tuned | measured |',
+    '|---|---|',
+    *(f'| {one} - {other} | {_text(_difference(methods, one, other))} |' for one, other in FURTHER),
+    '',
+    'At each effective rate, not tuned: test error (training error).',
+    '',
+    f'| kind | {rates} |',
+    lines,
+    *(
+      f'| {kind} | '
+      + ' | '.join(
+        f'{error:.1f} ({given:.1f})'
+        for error, given in zip(test[kind].mean(1), train[kind].mean(1), strict=True)
+      )
+      + ' |'
+      for kind in KINDS
+    ),
+    *(
+      f'| {one} - {other} | ' + ' | '.join(map(_text, test[one] - test[other])) + ' |'
+      for one, other in AT_RATES
+    ),
+    '',
+  ]
+
+
+def _difference(methods: Mapping[str, Method], one: str, other: str):
+  return methods[one].errors['test'] - methods[other].errors['test']
+
+
+def _points(method: Method) -> str:
+  """Returns the points that were chosen, each with the number of seeds."""
+  several = len({kind for kind, _ in method.points}) > 1
+  counts = np.bincount(method.chosen, minlength=len(method.points))
+  return ', '.join(
+    f'{kind + " " if several else ""}{rate:g} ({count})'
+    for (kind, rate), count in zip(method.points, counts, strict=True)
+    if count
+  )
+
+
+def _row(run: Run, ended: Ended) -> tuple[str, ...]:
+  numbers = (*ended[:-1], ended.phases.mean())
+  return (*map(str, run), *(f'{number:.6g}' for number in numbers))
+
+
+def _text(values: np.ndarray, sign: str = '+') -> str:
+  return format_estimate(estimate(values), sign, '.1f')
