@@ -1,4 +1,4 @@
-"""Runs the study that is defined in :mod:`studies.noisy_convolutions.definition`.
+"""Runs the study that is defined in :mod:`studies.noisy_convolutions.definition`, and its follow-up.
 
 python -m studies.noisy_convolutions        # resumes after the last run that ended
 """
@@ -9,6 +9,7 @@ from typing import Annotated
 import tyro
 
 from studies.noisy_convolutions.definition import PROBLEMS
+from studies.noisy_convolutions.followup import FINER
 from studies.noisy_convolutions.report import write_report
 from studies.noisy_convolutions.run import train_missing
 from train.system.caches import keep_compiled_programs
@@ -24,7 +25,7 @@ def main(
 ) -> None:
   """Trains the missing runs of the study and writes its report."""
   keep_compiled_programs()
-  for problem in PROBLEMS:
+  for problem in (*PROBLEMS, FINER):
     train_missing(problem, workdir)
   print(write_report(workdir, output))
 
