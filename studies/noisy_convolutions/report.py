@@ -20,6 +20,7 @@ from studies.noisy_convolutions.definition import (
   YOKED,
   Problem,
 )
+from studies.noisy_convolutions.followup import FINER
 from studies.noisy_convolutions.run import Ended, Run, read, runs_of
 from studies.tuned.run import csv_text
 from train.system.environment import commit_words, environment
@@ -68,33 +69,30 @@ def write_report(workdir: pathlib.Path, output: pathlib.Path) -> str:
   Returns:
     The report.
   """
-  runs = {problem: runs_of(problem) for problem in PROBLEMS}
-  ended = {
-    run: read(run, workdir) for some in runs.values() for run in some if run.path(workdir).exists()
-  }
+  runs = {problem: runs_of(problem) for problem in (*PROBLEMS, FINER)}
+  every = dict.fromkeys(run for some in runs.values() for run in some)
+  ended = {run: read(run, workdir) for run in every if run.path(workdir).exists()}
   output.mkdir(parents=True, exist_ok=True)
   (output / 'runs.csv').write_text(csv_text(COLUMNS, map(_row, ended, ended.values())))
-  whole = [problem for problem, some in runs.items() if all(run in ended for run in some)]
-  values = {problem: _values(problem, ended) for problem in whole}
-  methods = {problem: tune(problem, values[problem]) for problem in whole}
+  values = {
+    problem: _values(problem, ended)
+    for problem, some in runs.items()
+    if all(run in ended for run in some)
+  }
+  methods = {problem: tune(problem, found) for problem, found in values.items()}
   made = environment()
   lines = [
     '# Wrong labels and a network with convolutions',
     '',
     f'`python -m studies.noisy_convolutions`, report: commit {commit_words(made)}, {made["machine"]} '
-    f'CPU, one core. {len(ended)} of {sum(map(len, runs.values()))} runs have ended. What is asked, run '
-    'and predicted was committed before the runs: `studies/noisy_convolutions/definition.py`; every run '
-    'is in [runs.csv](runs.csv).',
+    f'CPU, one core. {len(ended)} of {len(every)} runs have ended. What is asked, run and predicted was '
+    'committed before the runs: `studies/noisy_convolutions/definition.py`, and `followup.py` for the '
+    'follow-up; every run is in [runs.csv](runs.csv).',
     '',
-    *_primary(methods),
-    *(
-      line
-      for problem in whole
-      for line in _of_problem(
-        problem, methods[problem], values[problem]['test'], values[problem]['train']
-      )
-    ),
+    *_primary({problem: found for problem, found in methods.items() if problem is not FINER}),
   ]
+  for problem, found in methods.items():
+    lines += _of_problem(problem, found, values[problem])
   report = '\n'.join(lines)
   (output / 'report.md').write_text(report)
   return report
@@ -162,11 +160,14 @@ def _primary(methods: Mapping[Problem, Mapping[str, Method]]) -> list[str]:
   ]
 
 
-def _of_problem(problem: Problem, methods: Mapping[str, Method], test: Values, train: Values):
+def _of_problem(
+  problem: Problem, methods: Mapping[str, Method], values: Mapping[str, Values]
+) -> list[str]:
+  test, train = values['test'], values['train']
   rates = ' | '.join(f'{rate:g}' for rate in problem.rates)
   lines = '|---' * (1 + len(problem.rates)) + '|'
   return [
-    f'## {problem.name}, {len(problem.seeds)} seeds, {100 * REPLACED:g} % wrong labels',
+    f'## {"Follow-up: " if problem is FINER else ""}{problem.name}, {len(problem.rates)} rates, {len(problem.seeds)} seeds, {100 * REPLACED:g} % wrong labels',
     '',
     'Tuned: each seed has the rate that is best on the noisy validation images of the others. The training '
     f'error is by the given labels: below {100 * REPLACED:g} %, wrong labels are memorised.',
@@ -179,9 +180,12 @@ def _of_problem(problem: Problem, methods: Mapping[str, Method], test: Values, t
       for name, one in methods.items()
     ),
     '',
-    '| not primary: difference, tuned | measured |',
+    '| difference, tuned | measured |',
     '|---|---|',
-    *(f'| {one} - {other} | {_text(_difference(methods, one, other))} |' for one, other in FURTHER),
+    *(
+      f'| {one} - {other} | {_text(_difference(methods, one, other))} |'
+      for one, other in (*PRIMARY, *FURTHER)
+    ),
     '',
     'At each effective rate, not tuned: test error (training error).',
     '',

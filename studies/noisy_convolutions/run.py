@@ -22,7 +22,6 @@ from studies.noisy_convolutions.definition import (
 from train import Split
 from train.data import make_input
 from train.system.files import write_whole
-from train.training.programs import EVAL_BATCH_SIZE, TrainState
 from train.training.trainer import Alone, Start, Trainer
 
 
@@ -119,7 +118,7 @@ def train(trainer: Trainer, images: Images, start: Start) -> Ended:
   """Trains a run from its first step to its last.
 
   Args:
-    trainer: A trainer of its batch size and learning rate; it gets the training images of this run.
+    trainer: A trainer of its batch size and learning rate; it gets the images of this run.
     images: The images.
     start: What it starts from.
 
@@ -128,19 +127,18 @@ def train(trainer: Trainer, images: Images, start: Start) -> Ended:
   """
   trainer.train_input = make_input(images.training, None, trainer.devices)
   engine, phases = Alone(trainer, start), []
-  state: TrainState = engine.state
+  state = engine.state
   for epoch in range(EPOCHS):
     *_, (state, _) = engine.train(state, epoch, 0)
     phases.append(np.array(state.sums.phases))
     state = state._replace(sums=jax.tree.map(jnp.zeros_like, state.sums))
 
   def scores(split: Split) -> tuple[float, float]:
-    batches = make_input(split, None, trainer.devices).in_order(EVAL_BATCH_SIZE)
-    step, weights = trainer.programs.eval_step, (state.params, state.model_state)
-    loss, wrong = np.sum([step(*weights, batch) for batch in batches], axis=0) / len(split)
-    return loss, 100 * wrong
+    trainer.test_input = make_input(split, None, trainer.devices)
+    sums = engine.evaluate(state)
+    return float(sums.loss) / len(split), 100 * float(sums.metric) / len(split)
 
   right = Split(images.training.inputs[images.right], images.training.labels[images.right])
-  train_loss, train_error = scores(images.training)
-  errors = [scores(split)[1] for split in (right, images.validation, images.test)]
-  return Ended(train_error, *errors, train_loss, np.concatenate(phases))
+  splits = images.training, right, images.validation, images.test
+  (train_loss, given), (_, of_right), (_, validation), (_, test) = map(scores, splits)
+  return Ended(given, of_right, validation, test, train_loss, np.concatenate(phases))

@@ -91,8 +91,9 @@ def test_the_report_compares_tuned_runs_and_counts_those_that_are_missing(tmp_pa
   line = next(line for line in written.splitlines() if '- tuned fixed momentum' in line)
   assert f'{(own - other).mean():+.1f} ± {half_width:.1f}' in line
   assert line.endswith('| shown |')
-  assert '147 of 168 runs' in written
+  assert '147 of 238 runs' in written
   assert '## cifar10' not in written
+  assert 'Follow-up' not in written
   rows = list(csv.DictReader((tmp_path / 'out' / 'runs.csv').open()))
   assert len(rows) == 147
   assert float(rows[0]['high_loss_share']) == pytest.approx(2 / 3, abs=1e-5)
