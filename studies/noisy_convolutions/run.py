@@ -136,6 +136,7 @@ def train(trainer: Trainer, images: Images, start: Start) -> Ended:
   def scores(split: Split) -> tuple[float, float]:
     trainer.test_input = make_input(split, None, trainer.devices)
     sums = engine.evaluate(state)
+    assert sums.metric is not None
     return float(sums.loss) / len(split), 100 * float(sums.metric) / len(split)
 
   right = Split(images.training.inputs[images.right], images.training.labels[images.right])
