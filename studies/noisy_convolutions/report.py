@@ -71,8 +71,8 @@ best rate has a training error of 41 %, with 41.8 % of the labels wrong. At high
 .95 keep the network from memorising as a lower rate would: at .03, fixed momentum ends with a training error of 10 to
 11 % and LCAM, yoked run and the other direction with 21 to 24. Why they do is not known. At the best rate an
 effect of the losses of 1 or 2 points is possible, and its direction is the expected one; it would take
-some 25 seeds to show 0.9 points against yoked runs. The effect of the losses that the study of perceptrons found at
-batches 1 and 2 was not tried here: batch normalization does not suit such batches.
+some 25 seeds to show 0.9 points against yoked runs. The study of perceptrons (`studies.label_noise`) found most at
+batches of 1 and 2, which do not suit batch normalization.
 """
 # By kind, with a row for each rate.
 Values = Mapping[str, Float[np.ndarray, 'rates seeds']]
