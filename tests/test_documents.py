@@ -98,9 +98,11 @@ def python_blocks(page):
 
 
 def reader():
-  """Returns what a reader has: parameters, a batch and a loss."""
+  """Returns what a reader has: parameters, inputs, a batch and a loss."""
   return {
     'params': jnp.ones(3),
+    'inputs': jnp.ones((8, 3)),
+    'batch_size': 2,
     'batch': jnp.arange(3.0),
     'loss_fn': lambda params, batch: jnp.mean((params - batch) ** 2),
   }
