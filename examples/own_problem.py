@@ -29,6 +29,7 @@ def mlp(num_classes: int, rngs: nnx.Rngs) -> nnx.Module:
   return nnx.Sequential(hidden, nnx.relu, output)
 
 
+# The rest: learning rate 0.1 with three drops, weight decay 0.0005, ...
 comparison = Comparison(
   name='tumours',
   dataset=tumours,

@@ -152,6 +152,8 @@ def lcam(
   mean loss over the whole batch: ``update(grads, state, params, value=loss)``. For the weight decay
   of PyTorch's SGD, put ``optax.add_decayed_weights`` in front of it.
 
+  ``docs/choosing.md`` says which phase gets the larger momentum: where labels are wrong, the low-loss one.
+
   Args:
     learning_rate: A float scalar, or a schedule that maps the step count to one.
     high_loss_momentum: The momentum in the high-loss phase, in [0, 1).
