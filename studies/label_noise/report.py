@@ -260,7 +260,9 @@ def _figures() -> list[str]:
     '![digits](digits.png)',
     '*Digits (768 examples, a network of 64-32-10, 6 epochs, cosine), momenta 0 and .95, 100 runs of each '
     'point in 10 repeats of tuning: difference to tuned fixed momentum with its 95 % interval. Left: over '
-    'the batch size with a fifth of the labels wrong. Right: over the share of wrong labels, batch 2.*',
+    'the batch size with a fifth of the labels wrong. Right: over the share of wrong labels, batch 2. The '
+    'weights of examples have the strength -0.475; their line starts at batch 2, because in batches of 1 all '
+    'weights are 1.*',
     '',
     '![problems](problems.png)',
     '*All problems at batch 2, momenta 0 and .95, 100 runs of each point: difference to tuned fixed momentum in '
