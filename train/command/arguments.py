@@ -1,10 +1,10 @@
 """Reads the command line with tyro, and explains what is wrong with it in one sentence."""
 
 import contextlib
-import difflib
 import io
 import itertools
 import re
+import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Union
 
@@ -12,7 +12,7 @@ import tyro
 
 from train.command.options import option_types
 from train.problem.changes import flag_of
-from train.system.errors import UserError
+from train.system.errors import UserError, did_you_mean
 
 _PROGRAM = 'python -m train'
 
@@ -27,7 +27,7 @@ def read_command(
     SystemExit: After the help was printed.
   """
   options = commands.get(arguments[0]) if arguments else None
-  given = _check_options(arguments, options) if options else {}
+  given = _check_options(arguments, options, commands) if options else {}
   kinds = tuple(Annotated[kind, tyro.conf.subcommand(name)] for name, kind in commands.items())
   complaint = io.StringIO()
   try:
@@ -46,11 +46,16 @@ def read_command(
     if arguments[0] not in commands:
       sentence = f'There is no command {arguments[0]}: choose from {", ".join(commands)}.'
     else:
-      sentence = f'{_what_is_wrong(complaint.getvalue(), given)}: {_help_of(arguments[0])}.'
+      assert options
+      what, choices = _what_is_wrong(complaint.getvalue(), given, _flags(options))
+      instead = f'choose from {", ".join(choices)}' if choices else _help_of(arguments[0])
+      sentence = f'{what}: {instead}.'
     raise UserError(sentence) from error
 
 
-def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[str]]:
+def _check_options(
+  arguments: Sequence[str], command: type, commands: Mapping[str, type]
+) -> dict[str, list[str]]:
   """Returns the values of each option; refuses unknown, repeated and empty ones."""
   hints = option_types(command)
   switches = [name for name, hint in hints.items() if hint is bool]
@@ -67,9 +72,9 @@ def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[st
     name, equals, value = argument.partition('=')
     flag = flag_of(name.removeprefix('--'))
     if flag not in known:
-      near = difflib.get_close_matches(flag, sorted(known), n=1, cutoff=0.7)
-      advice = f'did you mean {near[0]}?' if near else f'{_help_of(arguments[0])}.'
-      raise UserError(f'There is no option {flag}: {advice}')
+      of = next((f' (`{name}` has it)' for name in commands if flag in _flags(commands[name])), '')
+      near = of or did_you_mean(flag, sorted(known))
+      raise UserError(f'There is no option {flag}{near}: {_help_of(arguments[0])}.')
     if flag in given:
       raise UserError(f'{flag} is given twice: give it once.')
     given[flag] = [value] if equals else []
@@ -79,8 +84,22 @@ def _check_options(arguments: Sequence[str], command: type) -> dict[str, list[st
   return given
 
 
-def _what_is_wrong(box: str, given: Mapping[str, Sequence[str]]) -> str:
-  """Returns in a few words what the first paragraph of tyro's box says, below the title."""
+def _flags(command: type) -> dict[str, Any]:
+  """Returns the types of the options of a command by their flags."""
+  return {flag_of(name): hint for name, hint in option_types(command).items()}
+
+
+def _choices(hint: Any) -> list[str]:
+  """Returns the words that a type allows, if it allows some only."""
+  parts = typing.get_args(hint)
+  words = [part for part in parts if isinstance(part, str)]
+  return words or [word for part in parts for word in _choices(part)]
+
+
+def _what_is_wrong(
+  box: str, given: Mapping[str, Sequence[str]], flags: Mapping[str, Any]
+) -> tuple[str, list[str]]:
+  """Returns in a few words what the first paragraph of tyro's box says, and what is possible."""
   plain = re.sub(r'\x1b\[[\d;]*m', '', box)  # without colours
   lines = [line.strip(' │') for line in plain.splitlines()[1:]]
   paragraphs = itertools.groupby(lines, key=lambda line: bool(line.strip('-─╰╯')))
@@ -88,10 +107,10 @@ def _what_is_wrong(box: str, given: Mapping[str, Sequence[str]]) -> str:
   if flag := next((flag for flag in re.findall(r'--[a-z-]+', first) if given.get(flag)), None):
     values = ' '.join(given[flag])
     advice = ' (separate several values with spaces)' if ',' in values else ''
-    return f'{flag} cannot be {values}{advice}'
+    return f'{flag} cannot be {values}{advice}', _choices(flags[flag])
   if missing := re.match(r'Missing from .*?: (\S+)', first):
-    return f'{missing[1]} is missing'
-  return first
+    return f'{missing[1]} is missing', []
+  return first, []
 
 
 def _help_of(command: str) -> str:

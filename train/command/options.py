@@ -43,7 +43,7 @@ class Saving:
   """Where runs and data are kept, and how often runs are saved."""
 
   workdir: Annotated[pathlib.Path | None, option('DIR')] = None
-  """Where the runs are recorded (default: runs/NAME)."""
+  """Where the runs are recorded (default: runs/NAME, of `tune` runs/NAME-tuned)."""
   data_dir: Annotated[str | None, option('DIR')] = None
   """Where TFDS keeps its data sets (default: TFDS_DATA_DIR, or TFDS's own)."""
   checkpoint_epochs: Number = 1
@@ -167,12 +167,16 @@ class RunOptions:
     self.saving.check()
     self.place.check()
 
+  def folder_name(self, name: str) -> str:
+    """Returns the name of the default working directory."""
+    return name
+
   def folders(
     self, comparisons: Sequence[Comparison]
   ) -> tuple[pathlib.Path, dict[pathlib.Path, Comparison]]:
     """Returns the working directory, and the comparisons by the folders of their runs in it."""
     name = comparisons[0].name if is_own_problem(self.name) else self.name
-    workdir = self.saving.workdir or pathlib.Path('runs') / name
+    workdir = self.saving.workdir or pathlib.Path('runs') / self.folder_name(name)
     if len(EXPERIMENTS.get(self.name, ())) > 1:
       return workdir, {workdir / one.name: one for one in comparisons}
     return workdir, {workdir: comparisons[0]}
@@ -193,6 +197,9 @@ class TuneOptions(RunOptions):
   """What to tune besides the learning rate."""
   epoch: Annotated[Literal['last', 'best'], option('last|best')] = 'last'
   """The epoch by which arms are judged: the last one, or the best one on validation data."""
+
+  def folder_name(self, name: str) -> str:
+    return f'{name}-tuned'
 
   def search(self, comparison: Comparison) -> Search:
     """Returns where the numbers of a comparison's arms are looked for."""

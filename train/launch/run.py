@@ -132,7 +132,8 @@ def _train(
       say(f'{name}: goes on after epoch {training.epoch}')
     training.train(interrupts, Watcher(on_epoch, on_divergence))
   if len(rows) > _MOST_LINES:
-    say(f'{name}: ended')
+    over = sum(row.over for row in rows.values())
+    say(f'{name}: ended ({over} of {len(rows)} runs)')
 
 
 def end_of(directory: pathlib.Path) -> str | None:

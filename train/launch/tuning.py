@@ -1,6 +1,7 @@
 """Tunes the arms of a comparison: trains points on validation data, and picks the best ones."""
 
 import csv
+import functools
 import io
 import pathlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,7 +20,8 @@ from train.problem.tuning import (
   is_at_edge,
   tuned_arms,
 )
-from train.storage.tables import has_ended, read_metrics, run_directory
+from train.storage.configuration import check_stage, read_config
+from train.storage.tables import has_ended, read_metrics, run_directories, run_directory
 from train.storage.tuning import TUNING_FOLDER, TriedRow, tuning_path
 from train.system import processes
 from train.system.environment import read_environment
@@ -50,6 +52,7 @@ def tune_arms(
     UserError: If an arm has no result at any point.
   """
   search.check()
+  processes.from_first(functools.partial(_check_untouched, folder))
   tunings = search.tunings()
   tried: dict[Tuning, list[Tried]] = {tuning: [] for tuning in tunings}
 
@@ -82,6 +85,13 @@ def tune_arms(
     ]
     write_whole(tuning_path(folder), _csv(rows))
   return [arm for arm, _ in arms]
+
+
+def _check_untouched(folder: pathlib.Path) -> None:
+  """Raises a ``UserError`` if a folder holds runs that were not tuned, before anything is trained."""
+  for directory in run_directories(folder):
+    if found := read_config(directory):
+      check_stage(directory, found, 'tuned')
 
 
 def default_seeds(folder: pathlib.Path) -> range:

@@ -24,7 +24,7 @@ import optax.contrib
 
 from lcam_optax import coin_tracker, lcam, loss_phase_schedule, replay_tracker, scale_by_phase
 from train.problem.schedules import Schedule
-from train.system.errors import UserError
+from train.system.errors import UserError, did_you_mean
 
 
 class Setting(NamedTuple):
@@ -614,6 +614,7 @@ _PATTERNS: dict[str, Callable[..., Arm]] = {
   rf'adam-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=ADAM),
   rf'lion-low{_NUMBER}-high{_NUMBER}': functools.partial(ByPhase, base=LION),
 }
+_EXAMPLES = ('fixed-0.9', 'low0.9-high0.95', 'coin0.9-0.95', 'yoked0.9-0.95', 'easy-0.475')
 ARM_FORMS = (
   'fixed-M, lowA-highB, coinA-B, yokedA-B, adam-lowA-highB, lion-lowA-highB (momenta M, A, B in '
   '[0, 1)), easy-S, hard-S (strength S above 0 and at most 0.5), several joined by + (the best of them, '
@@ -633,9 +634,12 @@ def arm_of_name(name: str) -> Arm:
     if arm.name == name:
       return arm
   for pattern, make in _PATTERNS.items():
-    match = re.fullmatch(pattern, name)
-    if match and max(momenta := [float(number) for number in match.groups()]) < 1:
-      return make(*momenta)
+    if match := re.fullmatch(pattern, name):
+      numbers = [float(number) for number in match.groups()]
+      if max(numbers) >= 1:
+        raise UserError(f'The arm {name} has a number that is not in [0, 1): choose a smaller one.')
+      return make(*numbers)
   if '+' in name:
     return BestOf(tuple(map(arm_of_name, name.split('+'))))
-  raise UserError(f'There is no arm {name!r}: choose from {ARM_FORMS}.')
+  named = [*(arm.name for arm in OTHERS), *_EXAMPLES]
+  raise UserError(f'There is no arm {name!r}{did_you_mean(name, named)}: choose from {ARM_FORMS}.')

@@ -35,7 +35,6 @@ from train.problem.schedules import Drops, Schedule
 from train.system.errors import UserError, value_errors_explained
 
 BASELINE = Fixed(0.9)
-_MOST_NAMES = 10  # of arms in a sentence
 _KNOWN = tuple(arm.kind for arm in (Fixed, Lcam, Yoked, Coin))  # to reports
 _OF_REPORTS = ('.csv', '.html', '.md', '.png')
 _SMALLEST, _LARGEST = float(jnp.finfo('float32').tiny), float(jnp.finfo('float32').max)
@@ -190,12 +189,12 @@ class Comparison:
     examples = f', first {self.train_examples:,} examples' if self.train_examples else ''
     dtype = '' if self.dtype == 'float32' else f'; {self.dtype}'
     of = ' of some parameters' if self.weight_decay_of else ''
-    names = ', '.join(arm.name for arm in self.arms[:_MOST_NAMES])
-    names += f' and {len(self.arms) - _MOST_NAMES} more' if self.arms[_MOST_NAMES:] else ''
+    tuning = self.stage == 'tuning'  # whose arms are points of arms
+    names = ', '.join(dict.fromkeys((arm.plain if tuning else arm).name for arm in self.arms))
     return (
       f'{self.network.describe()} on {dataset}{examples}; {_several(self.epochs, "epoch")} of batch '
       f'{self.batch_size}; {self.schedule_words}; weight decay {self.weight_decay:g}{of}; rule '
-      f'{self.rule}{dtype}. {_several(len(self.arms), "arm")} '
+      f'{self.rule}{dtype}. {_several(len(self.arms), "point" if tuning else "arm")} '
       f'({names}) with {_several(len(self.seeds), "seed")}.'
     )
 

@@ -12,7 +12,7 @@ from train.problem.arms import ADAM, ADAPTIVE, Coin, Fixed, Lcam, Yoked
 from train.problem.comparison import BASELINE, About, Comparison
 from train.problem.networks import M11, Mlp, VitB16, WideResNet
 from train.problem.schedules import Constant, Cosine, Drops, HoldThenDecay
-from train.system.errors import UserError
+from train.system.errors import UserError, did_you_mean
 
 CIFAR10, CIFAR100 = find_source('cifar10'), find_source('cifar100')
 WRN_28_10 = WideResNet(28, 10)
@@ -230,8 +230,8 @@ def find_comparisons(experiment: str, names: tuple[str, ...] = ()) -> tuple[Comp
   """Returns the named comparisons of an experiment, or all of them."""
   if experiment not in EXPERIMENTS:
     raise UserError(
-      f'There is no experiment {experiment!r}: choose from {", ".join(EXPERIMENTS)}, or for `run` '
-      'give a Python file that defines `comparison`.'
+      f'There is no experiment {experiment!r}{did_you_mean(experiment, EXPERIMENTS)}: choose from '
+      f'{", ".join(EXPERIMENTS)}, or for `run` and `tune` give a Python file that defines `comparison`.'
     )
   known = {comparison.name: comparison for comparison in EXPERIMENTS[experiment]}
   for name in names:

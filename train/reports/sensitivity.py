@@ -10,13 +10,15 @@ from train.reports.curves import MOST_WITH_BANDS, Line, Panel
 from train.reports.read_runs import FoundRuns
 from train.reports.tables import Column, Table
 from train.storage.tuning import TriedRow
-from train.system.statistics import Estimate, format_estimate
+from train.system.statistics import Estimate, format_estimate, t_quantile
 
 _NOTE = (
   'Tuned settings. rate: the first learning rate; effective: over one minus the mean momentum, for arms '
   'whose steps grow by momentum. validation: the metric on validation data, mean over {seeds} ± '
   'half-width of its 95 % confidence interval; the best of all points, and so it flatters. points: how '
-  'many were tried. Yoked runs have the numbers of their partners.'
+  'many were tried. Yoked runs have the numbers of their partners. The examples that decided were not '
+  'trained on, without a validation split a fifth of the training examples: so errors differ from those of '
+  '`run`, which trains on all.'
 )
 
 
@@ -101,12 +103,13 @@ def _line(arm: str, rows: Sequence[TriedRow]) -> Line:
     [(row.effective_rate, row.metric, row.half_width) for row in rows]
   ).T
   half_widths = np.where(np.isfinite(half_widths), half_widths, 0)
+  errors = half_widths / t_quantile(max(rows[0].seeds - 1, 1))
   searched = any(row.momentum is not None or row.weight_decay is not None for row in rows)
   kind = 'points' if searched else 'mean'
-  low = means - half_widths
+  low = means - errors
   if (means > 0).all():  # a logarithmic axis cannot show a band that reaches below zero
     low = np.maximum(low, 0.2 * means)
-  band = None if searched else (low, means + half_widths)
+  band = None if searched else (low, means + errors)
   return Line(arm, kind, rates, means, band)
 
 
@@ -115,7 +118,7 @@ def caption(found: FoundRuns) -> str:
   lost = sum(not math.isfinite(row.metric) for row in found.tuning)
   diverged = f' Not drawn: {lost} points with runs that diverged.' if lost else ''
   number = max(sum(one.tuning == row.tuning for one in found.tuning) for row in found.tuning)
-  band = '; bands: 95 % confidence interval of the mean (Student t)'
+  band = '; bands: one standard error of the mean to each side'
   band = band if len(found.runs) <= MOST_WITH_BANDS else ''
   return (
     f'{number} points per arm, {_seeds(found)} each, on validation data{band}; stars: the '

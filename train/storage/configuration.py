@@ -180,6 +180,7 @@ def check_same_run(
   besides: Collection[str] = (),
 ) -> None:
   """Raises a ``UserError`` that names the differing fields if a recorded configuration differs."""
+  check_stage(directory, found, config.get('stage'))
   words = [
     f'{name} was {show(was)}, is {show(now)}{_meaning(name, found, config)}'
     for name, was, now in differences(found, config, besides)
@@ -187,6 +188,16 @@ def check_same_run(
   if words:
     raise UserError(
       f'{directory} holds a run of another configuration ({"; ".join(words)}): choose another '
+      '--workdir.'
+    )
+
+
+def check_stage(directory: pathlib.Path, found: Mapping[str, Any], stage: str | None) -> None:
+  """Raises a ``UserError`` if a recorded configuration is that of another stage of tuning."""
+  if found.get('stage') != stage:
+    made = {None: 'was not tuned', 'tuned': 'was tuned', 'tuning': 'is part of a tuning'}
+    raise UserError(
+      f'{directory} holds a run that {made.get(found.get("stage"), "is of another kind")}: choose another '
       '--workdir.'
     )
 

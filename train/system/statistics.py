@@ -80,5 +80,5 @@ def format_estimate(value: Estimate | None, sign: str = '', spec: str = '.2f') -
   """Returns 'mean ± half-width', the mean alone of a single seed, or '-' for None."""
   if value is None:
     return '-'
-  mean = f'{value.mean:{sign}{spec}}'
+  mean = f'{value.mean:{sign}z{spec}}'
   return mean if math.isinf(value.half_width) else f'{mean} ± {value.half_width:{spec}}'

@@ -10,7 +10,7 @@ import pytest
 from flax import nnx
 
 from tests.train.support import run_command, tables
-from train import Comparison, Dataset, Split, UserError, tune
+from train import Comparison, Dataset, Split, UserError, compare, tune
 from train.launch import tuning as launch_tuning
 from train.reports.results import Results
 
@@ -149,6 +149,22 @@ def far_off(tmp_path_factory) -> tuple[Results, object]:
   comparison = dataclasses.replace(COMPARISON, schedule=schedule, arms=('fixed-0.5',), epochs=4)
   options = OPTIONS | {'epoch': 'best', 'seeds': None}
   return tune(comparison, workdir=workdir, **options), workdir
+
+
+def test_tuned_and_other_runs_are_not_mixed(made, tmp_path):
+  """It is said before anything is trained, with the reason alone."""
+  _, workdir = made
+  with pytest.raises(
+    UserError, match='seed-0 holds a run that was tuned: choose another --workdir'
+  ):
+    compare(COMPARISON, workdir=workdir, progress=False)
+  plain = json.loads((workdir / 'fixed-0.5' / 'seed-0' / 'config.json').read_text())
+  config = tmp_path / 'fixed-0.5' / 'seed-0' / 'config.json'
+  config.parent.mkdir(parents=True)
+  config.write_text(json.dumps(plain | {'stage': None}))
+  with pytest.raises(UserError, match='holds a run that was not tuned: choose another --workdir'):
+    tune(COMPARISON, workdir=tmp_path, **OPTIONS)
+  assert not (tmp_path / 'tuning').exists()
 
 
 def test_the_range_is_widened_where_the_best_point_lies_at_its_edge(far_off):
