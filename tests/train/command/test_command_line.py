@@ -44,15 +44,17 @@ def test_help_shows_names_and_defaults(capsys):
 
 def test_help_names_the_commands(capsys):
   text = help_of(capsys)
-  for command in ('quickstart', 'list', 'run', 'report', 'prepare'):
+  for command in ('quickstart', 'list', 'run', 'tune', 'report', 'prepare'):
     assert command in text
 
 
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (['run', 'figure33'], "no experiment 'figure33': choose from noisy-digits"),
-    (['run', 'digits', '--arms', 'fixed-8'], "no arm 'fixed-8': choose from fixed-M"),
+    (['run', 'figure33'], r"'figure33' \(did you mean figure3\?\): choose from noisy-digits"),
+    (['run', 'digits', '--arms', 'fixd-0.8'], r"'fixd-0.8' \(did you mean fixed-0.9\?\): choose"),
+    (['run', 'digits', '--arms', 'fixed-8'], 'fixed-8 has a number that is not in'),
+    (['run', 'digits', '--points', '8'], r'no option --points \(`tune` has it\)'),
     (['run', 'digits', '--arms', 'coin', 'coin'], 'The arm coin0.857-0.93 is named twice'),
     (['run', 'digits', '--seeds', '1', '1'], 'The seed 1 is named twice'),
     (['run', 'digits', '--arms', 'yoked', '--seeds', '0'], 'give two seeds or more'),
@@ -85,7 +87,7 @@ def test_help_names_the_commands(capsys):
     ),
     (['run', 'digits', '--epochs', 'two'], '--epochs cannot be two: `python'),
     (['run', 'digits', '--checkpoint-epochs', '1.5'], '--checkpoint-epochs cannot be 1.5: `py'),
-    (['run', 'digits', '--dtype', 'int8'], '--dtype cannot be int8: `python'),
+    (['run', 'digits', '--dtype', 'int8'], '--dtype cannot be int8: choose from float32, bfloat16'),
     (
       ['run', 'digits', 'figure3'],
       'Unrecognized options: figure3: `python -m train run --help`',

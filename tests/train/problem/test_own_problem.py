@@ -253,7 +253,7 @@ def test_comments_layout_and_further_arms_change_nothing(tmp_path, begun):
       'mine.py, line 13: A split must have one',
     ),
     ('return Dataset', 'return (0, Dataset', 'mine.py, line 13'),
-    ("'fixed-0.9'", "'fixed-9'", 'fixed-9 has a number that is not in \[0, 1\)'),
+    ("'fixed-0.9'", "'fixed-9'", 'fixed-9 has a number that is not in [0, 1)'),
     ('epochs=3', 'epochs=0', 'epochs must be a whole number of at least 1'),
     ('epochs=3', 'epochs=3, loss=len', 'len'),
     ('epochs=3', "epochs=3, rule='eq9'", "line 24: rule must be 'equation9' or 'algorithm1'"),
