@@ -51,10 +51,10 @@ def test_help_names_the_commands(capsys):
 @pytest.mark.parametrize(
   ('arguments', 'message'),
   [
-    (['run', 'figure33'], r"'figure33' \(did you mean figure3\?\): choose from noisy-digits"),
-    (['run', 'digits', '--arms', 'fixd-0.8'], r"'fixd-0.8' \(did you mean fixed-0.9\?\): choose"),
+    (['run', 'figure33'], "'figure33' (did you mean figure3?): choose from noisy-digits"),
+    (['run', 'digits', '--arms', 'fixd-0.8'], "'fixd-0.8' (did you mean fixed-0.9?): choose"),
     (['run', 'digits', '--arms', 'fixed-8'], 'fixed-8 has a number that is not in'),
-    (['run', 'digits', '--points', '8'], r'no option --points \(`tune` has it\)'),
+    (['run', 'digits', '--points', '8'], 'no option --points (`tune` has it)'),
     (['run', 'digits', '--arms', 'coin', 'coin'], 'The arm coin0.857-0.93 is named twice'),
     (['run', 'digits', '--seeds', '1', '1'], 'The seed 1 is named twice'),
     (['run', 'digits', '--arms', 'yoked', '--seeds', '0'], 'give two seeds or more'),
