@@ -101,8 +101,12 @@ def arm_columns(rows: Sequence[Row], metric: Metric, spec: str) -> list[Column]:
     Column(metric.head, [result(row) for row in rows]),
     Column('best', [f'{row.best.mean:{spec}}' if row.best else '-' for row in rows], optional=True),
     Column('high %', [share(row.high_loss_share) for row in rows]),
-    Column('s/epoch', [f'{row.seconds:.2f}' if row.last else '-' for row in rows]),
+    Column('s/epoch', [_duration(row.seconds) if row.last else '-' for row in rows]),
   ]
+
+
+def _duration(seconds: float) -> str:
+  return f'{seconds:.2f}' if seconds >= 0.1 else f'{seconds:.1g}'
 
 
 def contrast_columns(rows: Sequence[Contrast], spec: str) -> list[Column]:
