@@ -13,8 +13,9 @@ def modules():
   for package in PACKAGES:
     yield package
     for module in pkgutil.walk_packages(importlib.import_module(package).__path__, f'{package}.'):
-      # The networks' examples compile for long; their tests show the same shapes.
-      marks = [pytest.mark.slow] if package == 'models' else []
+      # These compile for long, and the tests of networks and of tuning show the same.
+      long = package == 'models' or module.name == 'train.command.tune'
+      marks = [pytest.mark.slow] if long else []
       yield pytest.param(module.name, marks=marks)
 
 

@@ -52,6 +52,12 @@ def stopped(path, workdir, number=signal.SIGKILL, checkpoints=2, seeds='0-5'):
   return process.returncode, output
 
 
+@pytest.fixture(scope='module')
+def stopped_once(problem, tmp_path_factory):
+  workdir = tmp_path_factory.mktemp('stopped')
+  return workdir, *stopped(problem[0], workdir, signal.SIGTERM)
+
+
 def test_other_groups_and_more_seeds_change_no_run(problem, tmp_path):
   path, expected = problem
   arguments = ('run', path, *FOUR, '--workdir', tmp_path)
@@ -69,7 +75,7 @@ def test_other_groups_and_more_seeds_change_no_run(problem, tmp_path):
     assert not list(directory.glob('events*'))
 
 
-@pytest.mark.parametrize('damage', [False, True])
+@pytest.mark.parametrize('damage', [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_killed_command_goes_on_with_the_same_bytes(problem, tmp_path, damage):
   path, expected = problem
   stopped(path, tmp_path)
@@ -85,9 +91,10 @@ def test_a_killed_command_goes_on_with_the_same_bytes(problem, tmp_path, damage)
   assert tables(tmp_path) == expected
 
 
-def test_a_signal_saves_the_group_and_a_part_of_it_goes_on(problem, tmp_path):
+def test_a_signal_saves_the_group_and_a_part_of_it_goes_on(problem, stopped_once, tmp_path):
   path, expected = problem
-  status, (output, error) = stopped(path, tmp_path, signal.SIGTERM)
+  workdir, status, (output, error) = stopped_once
+  shutil.copytree(workdir, tmp_path, dirs_exist_ok=True)
   assert status == 128 + signal.SIGTERM, output
   assert 'Stopped and saved' in error
   run_command('run', path, *FOUR, '--arms', LCAM, '--seeds', 1, '--workdir', tmp_path)
@@ -120,9 +127,9 @@ def test_processes_get_groups(problem, tmp_path):
   assert len(list(tmp_path.glob('together/*'))) == 4
 
 
-def test_a_run_goes_on_as_it_has_begun(problem, tmp_path):
+def test_a_run_goes_on_as_it_has_begun(problem, stopped_once, tmp_path):
   path, expected = problem
-  stopped(path, tmp_path, signal.SIGTERM)
+  shutil.copytree(stopped_once[0], tmp_path, dirs_exist_ok=True)
   begun = [json.loads(file.read_text())['runs'] for file in tmp_path.glob('together/*/runs.json')]
   run_command('run', path, '--together', 'off', '--seeds', '0-5', '--workdir', tmp_path)
   found = tables(tmp_path)

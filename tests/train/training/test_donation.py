@@ -52,13 +52,9 @@ def test_every_arm_donates_its_state(name):
   assert_state_is_donated(program, state, batch_arguments(batch, scalars=3))
 
 
-@pytest.mark.training
+@pytest.mark.slow
 @pytest.mark.parametrize(
-  ('network', 'dataset'),
-  [
-    (WideResNet(10, 1), 'digits'),
-    pytest.param(M11(), 'spoken_digit', marks=pytest.mark.slow),
-  ],
+  ('network', 'dataset'), [(WideResNet(10, 1), 'digits'), (M11(), 'spoken_digit')]
 )
 def test_compiled_steps_reuse_the_bytes_of_the_state(network, dataset):
   comparison = comparison_of(network, find_source(dataset), LCAM)

@@ -20,7 +20,7 @@ from train.training.trainer import Alone, Settings, Start, Trainer
 pytestmark = pytest.mark.training
 LANES, EPOCHS = 4, 2
 AT_ONCE = Settings(together=LANES)
-SEEDS = (0, 5, 7)
+SEEDS = (0, 5)
 LCAM = arm_of_name('low0.5-high0.9')
 
 
@@ -147,9 +147,9 @@ def slow(*values):
 @pytest.mark.parametrize(
   'name',
   [
-    'low0.5-high0.9',
     'yoked0.5-0.9',
-    *map(slow, ('coin0.5-0.9', 'easy-0.4', 'momo', 'schedule-free-sgd', 'adamw')),
+    # That of LCAM is also in test_several_inputs_reach_the_network.
+    *map(slow, ('low0.5-high0.9', 'coin0.5-0.9', 'easy-0.4', 'momo', 'schedule-free-sgd', 'adamw')),
     *map(slow, ('adam-low0.5-high0.9', 'lion-low0.5-high0.9')),
   ],
 )
@@ -170,7 +170,7 @@ def test_several_inputs_reach_the_network(streamed):
   chex.assert_trees_all_close(trained(Alone(streamed_trainer, start)), resident, rtol=1e-5)
 
 
-@pytest.mark.parametrize('rate', [None, 0.01])
+@pytest.mark.parametrize('rate', [slow(None), 0.01])
 def test_own_optimizers_at_once_agree_with_those_alone(rate):
   arm = Optax('mine', lambda rate: optax.adamw(rate, eps=1e-4, weight_decay=0.1), rate)
   check_agreement(trainer_of(arms=('fixed-0.9', arm)), arm)
