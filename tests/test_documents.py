@@ -1,5 +1,6 @@
 """Checks that the commands of the Markdown pages are valid, and that their Python runs."""
 
+import dataclasses
 import functools
 import importlib.util
 import pathlib
@@ -16,6 +17,7 @@ import pytest
 from sybil import Sybil
 from sybil.parsers.myst import PythonCodeBlockParser
 
+from examples import own_problem
 from train.__main__ import main
 from train.command.options import RunOptions
 from train.problem.changes import changed_comparisons
@@ -116,7 +118,10 @@ def reader():
     for example in python_blocks(page)
   ],
 )
-def test_the_python_of_a_page_runs(example):
+def test_the_python_of_a_page_runs(example, monkeypatch):
+  # As a reader runs it, but for the number of epochs.
+  short = dataclasses.replace(own_problem.comparison, epochs=1)
+  monkeypatch.setattr(own_problem, 'comparison', short)
   example.namespace.clear()  # a reader copies each block alone
   example.namespace |= reader()
   if 'from models import' in example.parsed:

@@ -125,7 +125,7 @@ def test_float32_decides_as_float64_does(rule, losses, steps_per_epoch):
   np.testing.assert_array_equal(phases.astype(bool), expected)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
   momentum=st.floats(0, 0.99),
   nesterov=st.booleans(),

@@ -80,7 +80,7 @@ def test_the_schedule_is_scaled_to_the_epochs(finished):
 
 def test_arms_of_a_seed_share_weights_and_batches(tmp_path):
   # With one step per epoch the first epoch's loss comes before any momentum has had an effect.
-  arms = ('fixed-0.9', LCAM, 'coin0.5-0.9', YOKED, 'adam')
+  arms = ('fixed-0.9', LCAM, YOKED, 'adam')
   run_command(
     *('run', write_problem(tmp_path, epochs=1), '--arms', *arms, '--workdir', tmp_path / 'runs'),
     *('--train-examples', 40, '--batch-size', 40),

@@ -33,15 +33,10 @@ def test_a_neighbour_with_the_name_of_our_package_is_named(tmp_path, refused, im
 
 
 @pytest.mark.training
-def test_a_file_does_not_see_the_arguments_of_the_trainer(tmp_path):
-  reads = 'import argparse\nassert argparse.ArgumentParser().parse_args()\n'
-  run_command('run', write(tmp_path, reads), *SHORT, '--workdir', tmp_path / 'runs')
-
-
-@pytest.mark.training
-def test_a_file_that_changes_the_working_directory_moves_no_results(tmp_path, monkeypatch):
+def test_a_file_sees_no_arguments_of_the_trainer_and_moves_no_results(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  path = write(tmp_path, 'import os\nos.chdir("/")\n')
+  reads = 'import argparse\nassert argparse.ArgumentParser().parse_args()\n'
+  path = write(tmp_path, f'{reads}import os\nos.chdir("/")\n')
   run_command('run', path, *SHORT, '--workdir', 'runs')
   assert (tmp_path / 'runs' / 'report.md').exists()
   os.chdir(tmp_path)
@@ -92,7 +87,8 @@ sys.stderr.close()
 for number in range(3):
   os.close(number)
 """)
-  process = start(path, *SHORT, *ALONE, '--workdir', tmp_path / 'runs')
+  quickly = {'XLA_FLAGS': '--xla_backend_optimization_level=0'}
+  process = start(path, *SHORT, *ALONE, '--workdir', tmp_path / 'runs', **quickly)
   output, errors = process.communicate()
   assert (process.returncode, errors) == (0, '')
   assert 'tensorboard --logdir' in output

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from tests.train.support import ROOT
+from tests.train.support import ROOT, run_command
 
 pytestmark = pytest.mark.training
 RUN = ('run', 'digits', '--arms', 'fixed-0.9', '--seeds', '0', '--epochs', '1')
@@ -38,7 +38,7 @@ def test_settings_of_jax_and_matplotlib_change_no_byte(tmp_path):
     'JAX_TRANSFER_GUARD': 'disallow',
     'MPLBACKEND': 'module://matplotlib_inline.backend_inline',
   }
-  assert run(tmp_path / 'usual') == (0, '')
+  run_command(*RUN, *SMALL, '--workdir', tmp_path / 'usual')
   assert run(tmp_path / 'other', **several) == (0, '')
   usual, other = (
     (tmp_path / name / 'fixed-0.9' / 'seed-0' / 'metrics.csv').read_bytes()

@@ -187,11 +187,18 @@ def test_checkpoints_that_cannot_be_read_are_kept(stopped, refused):
   assert checkpoints(stopped) == folders
 
 
-def test_a_damaged_table_is_written_anew_from_the_checkpoint(undisturbed, stopped):
+def test_damaged_tables_and_the_environment_are_written_anew(undisturbed, stopped):
   for name in ('metrics.csv', 'phases.csv', 'timing.csv'):
     (run_of(stopped) / name).write_bytes(b'\xffabc')
+  path = run_of(stopped) / 'environment.json'
+  environment = json.loads(path.read_text())
+  assert environment['versions']['jax'] == jax.__version__
+  assert environment['device_count'] == jax.device_count()
+  assert isinstance(environment['changed'], bool | None)
+  path.write_text('{}')  # it is no part of the configuration
   run_command(*DIGITS, '--workdir', stopped)
   assert tables_of(stopped) == undisturbed
+  assert json.loads(path.read_text()) == environment
 
 
 def test_a_half_written_checkpoint_is_not_seen(undisturbed, stopped):
@@ -231,18 +238,18 @@ def test_a_plan_of_another_process_that_does_not_end_is_refused(tmp_path, refuse
 
 
 def test_what_another_process_trains_is_left_to_it(tmp_path):
-  arguments = ('run', write_problem(tmp_path, epochs=2), '--workdir', tmp_path / 'runs')
+  arguments = ('run', write_problem(tmp_path), '--workdir', tmp_path / 'runs')
   lock = run_directory(tmp_path / 'runs', LCAM, 0) / '.lock'
   lock.parent.mkdir(parents=True)
   with filelock.FileLock(lock):
     output = run_command(*arguments)
   assert f'{LCAM} seed 0: left to another process, which trains it' in output
   assert f'{YOKED} seed 1: left out, because its partner, {LCAM} seed 0, has no phases' in output
-  assert f'{YOKED} seed 0  epoch 2/2' in output
+  assert f'{YOKED} seed 0  epoch 3/3' in output
   assert not (lock.parent / 'metrics.csv').exists()
   output = run_command(*arguments)
-  assert f'{LCAM} seed 0  epoch 2/2' in output
-  assert f'{YOKED} seed 1  epoch 2/2' in output
+  assert f'{LCAM} seed 0  epoch 3/3' in output
+  assert f'{YOKED} seed 1  epoch 3/3' in output
 
 
 def test_a_run_that_diverges_is_stopped_and_the_others_go_on(tmp_path, capsys):
@@ -264,17 +271,6 @@ def test_the_setting_is_printed_in_words_and_saved(finished):
   config = json.loads((run_of(workdir) / 'config.json').read_text())
   assert (config['batch_size'], config['arm']['name']) == (20, ARM)
   assert list(run_of(workdir).glob('events.*'))
-
-
-def test_the_environment_is_recorded_and_no_part_of_the_configuration(stopped):
-  path = run_of(stopped) / 'environment.json'
-  environment = json.loads(path.read_text())
-  assert environment['versions']['jax'] == jax.__version__
-  assert environment['device_count'] == jax.device_count()
-  assert isinstance(environment['changed'], bool | None)
-  path.write_text('{}')
-  run_command(*DIGITS, '--workdir', stopped)
-  assert json.loads(path.read_text()) == environment
 
 
 @pytest.mark.slow
