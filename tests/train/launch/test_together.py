@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import pathlib
 import shutil
 import signal
 
@@ -105,15 +104,15 @@ def test_a_signal_saves_the_group_and_a_part_of_it_goes_on(problem, stopped_once
 
 def test_a_run_whose_tables_are_damaged_is_trained_again(problem, tmp_path, refused):
   path, expected = problem
-  arguments = ('run', path, *FOUR, '--seeds', '0-5', '--workdir', tmp_path)
-  run_command(*arguments)
-  run = run_directory(tmp_path, LCAM, 2)
+  copy = shutil.copytree(path.parent / 'runs', tmp_path / 'runs')
+  arguments = ('run', path, *FOUR, '--seeds', '0-5', '--workdir', copy)
+  run = run_directory(copy, LCAM, 2)
   (run / 'metrics.csv').write_text('spoilt\n')
   assert f'{run / "metrics.csv"}: not what the run wrote at its end' in refused(*arguments)
   (run / 'metrics.csv').unlink()
   (run / SUMS).unlink()
   run_command(*arguments)
-  assert tables(tmp_path) == expected
+  assert tables(copy) == expected
 
 
 def test_processes_get_groups(problem, tmp_path):
@@ -183,7 +182,7 @@ def test_impossible_numbers_are_refused(problem, tmp_path, refused, arguments, m
 
 def test_more_lanes_than_the_memory_holds_are_refused(problem, tmp_path, refused, monkeypatch):
   path, expected = problem
-  copy = shutil.copytree(pathlib.Path(path).parent / 'runs', tmp_path / 'runs')
+  copy = shutil.copytree(path.parent / 'runs', tmp_path / 'runs')
   monkeypatch.setattr('train.training.lanes.memory_limit', lambda: 1000.0)
   said = refused('run', path, '--together', 64, '--seeds', '0-9', '--workdir', copy)
   assert '64 runs of network at once take' in said

@@ -18,10 +18,9 @@ def params(model):
 
 def test_they_are_those_of_the_network_built_with_that_seed():
   initialize = make_initializer(DIGITS, 10, make_programs(DIGITS, 10).model)
-  for seed in (0, 3):
-    alone = DIGITS.build_network(10, seed)
-    # One program may round otherwise than many.
-    chex.assert_trees_all_close(params(initialize(seed)), params(alone), rtol=1e-5, atol=1e-7)
+  alone = DIGITS.build_network(10, 3)
+  # One program may round otherwise than many.
+  chex.assert_trees_all_close(params(initialize(3)), params(alone), rtol=1e-5, atol=1e-7)
 
 
 def test_they_depend_on_the_seed_alone():
