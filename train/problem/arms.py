@@ -637,7 +637,9 @@ def arm_of_name(name: str) -> Arm:
     if match := re.fullmatch(pattern, name):
       numbers = [float(number) for number in match.groups()]
       if max(numbers) >= 1:
-        raise UserError(f'The arm {name} has a number that is not in [0, 1): choose a smaller one.')
+        raise UserError(
+          f'The arm {name} has a number that is not in [0, 1): choose from {ARM_FORMS}.'
+        )
       return make(*numbers)
   if '+' in name:
     return BestOf(tuple(map(arm_of_name, name.split('+'))))
