@@ -56,6 +56,7 @@ def printed(cell):
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_it_draws_and_compares(executed):
   code = [cell for cell in executed.cells if cell.cell_type == 'code']
   kinds = [output.get('data', {}) for cell in code for output in cell.outputs]
@@ -68,6 +69,7 @@ def test_it_draws_and_compares(executed):
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_its_losses_choose_its_momenta(executed):
   losses, momenta = columns(json.loads(printed(executed.cells[-1])))
   expected = reference.momenta(losses, rule='algorithm1', high=0.0, low=0.95, steps_per_epoch=500)

@@ -200,6 +200,7 @@ def test_replaying_its_own_phases_changes_nothing(engine):
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_a_decaying_rate_is_a_cosine_to_zero(engine):
   training, _ = DIGITS.divide(768, 0)
   schedule = 0.1 * (1 + np.cos(np.pi * np.arange(12) / 12))

@@ -142,6 +142,7 @@ def test_a_batch_of_more_than_there_is_is_told(tmp_path):
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_an_output_of_few_characters_gets_what_it_can_show(tmp_path):
   (tmp_path / 'tiny.py').write_text(TINY)
   arguments = ['run', tmp_path / 'tiny.py', *ALONE, '--workdir', tmp_path / 'ü']

@@ -119,6 +119,7 @@ def test_list_keeps_its_indents_and_its_width_in_60_columns(measured):
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_list_times_what_it_is_asked_to_and_lists_nothing_else():
   output = run_command('list', '--probe', 'digits')
   of_one, of_all = map(float, re.findall(r'([\d.e-]+)\s+hours\s+here', output))

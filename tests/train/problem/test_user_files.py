@@ -76,6 +76,7 @@ def test_a_callback_that_fails_is_told_in_one_sentence(tmp_path, refused, caplog
 
 
 @pytest.mark.training
+@pytest.mark.slow
 def test_a_file_that_breaks_its_process_is_trained_all_the_same(tmp_path):
   path = write(tmp_path)
   path.write_text(f"""{path.read_text()}

@@ -24,6 +24,7 @@ def run(workdir, **environment):
   return done.returncode, done.stderr
 
 
+@pytest.mark.slow
 def test_settings_of_jax_and_matplotlib_change_no_byte(tmp_path):
   several = {
     'JAX_DEBUG_NANS': '1',

@@ -157,7 +157,7 @@ def test_runs_at_once_agree_with_runs_alone(name):
   check_agreement(trainer_of(), arm_of_name(name))
 
 
-@pytest.mark.parametrize('streamed', [False, True])
+@pytest.mark.parametrize('streamed', [False, slow(True)])
 def test_several_inputs_reach_the_network(streamed):
   trainer = trainer_of(OfSeveral, of_several())
   if not streamed:
