@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float, Int
 
+from studies.cells import csv_text
 from studies.noisy_convolutions.definition import (
   FIXED,
   FIXED_LARGE,
@@ -21,7 +22,6 @@ from studies.noisy_convolutions.definition import (
 )
 from studies.noisy_convolutions.followup import FINER
 from studies.noisy_convolutions.run import Ended, Run, read, runs_of
-from studies.tuned.run import csv_text
 from train.system.environment import commit_words, environment
 from train.system.statistics import estimate, format_estimate, holm, p_value
 

@@ -1,9 +1,10 @@
 """Runs a comparison from a notebook or a script."""
 
+import contextlib
 import dataclasses
 import pathlib
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from rich.console import Console
 
@@ -16,6 +17,13 @@ from train.reports.results import Results
 from train.system.environment import settled_jax
 from train.training.memory import out_of_memory_explained
 from train.training.trainer import Settings
+
+
+@contextlib.contextmanager
+def working_folder(workdir: str | pathlib.Path | None) -> Iterator[pathlib.Path]:
+  """Yields a working directory, a temporary one for None, with JAX as the trainer needs it."""
+  with tempfile.TemporaryDirectory() as temporary, settled_jax(), out_of_memory_explained():
+    yield pathlib.Path(temporary if workdir is None else workdir)
 
 
 def compare(
@@ -60,8 +68,7 @@ def compare(
   """
   if seeds is not None:
     comparison = dataclasses.replace(comparison, seeds=tuple(seeds))
-  with tempfile.TemporaryDirectory() as temporary, settled_jax(), out_of_memory_explained():
-    folder = pathlib.Path(temporary if workdir is None else workdir)
+  with working_folder(workdir) as folder:
     console = Console(quiet=not progress)
     run_comparison(comparison, folder, console, Settings(together='auto'), RunTable)
     check_results(comparison, folder)

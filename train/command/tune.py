@@ -3,12 +3,12 @@
 import dataclasses
 import functools
 import pathlib
-import tempfile
 from collections.abc import Iterable
 from typing import Literal
 
 from rich.console import Console
 
+from train.command.compare import working_folder
 from train.command.options import TuneOptions
 from train.command.progress import RunTable
 from train.command.run import Folders, prepare, report_folders, train_folders
@@ -19,8 +19,6 @@ from train.problem.tuning import Search, Searched, Stage
 from train.reports import check_results
 from train.reports.read_runs import find_runs
 from train.reports.results import Results
-from train.system.environment import settled_jax
-from train.training.memory import out_of_memory_explained
 from train.training.trainer import Settings
 
 
@@ -104,8 +102,7 @@ def tune(
     dataclasses.replace(comparison, seeds=seeds)  # which checks them
   console = Console(quiet=not progress)
   say = functools.partial(console.print, highlight=False, markup=False)
-  with tempfile.TemporaryDirectory() as temporary, settled_jax(), out_of_memory_explained():
-    folder = pathlib.Path(temporary if workdir is None else workdir)
+  with working_folder(workdir) as folder:
 
     def train(where: pathlib.Path, stage: Stage) -> Comparison:
       staged = stage.of(comparison)

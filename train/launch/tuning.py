@@ -1,10 +1,8 @@
 """Tunes the arms of a comparison: trains points on validation data, and picks the best ones."""
 
-import csv
 import functools
-import io
 import pathlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
@@ -20,13 +18,13 @@ from train.problem.tuning import (
   is_at_edge,
   tuned_arms,
 )
+from train.reports.files import write_csv
 from train.storage.configuration import check_stage, read_config
 from train.storage.tables import has_ended, read_metrics, run_directories, run_directory
 from train.storage.tuning import TUNING_FOLDER, TriedRow, tuning_path
 from train.system import processes
 from train.system.environment import read_environment
 from train.system.errors import DivergedError, UserError
-from train.system.files import write_whole
 from train.system.statistics import estimate
 
 _SEEDS_TOGETHER, _SEEDS_ALONE = range(100), range(5)  # that the tuned arms are tested with
@@ -83,7 +81,7 @@ def tune_arms(
       for of_tuning in tried.values()
       for one in of_tuning
     ]
-    write_whole(tuning_path(folder), _csv(rows))
+    write_csv(tuning_path(folder), TriedRow._fields, rows)
   return [arm for arm, _ in arms]
 
 
@@ -154,9 +152,3 @@ def _row(one: Tried, at_edge: bool, picked: bool) -> TriedRow:
     at_edge=int(at_edge),
     picked=int(picked),
   )
-
-
-def _csv(rows: Iterable[TriedRow]) -> str:
-  text = io.StringIO(newline='')
-  csv.writer(text, lineterminator='\n').writerows([TriedRow._fields, *rows])
-  return text.getvalue()
